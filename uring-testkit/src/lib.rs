@@ -1,0 +1,1 @@
+//! Kernel-gated test fixtures for io_uring.

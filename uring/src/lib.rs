@@ -1,0 +1,1 @@
+//! Safe io_uring without file descriptors.
