@@ -1,2 +1,19 @@
-//! The workspace task runner.
-fn main() {}
+//! The workspace's task runner: `cargo xtask --help` lists what it does.
+
+mod bindgen;
+mod cli;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The command line: one variant per command, one module per variant.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::bindgen;
+
+/// Runs the workspace's tasks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Generate uring-sys from the kernel's headers, or check that it is up to date
+    Bindgen(bindgen::Args),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<()> {
+        match self.command {
+            Command::Bindgen(args) => bindgen::run(&args),
+        }
+    }
+}
