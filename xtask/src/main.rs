@@ -1,5 +1,6 @@
 //! The workspace's task runner: `cargo xtask --help` lists what it does.
 
+mod apt;
 mod bindgen;
 mod cli;
 mod workspace;

@@ -1,0 +1,238 @@
+//! Debian packages from the machine's own mirror, without touching the machine's own package state.
+//!
+//! apt resolves, downloads and verifies; everything it keeps is under one directory of ours. The mirror is the one
+//! that the machine's apt is configured with, the suites are the caller's.
+
+use std::{
+    cmp::Ordering,
+    ffi::OsString,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// The keys that Debian signs its suites with, from the package `debian-archive-keyring`.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// apt with state of its own, over given suites of the machine's mirror.
+#[derive(Debug)]
+pub(crate) struct Apt {
+    dir: PathBuf,
+    suites: Vec<String>,
+}
+
+/// A package at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+impl fmt::Display for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.name, self.version)
+    }
+}
+
+impl Apt {
+    /// Sets the private state up under `dir` and fetches the indexes of `suites`.
+    pub(crate) fn open(dir: &Path, suites: &[&str]) -> Result<Self> {
+        for sub in ["lists/partial", "cache/archives/partial", "debs", "trees"] {
+            let sub = dir.join(sub);
+            fs::create_dir_all(&sub).with_context(|| format!("creating {}", sub.display()))?;
+        }
+        let dir = fs::canonicalize(dir)?;
+        let apt = Self {
+            suites: suites.iter().map(|&suite| suite.to_owned()).collect(),
+            dir,
+        };
+        let mirror = mirror()?;
+        if !Path::new(KEYRING).is_file() {
+            bail!(
+                "{KEYRING} is missing: install debian-archive-keyring, so that apt can verify what it fetches"
+            );
+        }
+        let sources: String = apt
+            .suites
+            .iter()
+            .map(|suite| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))
+            .collect();
+        fs::write(apt.dir.join("sources.list"), sources)
+            .context("writing a private sources.list")?;
+        fs::write(apt.dir.join("status"), "").context("writing an empty package status")?;
+        run(apt.command("apt-get").args([
+            "--quiet=2",
+            "-o",
+            "APT::Update::Error-Mode=any",
+            "update",
+        ]))?;
+        Ok(apt)
+    }
+
+    /// The package at the highest version that any of the suites has.
+    pub(crate) fn newest(&self, name: &str) -> Result<Package> {
+        let mut newest: Option<String> = None;
+        for version in self.versions(name)? {
+            newest = match newest {
+                Some(best) if compare_versions(&best, &version)? != Ordering::Less => Some(best),
+                _ => Some(version),
+            };
+        }
+        let version =
+            newest.with_context(|| format!("no package {name} in {}", self.suites.join(", ")))?;
+        Ok(Package {
+            name: name.to_owned(),
+            version,
+        })
+    }
+
+    /// The package at exactly this version.
+    pub(crate) fn exact(&self, name: &str, version: &str) -> Result<Package> {
+        let versions = self.versions(name)?;
+        if !versions.iter().any(|have| have == version) {
+            bail!(
+                "{name} {version} is no longer in {} (there: {})",
+                self.suites.join(", "),
+                versions.join(", ")
+            );
+        }
+        Ok(Package {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        })
+    }
+
+    /// Downloads the package unless it is there, lets apt verify it, and gives the path of the `.deb`.
+    pub(crate) fn fetch(&self, package: &Package) -> Result<PathBuf> {
+        let wanted = format!("{}={}", package.name, package.version);
+        // apt chooses the file's name, so each package has a directory of its own.
+        let dir = self.dir.join("debs").join(package.to_string());
+        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        run(self
+            .command("apt-get")
+            .current_dir(&dir)
+            .args(["--quiet=2", "download", &wanted]))?;
+        fs::read_dir(&dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .with_context(|| {
+                format!(
+                    "apt-get download {wanted} left no package in {}",
+                    dir.display()
+                )
+            })
+    }
+
+    /// Fetches the package and unpacks its files; gives the directory they are in.
+    pub(crate) fn unpack(&self, package: &Package) -> Result<PathBuf> {
+        let deb = self.fetch(package)?;
+        let tree = self.dir.join("trees").join(package.to_string());
+        match fs::remove_dir_all(&tree) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("clearing {}", tree.display()));
+            }
+            _ => {}
+        }
+        run(Command::new("dpkg-deb").arg("-x").args([&deb, &tree]))?;
+        Ok(tree)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<String>> {
+        let table = run(self.command("apt-cache").args(["madison", name]))?;
+        // PACKAGE | VERSION | SOURCE
+        Ok(table
+            .lines()
+            .filter_map(|line| line.split('|').nth(1))
+            .map(|version| version.trim().to_owned())
+            .collect())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let mut set = |key: &str, value: &Path| {
+            let mut option = OsString::from(key);
+            option.push("=");
+            option.push(value);
+            command.arg("-o").arg(option);
+        };
+        set("Dir::State", &self.dir);
+        set("Dir::State::lists", &self.dir.join("lists"));
+        set("Dir::State::status", &self.dir.join("status"));
+        set("Dir::Cache", &self.dir.join("cache"));
+        set("Dir::Etc::sourcelist", &self.dir.join("sources.list"));
+        for part in [
+            "sourceparts",
+            "preferences",
+            "preferencesparts",
+            "trustedparts",
+        ] {
+            set(&format!("Dir::Etc::{part}"), Path::new("/dev/null"));
+        }
+        // The private directory belongs to whoever runs this, which apt's own sandbox user cannot write.
+        set("APT::Sandbox::User", Path::new("root"));
+        set("Acquire::Languages", Path::new("none"));
+        command.env("LC_ALL", "C.UTF-8");
+        command
+    }
+}
+
+/// The Debian mirror that this machine's apt is configured with.
+fn mirror() -> Result<String> {
+    let format = "$(IDENTIFIER)|$(LABEL)|$(RELEASE)|$(REPO_URI)";
+    let targets = run(Command::new("apt-get").args(["indextargets", "--format", format]))?;
+    targets
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split('|');
+            let identifier = fields.next()?;
+            let label = fields.next()?;
+            let release = fields.next()?;
+            let uri = fields.next()?;
+            // Before the first `apt-get update` the label is not known, the release name is.
+            let debian =
+                label == "Debian" || (label.starts_with('$') && !release.contains("security"));
+            (identifier == "Packages" && debian).then(|| uri.to_owned())
+        })
+        .next()
+        .ok_or_else(|| anyhow!("this machine's apt has no Debian mirror among its sources"))
+}
+
+fn compare_versions(a: &str, b: &str) -> Result<Ordering> {
+    for (relation, ordering) in [("lt", Ordering::Less), ("gt", Ordering::Greater)] {
+        let status = Command::new("dpkg")
+            .args(["--compare-versions", a, relation, b])
+            .status()
+            .context("running dpkg")?;
+        if status.success() {
+            return Ok(ordering);
+        }
+    }
+    Ok(Ordering::Equal)
+}
+
+/// Runs a command and gives its standard output; its standard error is the evidence when it fails.
+fn run(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("there is no {program} on this machine"),
+        _ => anyhow!("running {program}: {error}"),
+    })?;
+    if !status.success() {
+        let args: Vec<_> = command
+            .get_args()
+            .map(|arg| arg.to_string_lossy())
+            .collect();
+        bail!(
+            "{program} failed ({status}): {}\n  command: {program} {}",
+            String::from_utf8_lossy(&stderr).trim(),
+            args.join(" ")
+        );
+    }
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
+}

@@ -1,0 +1,140 @@
+//! Where the kernel's headers come from: a Debian package newer than the machine's own, or a tree that the user names.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::{apt::Apt, workspace};
+
+/// Where newer headers are looked for. The machine's own suite is older than what the ABI needs.
+pub(crate) const SUITE: &str = "trixie-backports";
+const PACKAGE: &str = "linux-libc-dev";
+/// The oldest release with every opcode that the bindings promise.
+const OLDEST: (u32, u32) = (7, 3);
+
+/// A tree of UAPI headers of one release.
+#[derive(Debug)]
+pub(crate) struct Headers {
+    /// All that may be read.
+    pub(crate) root: PathBuf,
+    /// The directory that holds `linux/`.
+    pub(crate) include: PathBuf,
+    /// `7.3.4`
+    pub(crate) release: String,
+    /// `linux-libc-dev 7.3.4-1~bpo13+1`, where it came from a package.
+    pub(crate) package: Option<String>,
+    /// The io_uring headers: `linux/io_uring.h` and its text, in order of name.
+    pub(crate) interface: BTreeMap<String, String>,
+}
+
+impl Headers {
+    /// Fetches the package: `version`, or the newest.
+    pub(crate) fn from_package(version: Option<&str>) -> Result<Self> {
+        let apt = Apt::open(&workspace::target_dir().join("xtask/apt"), &[SUITE]).context(
+            "looking for the headers' package (`--headers DIR` takes an unpacked tree instead)",
+        )?;
+        let package = match version {
+            Some(version) => apt.exact(PACKAGE, version)?,
+            None => apt.newest(PACKAGE)?,
+        };
+        let tree = apt.unpack(&package)?;
+        let mut headers = Self::from_tree(&tree)?;
+        headers.package = Some(format!("{} {}", package.name, package.version));
+        Ok(headers)
+    }
+
+    /// Reads an unpacked tree: the directory itself, or its `include` or `usr/include`, holds `linux/io_uring.h`.
+    pub(crate) fn from_tree(tree: &Path) -> Result<Self> {
+        let root = fs::canonicalize(tree)
+            .with_context(|| format!("no such directory: {}", tree.display()))?;
+        let include = ["usr/include", "include", ""]
+            .map(|sub| root.join(sub))
+            .into_iter()
+            .find(|dir| dir.join("linux/io_uring.h").is_file())
+            .with_context(|| {
+                format!(
+                    "{} holds no linux/io_uring.h, nor in include or usr/include",
+                    root.display()
+                )
+            })?;
+        if include == Path::new("/usr/include") {
+            bail!(
+                "the machine's own /usr/include is not a pinned release: unpack a linux-libc-dev package and name its directory"
+            );
+        }
+        let (release, version) = release(&include)?;
+        if version < OLDEST {
+            bail!(
+                "these are the headers of Linux {release}, and the bindings need {}.{} or newer",
+                OLDEST.0,
+                OLDEST.1
+            );
+        }
+        let interface = interface(&include)?;
+        Ok(Self {
+            root,
+            include,
+            release,
+            package: None,
+            interface,
+        })
+    }
+
+    /// SHA-256 over the io_uring headers, concatenated in order of name.
+    pub(crate) fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        for text in self.interface.values() {
+            hash.update(text);
+        }
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+fn interface(include: &Path) -> Result<BTreeMap<String, String>> {
+    let mut names = vec!["linux/io_uring.h".to_owned()];
+    let dir = include.join("linux/io_uring");
+    for entry in fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".h") {
+            names.push(format!("linux/io_uring/{name}"));
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let text = fs::read_to_string(include.join(&name))
+                .with_context(|| format!("reading {name}"))?;
+            Ok((name, text))
+        })
+        .collect()
+}
+
+/// The release that `linux/version.h` states.
+fn release(include: &Path) -> Result<(String, (u32, u32))> {
+    let path = include.join("linux/version.h");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let field = |name: &str| -> Result<u32> {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name))
+            .with_context(|| format!("{} does not define {name}", path.display()))?;
+        line.trim()
+            .parse()
+            .with_context(|| format!("{name} in {}", path.display()))
+    };
+    let (major, minor) = (
+        field("LINUX_VERSION_MAJOR")?,
+        field("LINUX_VERSION_PATCHLEVEL")?,
+    );
+    let patch = field("LINUX_VERSION_SUBLEVEL")?;
+    Ok((format!("{major}.{minor}.{patch}"), (major, minor)))
+}
