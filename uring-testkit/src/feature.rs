@@ -1,0 +1,297 @@
+//! Features of a kernel, and what a probe says about them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use crate::{kernel::KernelVersion, probe, table::ROWS};
+
+/// How a feature is found out without trusting a version, and without leaving anything behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// A setup flag, together with the flags that it needs beside it.
+    Setup { flag: u32, partners: u32 },
+    /// A bit of `io_uring_params.features`.
+    Ring(u32),
+    /// An opcode of submission entries.
+    Opcode(u8),
+    /// A flag of `io_uring_enter`.
+    Enter(u32),
+    /// A register opcode, called with `count` arguments at an address that cannot be read.
+    Register { opcode: u32, count: u32 },
+    /// A register opcode whose own arguments are checked late: the kernel's count of register opcodes tells.
+    RegisterCount(u32),
+    /// A flag of `io_uring_buf_reg`.
+    BufferRing(u16),
+    /// A flag of timeouts.
+    Timeout(u32),
+    /// A flag of NOPs.
+    Nop(u32),
+}
+
+/// What a probe saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// The kernel has the feature.
+    Present,
+    /// The kernel does not know the feature.
+    Absent,
+    /// The kernel's answer fits neither; the evidence says what it was. A test that depends on this fails.
+    Inconclusive(String),
+}
+
+/// Something that a kernel has from some version on.
+///
+/// # Examples
+///
+/// ```
+/// use uring_testkit::Feature;
+///
+/// assert_eq!(Feature::REG_REG_RING.name(), "IORING_FEAT_REG_REG_RING");
+/// assert_eq!(Feature::REG_REG_RING.since().to_string(), "6.3");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    pub(crate) name: &'static str,
+    pub(crate) probe: Probe,
+    /// For names that `uring-sys` lists no version of.
+    pub(crate) since: Option<KernelVersion>,
+    pub(crate) config: Option<&'static str>,
+}
+
+impl fmt::Debug for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Feature({} since {})", self.name, self.since())
+    }
+}
+
+impl Feature {
+    /// Registration of ring descriptors (`IORING_REGISTER_RING_FDS`), since 5.18.
+    pub const RING_FDS: Self = Self::register(uring_sys::IORING_REGISTER_RING_FDS);
+    /// Register calls through a registered index (`IORING_FEAT_REG_REG_RING`), since 6.3.
+    pub const REG_REG_RING: Self = Self::ring(uring_sys::IORING_FEAT_REG_REG_RING);
+    /// Ring memory of the caller's (`IORING_SETUP_NO_MMAP`), since 6.5.
+    pub const NO_MMAP: Self = Self::setup(uring_sys::IORING_SETUP_NO_MMAP);
+    /// Rings born without a descriptor (`IORING_SETUP_REGISTERED_FD_ONLY`), since 6.5.
+    pub const REGISTERED_FD_ONLY: Self = Self::setup(uring_sys::IORING_SETUP_REGISTERED_FD_ONLY);
+    /// Submission without an index array (`IORING_SETUP_NO_SQARRAY`), since 6.6.
+    pub const NO_SQARRAY: Self = Self::setup(uring_sys::IORING_SETUP_NO_SQARRAY);
+    /// Submission past a failing entry (`IORING_SETUP_SUBMIT_ALL`), since 5.18.
+    pub const SUBMIT_ALL: Self = Self::setup(uring_sys::IORING_SETUP_SUBMIT_ALL);
+    /// Task work without interrupts (`IORING_SETUP_COOP_TASKRUN`), since 5.19.
+    pub const COOP_TASKRUN: Self = Self::setup(uring_sys::IORING_SETUP_COOP_TASKRUN);
+    /// The flag that says task work is pending (`IORING_SETUP_TASKRUN_FLAG`), since 5.19.
+    pub const TASKRUN_FLAG: Self = Self::setup(uring_sys::IORING_SETUP_TASKRUN_FLAG);
+    /// Entries of 128 bytes (`IORING_SETUP_SQE128`), since 5.19.
+    pub const SQE128: Self = Self::setup(uring_sys::IORING_SETUP_SQE128);
+    /// Completions of 32 bytes (`IORING_SETUP_CQE32`), since 5.19.
+    pub const CQE32: Self = Self::setup(uring_sys::IORING_SETUP_CQE32);
+    /// Rings of one submitting task (`IORING_SETUP_SINGLE_ISSUER`), since 6.0.
+    pub const SINGLE_ISSUER: Self = Self::setup(uring_sys::IORING_SETUP_SINGLE_ISSUER);
+    /// Task work at the waiting call only (`IORING_SETUP_DEFER_TASKRUN`), since 6.1.
+    pub const DEFER_TASKRUN: Self = Self::setup(uring_sys::IORING_SETUP_DEFER_TASKRUN);
+    /// Polling that sleeps first (`IORING_SETUP_HYBRID_IOPOLL`), since 6.13.
+    pub const HYBRID_IOPOLL: Self = Self::setup(uring_sys::IORING_SETUP_HYBRID_IOPOLL);
+    /// Completions of both sizes in one queue (`IORING_SETUP_CQE_MIXED`), since 6.18.
+    pub const CQE_MIXED: Self = Self::setup(uring_sys::IORING_SETUP_CQE_MIXED);
+    /// Entries of both sizes in one queue (`IORING_SETUP_SQE_MIXED`), since 6.19.
+    pub const SQE_MIXED: Self = Self::setup(uring_sys::IORING_SETUP_SQE_MIXED);
+    /// A submission queue that begins anew with each call (`IORING_SETUP_SQ_REWIND`), since 7.0.
+    pub const SQ_REWIND: Self = Self::setup(uring_sys::IORING_SETUP_SQ_REWIND);
+    /// Results that the submitter chooses (`IORING_NOP_INJECT_RESULT`), since 6.10.
+    pub const NOP_INJECT_RESULT: Self = Self::nop(uring_sys::IORING_NOP_INJECT_RESULT);
+    /// Timeouts that fire again and again (`IORING_TIMEOUT_MULTISHOT`), since 6.4.
+    pub const TIMEOUT_MULTISHOT: Self =
+        Self::find(Probe::Timeout(uring_sys::IORING_TIMEOUT_MULTISHOT));
+
+    /// The kernel's name for it, as in its headers.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The first kernel that has it.
+    #[must_use]
+    pub fn since(&self) -> KernelVersion {
+        let listed = || {
+            let (major, minor) = uring_sys::since(self.name)?;
+            Some(KernelVersion::new(major.into(), minor.into()))
+        };
+        let since = self.since.or_else(listed);
+        since.expect("a unit test sees to it that every row has a version")
+    }
+
+    /// The build option of the kernel without which it is absent on any version.
+    #[must_use]
+    pub const fn kernel_config(&self) -> Option<&'static str> {
+        self.config
+    }
+
+    /// The row of a setup flag, an `IORING_SETUP_*`.
+    ///
+    /// # Panics
+    ///
+    /// No row has this flag; at compile time where the result is a constant.
+    #[must_use]
+    pub const fn setup(flag: u32) -> Self {
+        Self::find(Probe::Setup { flag, partners: 0 })
+    }
+
+    /// The row of a feature bit, an `IORING_FEAT_*`.
+    ///
+    /// # Panics
+    ///
+    /// No row has this bit; at compile time where the result is a constant.
+    #[must_use]
+    pub const fn ring(bit: u32) -> Self {
+        Self::find(Probe::Ring(bit))
+    }
+
+    /// The row of an opcode, an `IORING_OP_*`.
+    ///
+    /// # Panics
+    ///
+    /// No row has this opcode; at compile time where the result is a constant.
+    #[must_use]
+    pub const fn opcode(opcode: u8) -> Self {
+        Self::find(Probe::Opcode(opcode))
+    }
+
+    /// The row of a register opcode, an `IORING_REGISTER_*`.
+    ///
+    /// # Panics
+    ///
+    /// No row has this opcode: it is older than any kernel in use, or has no probe without side effects.
+    #[must_use]
+    pub const fn register(opcode: u32) -> Self {
+        Self::find(Probe::Register { opcode, count: 0 })
+    }
+
+    /// The row of a flag of `io_uring_enter`, an `IORING_ENTER_*`.
+    ///
+    /// # Panics
+    ///
+    /// No row has this flag: it is older than any kernel in use, or a feature bit tells of it.
+    #[must_use]
+    pub const fn enter(flag: u32) -> Self {
+        Self::find(Probe::Enter(flag))
+    }
+
+    /// The row of a buffer ring's flag, an `IOU_PBUF_RING_*`.
+    ///
+    /// # Panics
+    ///
+    /// No row has this flag; at compile time where the result is a constant.
+    #[must_use]
+    pub const fn buffer_ring(flag: u16) -> Self {
+        Self::find(Probe::BufferRing(flag))
+    }
+
+    /// The row of a NOP's flag, an `IORING_NOP_*`.
+    ///
+    /// # Panics
+    ///
+    /// No row has this flag; at compile time where the result is a constant.
+    #[must_use]
+    pub const fn nop(flag: u32) -> Self {
+        Self::find(Probe::Nop(flag))
+    }
+
+    const fn find(probe: Probe) -> Self {
+        let wanted = probe.key();
+        let mut index = 0;
+        while index < ROWS.len() {
+            let key = ROWS[index].probe.key();
+            if key.0 == wanted.0 && key.1 == wanted.1 {
+                return ROWS[index];
+            }
+            index += 1;
+        }
+        panic!("the feature table has no such row")
+    }
+
+    /// Every feature of the table.
+    #[must_use]
+    pub const fn all() -> &'static [Self] {
+        ROWS
+    }
+
+    /// Probes the running kernel, once per feature and process.
+    ///
+    /// The probe's system calls come from a thread of its own, so that the caller's slots and its standing
+    /// with io_uring stay as they are. A descriptor is open while it works.
+    #[must_use]
+    pub fn observe(&self) -> Observation {
+        static SEEN: Mutex<Option<HashMap<&'static str, Observation>>> = Mutex::new(None);
+        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get_or_insert_default()
+            .entry(self.name)
+            .or_insert_with(|| {
+                let probe = self.probe;
+                thread::scope(|scope| scope.spawn(|| probe::observe(probe)).join())
+                    .unwrap_or_else(|_| Observation::Inconclusive("the probe panicked".to_owned()))
+            })
+            .clone()
+    }
+}
+
+impl Probe {
+    /// What tells two probes apart.
+    const fn key(self) -> (u8, u32) {
+        match self {
+            Self::Setup { flag, .. } => (0, flag),
+            Self::Ring(bit) => (1, bit),
+            Self::Opcode(opcode) => (2, opcode as u32),
+            Self::Enter(flag) => (3, flag),
+            Self::Register { opcode, .. } | Self::RegisterCount(opcode) => (4, opcode),
+            Self::BufferRing(flag) => (5, flag as u32),
+            Self::Timeout(flag) => (6, flag),
+            Self::Nop(flag) => (7, flag),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_and_probes_are_unique() {
+        let names: HashSet<_> = Feature::all().iter().map(Feature::name).collect();
+        assert_eq!(names.len(), Feature::all().len());
+        let probes: HashSet<_> = Feature::all().iter().map(|row| row.probe.key()).collect();
+        assert_eq!(probes.len(), Feature::all().len());
+    }
+
+    #[test]
+    fn lookups_find_their_row() {
+        assert_eq!(
+            Feature::opcode(uring_sys::IORING_OP_PIPE).name(),
+            "IORING_OP_PIPE"
+        );
+        assert_eq!(
+            Feature::register(uring_sys::IORING_REGISTER_BPF_FILTER).name(),
+            "IORING_REGISTER_BPF_FILTER"
+        );
+        assert_eq!(
+            Feature::TIMEOUT_MULTISHOT.name(),
+            "IORING_TIMEOUT_MULTISHOT"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "no such row")]
+    fn a_flag_without_a_row_is_an_error() {
+        let _ = Feature::setup(1 << 30);
+    }
+
+    #[test]
+    fn observing_twice_gives_the_same() {
+        let first = Feature::SUBMIT_ALL.observe();
+        assert_eq!(first, Feature::SUBMIT_ALL.observe());
+    }
+}

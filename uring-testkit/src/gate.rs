@@ -1,0 +1,265 @@
+//! Whether a test runs: what is expected of a kernel against what it shows.
+
+use crate::{
+    feature::{Feature, Observation},
+    kernel::Lane,
+};
+
+/// What happens to a test on this kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It runs; the notes name the features that are there although the version is too old for them.
+    Run {
+        /// One sentence for each backported feature.
+        notes: Vec<String>,
+    },
+    /// A feature is absent, as expected, and the test has no refusal companion.
+    Skip {
+        /// What is missing, and from which kernel on it is there.
+        reason: String,
+    },
+    /// A feature is absent, as expected: the refusal companion runs in the test's place.
+    Refuse {
+        /// What is missing, and from which kernel on it is there.
+        reason: String,
+    },
+    /// Expectation and observation contradict each other, or nothing could be observed.
+    Fail {
+        /// The contradiction.
+        reason: String,
+    },
+}
+
+impl Decision {
+    /// The word that a report uses: `run`, `skip`, `refuse` or `fail`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::Skip { .. } => "skip",
+            Self::Refuse { .. } => "refuse",
+            Self::Fail { .. } => "fail",
+        }
+    }
+
+    /// Why it is not simply run; the notes of a run otherwise.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Run { notes } if notes.is_empty() => None,
+            Self::Run { notes } => Some(notes.join("; ")),
+            Self::Skip { reason } | Self::Refuse { reason } | Self::Fail { reason } => {
+                Some(reason.clone())
+            }
+        }
+    }
+}
+
+/// One feature's side of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Backport(String),
+    Closed(String),
+    Broken(String),
+}
+
+fn gate(lane: &Lane, feature: &Feature, observed: &Observation) -> Gate {
+    let (name, since) = (feature.name(), feature.since());
+    let expected = lane.kernel >= since;
+    match (observed, expected) {
+        (Observation::Present, true) => Gate::Open,
+        (Observation::Present, false) if lane.kind.allows_backports() => {
+            Gate::Backport(format!("{name} (Linux {since}) is backported"))
+        }
+        (Observation::Present, false) => Gate::Broken(format!(
+            "{name} is there on mainline {}, but the feature table says Linux {since}: the table is wrong",
+            lane.kernel
+        )),
+        (Observation::Absent, false) => Gate::Closed(format!("needs Linux {since} ({name})")),
+        (Observation::Absent, true) => match feature.kernel_config() {
+            Some(config) => Gate::Closed(format!("needs a kernel built with {config} ({name})")),
+            None => Gate::Broken(format!(
+                "{name} is missing on {} although Linux has it since {since}: \
+                 look at the kernel's configuration and at filters of system calls",
+                lane.kernel
+            )),
+        },
+        (Observation::Inconclusive(evidence), _) => {
+            Gate::Broken(format!("{name} could not be probed: {evidence}"))
+        }
+    }
+}
+
+/// Decides about one test that needs `features`, observed by `observe`.
+///
+/// A contradiction wins over an absent feature, so that it is never hidden by a skip.
+pub fn decide(
+    lane: &Lane,
+    features: &[Feature],
+    has_refusal: bool,
+    observe: impl Fn(&Feature) -> Observation,
+) -> Decision {
+    let mut notes = Vec::new();
+    let mut absent = Vec::new();
+    let mut contradictions = Vec::new();
+    for feature in features {
+        match gate(lane, feature, &observe(feature)) {
+            Gate::Open => {}
+            Gate::Backport(note) => notes.push(note),
+            Gate::Closed(reason) => absent.push(reason),
+            Gate::Broken(reason) => contradictions.push(reason),
+        }
+    }
+    if !contradictions.is_empty() {
+        let reason = contradictions.join("; ");
+        return Decision::Fail { reason };
+    }
+    if absent.is_empty() {
+        return Decision::Run { notes };
+    }
+    let reason = absent.join("; ");
+    if has_refusal {
+        Decision::Refuse { reason }
+    } else {
+        Decision::Skip { reason }
+    }
+}
+
+/// What `lane`'s version alone says about `feature`: the plan of a kernel that is not running.
+pub(crate) fn expected(lane: &Lane, feature: &Feature) -> Observation {
+    if lane.kernel >= feature.since() {
+        Observation::Present
+    } else {
+        Observation::Absent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{KernelVersion, LaneKind};
+
+    /// Since 6.3.
+    const FEATURE: Feature = Feature::REG_REG_RING;
+    /// Since 5.18.
+    const OLDER: Feature = Feature::RING_FDS;
+
+    fn lane(minor: u16, kind: LaneKind) -> Lane {
+        let kernel = KernelVersion::new(6, minor);
+        Lane {
+            kernel,
+            kind,
+            release: kernel.to_string(),
+        }
+    }
+
+    fn inconclusive() -> Observation {
+        Observation::Inconclusive("EPERM".to_owned())
+    }
+
+    fn word(lane: &Lane, observed: &Observation, has_refusal: bool) -> &'static str {
+        decide(lane, &[FEATURE], has_refusal, |_| observed.clone()).word()
+    }
+
+    #[test]
+    fn every_cell_of_the_table() {
+        use LaneKind::{Distribution, Host, Mainline};
+        use Observation::{Absent, Present};
+        for (minor, kind, observed, without, with) in [
+            (1, Mainline, Present, "fail", "fail"),
+            (1, Distribution, Present, "run", "run"),
+            (1, Host, Present, "run", "run"),
+            (1, Mainline, Absent, "skip", "refuse"),
+            (1, Distribution, Absent, "skip", "refuse"),
+            (1, Host, Absent, "skip", "refuse"),
+            (1, Mainline, inconclusive(), "fail", "fail"),
+            (1, Distribution, inconclusive(), "fail", "fail"),
+            (1, Host, inconclusive(), "fail", "fail"),
+            (3, Mainline, Present, "run", "run"),
+            (3, Distribution, Present, "run", "run"),
+            (3, Host, Present, "run", "run"),
+            (3, Mainline, Absent, "fail", "fail"),
+            (3, Distribution, Absent, "fail", "fail"),
+            (3, Host, Absent, "fail", "fail"),
+            (3, Mainline, inconclusive(), "fail", "fail"),
+            (3, Distribution, inconclusive(), "fail", "fail"),
+            (3, Host, inconclusive(), "fail", "fail"),
+        ] {
+            let lane = lane(minor, kind);
+            assert_eq!(
+                word(&lane, &observed, false),
+                without,
+                "{lane:?} {observed:?}"
+            );
+            assert_eq!(word(&lane, &observed, true), with, "{lane:?} {observed:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_backport_leaves_a_note() {
+        let note = |minor, kind| {
+            decide(&lane(minor, kind), &[FEATURE], false, |_| {
+                Observation::Present
+            })
+            .reason()
+        };
+        assert_eq!(note(3, LaneKind::Host), None);
+        let backport = note(1, LaneKind::Distribution).expect("a note");
+        assert!(backport.contains("IORING_FEAT_REG_REG_RING"), "{backport}");
+    }
+
+    #[test]
+    fn the_reason_names_kernel_and_feature() {
+        let decision = decide(&lane(1, LaneKind::Mainline), &[FEATURE], false, |_| {
+            Observation::Absent
+        });
+        assert_eq!(
+            decision.reason().as_deref(),
+            Some("needs Linux 6.3 (IORING_FEAT_REG_REG_RING)")
+        );
+    }
+
+    #[test]
+    fn a_contradiction_is_not_hidden_by_an_absent_feature() {
+        let decision = decide(
+            &lane(1, LaneKind::Mainline),
+            &[FEATURE, OLDER],
+            true,
+            |_| Observation::Absent,
+        );
+        assert_eq!(decision.word(), "fail");
+        let reason = decision.reason().unwrap();
+        assert!(reason.contains("IORING_REGISTER_RING_FDS"), "{reason}");
+    }
+
+    #[test]
+    fn no_features_means_run() {
+        let decision = decide(&lane(1, LaneKind::Mainline), &[], false, |_| inconclusive());
+        assert_eq!(decision, Decision::Run { notes: vec![] });
+    }
+
+    #[test]
+    fn what_depends_on_the_configuration_may_be_absent() {
+        let configured = Feature::opcode(uring_sys::IORING_OP_EPOLL_WAIT);
+        assert!(configured.kernel_config().is_some());
+        let lane = Lane {
+            kernel: KernelVersion::new(7, 0),
+            kind: LaneKind::Distribution,
+            release: "7.0".to_owned(),
+        };
+        let decision = decide(&lane, &[configured], false, |_| Observation::Absent);
+        assert_eq!(decision.word(), "skip");
+        assert!(decision.reason().unwrap().contains("CONFIG_EPOLL"));
+    }
+
+    #[test]
+    fn the_plan_of_another_kernel_follows_its_version() {
+        let plan = |minor| {
+            let lane = lane(minor, LaneKind::Mainline);
+            decide(&lane, &[FEATURE], false, |feature| expected(&lane, feature)).word()
+        };
+        assert_eq!(plan(1), "skip");
+        assert_eq!(plan(12), "run");
+    }
+}

@@ -1,0 +1,187 @@
+//! The testkit's own view of rings, checked with real ones: slots, features, raw rings on every handle.
+
+use std::process::ExitCode;
+
+use uring_sys::{IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_R_DISABLED, IORING_SETUP_SINGLE_ISSUER};
+use uring_testkit::{
+    Context, FdTable, Feature, HandleKind, Leaks, Observation, SLOTS, Slots, Suite, TestResult,
+    raw::{Entry, RawRing},
+};
+
+fn ring(context: &Context) -> TestResult<RawRing> {
+    let mut ring = match context.handle() {
+        HandleKind::Born => RawRing::born(8, 0)?,
+        _ => RawRing::new(8, 0)?,
+    };
+    if matches!(
+        context.handle(),
+        HandleKind::Registered | HandleKind::Closed
+    ) {
+        ring.register()?;
+    }
+    if context.handle() == HandleKind::Closed {
+        ring.close();
+    }
+    Ok(ring)
+}
+
+fn a_ring_works_and_is_where_it_should_be(context: &Context) -> TestResult {
+    let before = FdTable::now()?;
+    let mut ring = ring(context)?;
+    let fdless = HandleKind::FDLESS.contains(&context.handle());
+    let now = FdTable::now()?;
+    assert_eq!(now.rings().count(), usize::from(!fdless));
+    assert_eq!(before.diff(&now).added.len(), usize::from(!fdless));
+    assert_eq!(
+        Slots::of_this_thread()?.taken(),
+        usize::from(context.handle() != HandleKind::Fd)
+    );
+    for round in 0..20 {
+        let nop = Entry {
+            user_data: round,
+            ..Entry::default()
+        };
+        // SAFETY: a NOP uses no memory.
+        let completed = unsafe { ring.call(nop)? };
+        assert_eq!((completed.user_data, completed.res), (round, 0));
+    }
+    Ok(())
+}
+
+fn no_such_handle(context: &Context) -> TestResult {
+    let refusal = ring(context)
+        .err()
+        .ok_or("a ring that the kernel cannot have was made")?;
+    assert!(!context.missing().is_empty());
+    assert!(
+        refusal.to_string().contains("Invalid argument"),
+        "{refusal}"
+    );
+    Ok(())
+}
+
+fn a_new_thread_has_no_slots(_: &Context) -> TestResult {
+    assert_eq!(Slots::of_this_thread()?.taken(), 0);
+    let mut ring = RawRing::new(1, 0)?;
+    ring.register()?;
+    let elsewhere = std::thread::spawn(|| Slots::of_this_thread().map(|slots| slots.taken()));
+    assert_eq!(elsewhere.join().unwrap()?, 0);
+    Ok(())
+}
+
+fn each_slot_is_seen(_: &Context) -> TestResult {
+    let mut rings = Vec::new();
+    for expected in 0..SLOTS {
+        assert_eq!(Slots::of_this_thread()?.taken(), expected);
+        let mut ring = RawRing::new(1, 0)?;
+        assert_eq!(usize::try_from(ring.register()?)?, expected);
+        rings.push(ring);
+    }
+    assert_eq!(Slots::of_this_thread()?.taken(), SLOTS);
+    drop(rings.remove(5));
+    let slots = Slots::of_this_thread()?;
+    assert!(
+        !slots.is_taken(5) && slots.is_taken(4) && slots.is_taken(6),
+        "{slots:?}"
+    );
+    Ok(())
+}
+
+fn a_disabled_ring_is_a_taken_slot(_: &Context) -> TestResult {
+    let mut ring = RawRing::new(1, IORING_SETUP_R_DISABLED)?;
+    ring.register()?;
+    assert_eq!(Slots::of_this_thread()?.taken(), 1);
+    Ok(())
+}
+
+fn looking_at_slots_leaves_a_ring_alone(_: &Context) -> TestResult {
+    let flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+    let mut ring = RawRing::new(4, flags)?;
+    ring.register()?;
+    let nop = Entry {
+        user_data: 3,
+        ..Entry::default()
+    };
+    // SAFETY: a NOP uses no memory.
+    unsafe { ring.push(nop) };
+    assert_eq!(Slots::of_this_thread()?.taken(), 1);
+    assert_eq!(ring.take(), None, "looking must not submit");
+    assert_eq!(ring.enter(1, 1)?, 1);
+    assert_eq!(ring.take().map(|completed| completed.user_data), Some(3));
+    Ok(())
+}
+
+fn every_probe_has_an_answer(_: &Context) -> TestResult {
+    for feature in Feature::all() {
+        if let Observation::Inconclusive(evidence) = feature.observe() {
+            return Err(format!("{feature:?}: {evidence}").into());
+        }
+    }
+    Ok(())
+}
+
+fn probes_leave_the_caller_as_it_was(_: &Context) -> TestResult {
+    let before = FdTable::now()?;
+    for feature in Feature::all() {
+        let _ = feature.observe();
+    }
+    assert!(before.diff(&FdTable::now()?).is_empty());
+    assert_eq!(Slots::of_this_thread()?.taken(), 0);
+    Ok(())
+}
+
+fn an_announced_leak_is_there(_: &Context) -> TestResult {
+    let mut ring = RawRing::new(1, 0)?;
+    ring.register()?;
+    ring.leak();
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("rings");
+    suite
+        .test("works", a_ring_works_and_is_where_it_should_be)
+        .on(HandleKind::ALL)
+        .refused_by(no_such_handle);
+    suite.test("new_thread_has_no_slots", a_new_thread_has_no_slots);
+    suite
+        .test("each_slot_is_seen", each_slot_is_seen)
+        .needs([Feature::RING_FDS])
+        .no_refusal("works[registered] shows it");
+    suite
+        .test(
+            "disabled_ring_is_a_taken_slot",
+            a_disabled_ring_is_a_taken_slot,
+        )
+        .needs([Feature::RING_FDS])
+        .no_refusal("works[registered] shows it");
+    suite
+        .test(
+            "looking_at_slots_leaves_a_ring_alone",
+            looking_at_slots_leaves_a_ring_alone,
+        )
+        .needs([Feature::RING_FDS, Feature::DEFER_TASKRUN])
+        .no_refusal("works[registered] shows it");
+    suite.test("every_probe_has_an_answer", every_probe_has_an_answer);
+    suite.test(
+        "probes_leave_the_caller_as_it_was",
+        probes_leave_the_caller_as_it_was,
+    );
+    suite
+        .test("announced_leak_is_there", an_announced_leak_is_there)
+        .needs([Feature::RING_FDS])
+        .no_refusal("works[registered] shows it")
+        .leaks(Leaks {
+            slots: 1,
+            descriptors: 1,
+            ring_mappings: 2,
+        });
+    for feature in Feature::all() {
+        let name = format!("table_is_right_about_{}", feature.name());
+        suite
+            .test(name, |_| Ok(()))
+            .needs([*feature])
+            .no_refusal("the gate itself is the test");
+    }
+    suite.run()
+}
