@@ -12,7 +12,7 @@ use uring_sys as sys;
 /// Source: `linux/io_uring.h`.
 #[must_use]
 pub const fn opcode_name(opcode: u8) -> Option<&'static str> {
-    Some(match opcode as u32 {
+    Some(match opcode {
         sys::IORING_OP_NOP => "IORING_OP_NOP",
         sys::IORING_OP_READV => "IORING_OP_READV",
         sys::IORING_OP_WRITEV => "IORING_OP_WRITEV",
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn each_opcode_has_one_name_and_the_rest_have_none() {
         let names: Vec<_> = (0..=u8::MAX).map_while(opcode_name).collect();
-        assert_eq!(u32::try_from(names.len()), Ok(sys::IORING_OP_LAST));
+        assert_eq!(u8::try_from(names.len()), Ok(sys::IORING_OP_LAST));
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
         let named = (0..=u8::MAX).filter(|&opcode| opcode_name(opcode).is_some());
         assert_eq!(named.count(), names.len());

@@ -163,7 +163,7 @@ impl Hint {
             }
             Self::SeccompFilter => "a seccomp filter is active in this thread",
             Self::SecurityPolicy => {
-                "refused by a security policy, as io_uring is not disabled by sysctl and no seccomp filter is active"
+                "refused by a security policy: neither kernel.io_uring_disabled nor a seccomp filter explains it"
             }
             Self::SubmissionThreadPrivilege => {
                 "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE"
@@ -239,7 +239,7 @@ impl Hint {
             Self::SlotsTaken => "drop a ring of this thread, or keep the descriptor",
             Self::Memlock { .. } => "raise the limit, or ask for smaller queues or buffers",
             Self::DescriptorLimit { .. } => {
-                "raise the limit, or build the ring without a descriptor"
+                "raise it, build the ring without a descriptor, or ask for a smaller table of direct descriptors"
             }
             Self::DescriptorClosed | Self::DescriptorReplaced => {
                 "build a new ring; a ring without a descriptor cannot lose it"

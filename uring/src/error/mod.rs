@@ -97,10 +97,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.errno() {
-            Some(errno) => match Errno::from_raw(errno) {
-                Some(errno) => write!(f, "{} failed: {errno}", self.call)?,
-                None => write!(f, "{} failed: errno {errno}", self.call)?,
-            },
+            Some(errno) => write!(f, "{} failed: {}", self.call, Errno::from_raw(errno))?,
             None => write!(f, "{} was refused", self.call)?,
         }
         match &self.hint {

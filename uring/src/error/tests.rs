@@ -34,7 +34,7 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::SecurityPolicy,
-            "refused by a security policy, as io_uring is not disabled by sysctl and no seccomp filter is active",
+            "refused by a security policy: neither kernel.io_uring_disabled nor a seccomp filter explains it",
         ),
         (
             Hint::SubmissionThreadPrivilege,
@@ -56,8 +56,8 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::DescriptorLimit { limit: 1024 },
-            "this process may have 1024 descriptors (RLIMIT_NOFILE); raise the limit, or build the ring without a \
-             descriptor",
+            "this process may have 1024 descriptors (RLIMIT_NOFILE); raise it, build the ring without a descriptor, \
+             or ask for a smaller table of direct descriptors",
         ),
         (
             Hint::DescriptorClosed,
@@ -154,12 +154,8 @@ fn texts() -> Vec<(Hint, &'static str)> {
     ]
 }
 
-fn errno(errno: i32) -> Errno {
-    Errno::from_raw(errno).unwrap()
-}
-
 fn with(call: Call, number: i32, hint: Hint) -> Error {
-    Error::sys(call, errno(number)).with_hint(hint)
+    Error::sys(call, Errno::from_raw(number)).with_hint(hint)
 }
 
 #[test]
@@ -220,7 +216,7 @@ fn message_says_call_answer_cause_and_advice() {
         "changing how the ring is reached was refused: needs Linux 6.3 (IORING_FEAT_REG_REG_RING is not set)"
     );
     assert_eq!(
-        Error::sys(Call::Enter, errno(libc::EINVAL)).to_string(),
+        Error::sys(Call::Enter, Errno::EINVAL).to_string(),
         "io_uring_enter failed: EINVAL (22)"
     );
 }
@@ -264,7 +260,7 @@ fn refusal_of_the_library_has_no_errno() {
         assert_eq!(error.call(), Call::Build);
     }
     assert_eq!(
-        Error::sys(Call::Enter, errno(libc::ETIME)).errno(),
+        Error::sys(Call::Enter, Errno::ETIME).errno(),
         Some(libc::ETIME)
     );
 }
@@ -358,7 +354,7 @@ fn predicates_hold_for_their_hints_alone() {
 
 #[test]
 fn errno_decides_where_there_is_no_evidence() {
-    let plain = |number| Error::sys(Call::Enter, errno(number));
+    let plain = |number| Error::sys(Call::Enter, Errno::from_raw(number));
     assert!(plain(libc::ENOSYS).is_unsupported());
     assert!(plain(libc::EPERM).is_blocked());
     assert!(plain(libc::EACCES).is_blocked());
@@ -399,7 +395,7 @@ fn io_error_keeps_text_kind_and_error() {
             io::ErrorKind::Interrupted,
         ),
         (
-            Error::sys(Call::Enter, errno(libc::ETIME)),
+            Error::sys(Call::Enter, Errno::ETIME),
             io::ErrorKind::TimedOut,
         ),
         (
@@ -427,11 +423,11 @@ fn io_error_keeps_text_kind_and_error() {
             io::ErrorKind::OutOfMemory,
         ),
         (
-            Error::sys(Call::Map, errno(libc::ENOMEM)),
+            Error::sys(Call::Map, Errno::ENOMEM),
             io::ErrorKind::OutOfMemory,
         ),
         (
-            Error::sys(Call::Enter, errno(libc::EINVAL)),
+            Error::sys(Call::Enter, Errno::EINVAL),
             io::ErrorKind::InvalidInput,
         ),
         (

@@ -1,0 +1,315 @@
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::*;
+
+/// A thread without capabilities, under no filter, where io_uring is allowed.
+fn ordinary() -> Host {
+    Host {
+        disabled: Some(0),
+        filtered: Some(false),
+        capabilities: Some(0),
+        groups: vec![1000],
+        memlock: Some(8 << 20),
+        descriptors: Some(1024),
+        ..Host::default()
+    }
+}
+
+fn root() -> Host {
+    Host {
+        capabilities: Some(u64::MAX),
+        ..ordinary()
+    }
+}
+
+const PLAIN: SetupFlags = SetupFlags::empty();
+
+/// What setup's refusal is put down to, where the bare call is refused alike.
+fn refused(errno: Errno, host: &Host) -> Option<Hint> {
+    setup_refusal(errno, PLAIN, host, || Some(errno))
+}
+
+#[test]
+fn sysctl_explains_eperm() {
+    let off = Host {
+        disabled: Some(2),
+        ..root()
+    };
+    let hint = Hint::DisabledBySysctl {
+        value: 2,
+        group: None,
+    };
+    assert_eq!(refused(Errno::EPERM, &off), Some(hint));
+
+    let group_only = Host {
+        disabled: Some(1),
+        group: Some(7),
+        ..ordinary()
+    };
+    let hint = Hint::DisabledBySysctl {
+        value: 1,
+        group: Some(7),
+    };
+    assert_eq!(refused(Errno::EPERM, &group_only), Some(hint));
+}
+
+#[test]
+fn sysctl_is_not_blamed_for_members_of_its_group_or_for_root() {
+    let filtered = Host {
+        filtered: Some(true),
+        disabled: Some(1),
+        group: Some(1000),
+        ..ordinary()
+    };
+    assert_eq!(refused(Errno::EPERM, &filtered), Some(Hint::SeccompFilter));
+    let filtered = Host {
+        filtered: Some(true),
+        disabled: Some(1),
+        ..root()
+    };
+    assert_eq!(refused(Errno::EPERM, &filtered), Some(Hint::SeccompFilter));
+}
+
+#[test]
+fn sysctl_explains_eperm_of_root_in_a_user_namespace() {
+    let namespaced = Host {
+        disabled: Some(1),
+        ..root()
+    };
+    let hint = Hint::DisabledBySysctl {
+        value: 1,
+        group: None,
+    };
+    assert_eq!(refused(Errno::EPERM, &namespaced), Some(hint));
+}
+
+#[test]
+fn filter_explains_each_errno_it_may_answer() {
+    let filtered = Host {
+        filtered: Some(true),
+        ..ordinary()
+    };
+    for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EACCES] {
+        assert_eq!(refused(errno, &filtered), Some(Hint::SeccompFilter));
+        let hint = register_refusal(errno, &filtered, || Some(errno));
+        assert_eq!(hint, Some(Hint::SeccompFilter));
+        let hint = register_refusal(errno, &filtered, || Some(Errno::EINVAL));
+        assert_eq!(hint, None, "the call as such is allowed");
+    }
+}
+
+#[test]
+fn without_a_filter_enosys_means_not_built_and_eperm_a_policy() {
+    assert_eq!(refused(Errno::ENOSYS, &root()), Some(Hint::NotBuilt));
+    assert_eq!(refused(Errno::EPERM, &root()), Some(Hint::SecurityPolicy));
+    assert_eq!(refused(Errno::EACCES, &root()), Some(Hint::SecurityPolicy));
+}
+
+#[test]
+fn nothing_is_claimed_without_proc() {
+    let blind = Host::default();
+    for errno in [Errno::EPERM, Errno::ENOSYS, Errno::ENOMEM, Errno::EMFILE] {
+        assert_eq!(refused(errno, &blind), None);
+        assert_eq!(register_refusal(errno, &blind, || Some(errno)), None);
+    }
+}
+
+#[test]
+fn submission_thread_privilege_explains_eperm_of_that_flag_alone() {
+    let allowed = || Some(Errno::EINVAL);
+    let polling = SetupFlags::SQPOLL;
+    let hint = setup_refusal(Errno::EPERM, polling, &ordinary(), allowed);
+    assert_eq!(hint, Some(Hint::SubmissionThreadPrivilege));
+    assert_eq!(setup_refusal(Errno::EPERM, polling, &root(), allowed), None);
+    assert_eq!(
+        setup_refusal(Errno::EPERM, PLAIN, &ordinary(), allowed),
+        None
+    );
+}
+
+#[test]
+fn limits_explain_enomem_and_emfile() {
+    let memlock = Hint::Memlock { limit: 8 << 20 };
+    assert_eq!(refused(Errno::ENOMEM, &ordinary()), Some(memlock));
+    assert_eq!(
+        refused(Errno::ENOMEM, &root()),
+        None,
+        "root may lock what it wants"
+    );
+    let unlimited = Host {
+        memlock: None,
+        ..ordinary()
+    };
+    assert_eq!(refused(Errno::ENOMEM, &unlimited), None);
+    let descriptors = Hint::DescriptorLimit { limit: 1024 };
+    assert_eq!(refused(Errno::EMFILE, &ordinary()), Some(descriptors));
+}
+
+#[test]
+fn status_lines_are_read() {
+    let mut host = Host::default();
+    host.read_status(
+        "Name:\tServer: one\nGid:\t1\t2\t3\t4\nGroups:\t24 25 \nCapEff:\t0000000000004000\nSeccomp:\t2\nSeccomp_filters:\t1\n",
+    );
+    let expected = Host {
+        filtered: Some(true),
+        capabilities: Some(0x4000),
+        groups: vec![4, 24, 25],
+        ..Host::default()
+    };
+    assert_eq!(host, expected);
+    host.read_status("Seccomp:\t0\nCapEff:\tnonsense\nno colon\n");
+    assert_eq!((host.filtered, host.capabilities), (Some(false), None));
+}
+
+#[test]
+fn status_of_this_thread_is_complete() {
+    let host = Host::observe();
+    assert!(
+        host.filtered.is_some() && host.capabilities.is_some(),
+        "{host:?}"
+    );
+    assert!(!host.groups.is_empty(), "{host:?}");
+}
+
+#[test]
+fn number_of_entries_explains_einval() {
+    let params = |flags: SetupFlags, cq_entries| sys::io_uring_params {
+        flags: flags.bits(),
+        cq_entries,
+        ..Default::default()
+    };
+    let hint = |entries, flags, cq_entries| {
+        setup_failed(Errno::EINVAL, entries, &params(flags, cq_entries)).hint()
+    };
+    let count = |asked| Some(Hint::EntryCount { asked });
+    assert_eq!(hint(0, PLAIN, 0), count(0));
+    assert_eq!(hint(0, SetupFlags::CLAMP, 0), count(0));
+    assert_eq!(hint(32769, PLAIN, 0), count(32769));
+    assert_eq!(hint(32769, SetupFlags::CLAMP, 0), None);
+    assert_eq!(hint(8, SetupFlags::CQSIZE, 0), count(0));
+    assert_eq!(hint(8, SetupFlags::CQSIZE, 65537), count(65537));
+    assert_eq!(hint(8, SetupFlags::CQSIZE, 65536), None);
+}
+
+#[test]
+fn slots_explain_ebusy_only_where_one_was_asked_for() {
+    let mut params = sys::io_uring_params::default();
+    let error = setup_failed(Errno::EBUSY, 8, &params);
+    assert_eq!(error.hint(), None);
+    params.flags = sys::IORING_SETUP_NO_MMAP | sys::IORING_SETUP_REGISTERED_FD_ONLY;
+    let error = setup_failed(Errno::EBUSY, 8, &params);
+    assert!(error.is_slots_taken());
+}
+
+#[test]
+fn enter_errors_are_told_apart() {
+    let name = Name::descriptor(RawFd::MAX);
+    let hint = |errno| enter_failed(name, errno).hint();
+    assert_eq!(hint(Errno::EINTR), Some(Hint::Interrupted));
+    assert_eq!(hint(Errno::EBUSY), Some(Hint::CompletionsWaiting));
+    assert_eq!(hint(Errno::EAGAIN), Some(Hint::OutOfRequests));
+    assert_eq!(hint(Errno::EEXIST), Some(Hint::SingleIssuer));
+    assert_eq!(hint(Errno::EBADFD), Some(Hint::NotEnabled));
+    assert_eq!(hint(Errno::EOWNERDEAD), Some(Hint::SubmissionThreadDied));
+    assert_eq!(hint(Errno::EBADF), Some(Hint::DescriptorClosed));
+    assert_eq!(hint(Errno::ETIME), None);
+}
+
+#[test]
+fn descriptor_that_names_something_else_is_told_from_a_closed_one() {
+    let file = File::open("/dev/null").unwrap();
+    let other = Name::descriptor(file.as_raw_fd());
+    let closed = Name::descriptor(RawFd::MAX);
+    for opcode in [sys::IORING_REGISTER_RING_FDS, sys::IORING_REGISTER_FILES] {
+        let replaced = register_failed(other, opcode, Errno::EOPNOTSUPP);
+        assert_eq!(replaced.hint(), Some(Hint::DescriptorReplaced));
+        let gone = register_failed(closed, opcode, Errno::EBADF);
+        assert_eq!(gone.hint(), Some(Hint::DescriptorClosed));
+    }
+    let replaced = enter_failed(other, Errno::EOPNOTSUPP);
+    assert_eq!(replaced.hint(), Some(Hint::DescriptorReplaced));
+}
+
+#[test]
+fn index_without_a_ring_is_an_empty_slot() {
+    // A thread of its own has an empty table, whatever other tests register.
+    std::thread::spawn(|| {
+        let name = Name::index(3);
+        for errno in [Errno::EBADF, Errno::EINVAL] {
+            assert_eq!(enter_failed(name, errno).hint(), Some(Hint::SlotEmpty));
+            let register = register_failed(name, sys::IORING_REGISTER_FILES, errno);
+            assert_eq!(register.hint(), Some(Hint::SlotEmpty));
+            assert!(register.is_wrong_thread());
+        }
+    })
+    .join()
+    .unwrap();
+}
+
+/// A ring, as bare as can be.
+fn ring(flags: u32) -> Result<OwnedFd, Errno> {
+    let mut params = sys::io_uring_params {
+        flags,
+        ..Default::default()
+    };
+    // SAFETY: `params` is valid for reads and writes and names no memory.
+    let fd = unsafe { sys::io_uring_setup(2, &raw mut params) }?;
+    // SAFETY: the kernel has just made the descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).unwrap()) })
+}
+
+#[test]
+fn arguments_at_fault_are_not_blamed_on_a_ring_that_is_there() {
+    let ring = ring(0).unwrap();
+    let name = Name::descriptor(ring.as_raw_fd());
+    for errno in [
+        Errno::EBADF,
+        Errno::EINVAL,
+        Errno::EEXIST,
+        Errno::EOPNOTSUPP,
+    ] {
+        assert_eq!(
+            register_failed(name, sys::IORING_REGISTER_FILES, errno).hint(),
+            None
+        );
+    }
+    for errno in [Errno::EBADF, Errno::EINVAL] {
+        assert_eq!(enter_failed(name, errno).hint(), None);
+    }
+}
+
+#[test]
+fn eexist_of_another_threads_ring_is_single_issuer() {
+    let ring = match ring(sys::IORING_SETUP_SINGLE_ISSUER) {
+        Ok(ring) => ring,
+        Err(errno) => {
+            let kernel = Capabilities::get().unwrap();
+            assert!(!kernel.supports(SetupFlags::SINGLE_ISSUER), "{errno}");
+            return;
+        }
+    };
+    let name = Name::descriptor(ring.as_raw_fd());
+    std::thread::spawn(move || {
+        let error = register_ring_fd_failed(name, Errno::EEXIST);
+        assert_eq!(error.hint(), Some(Hint::SingleIssuer));
+        assert!(error.is_wrong_thread());
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn register_errors_are_told_apart() {
+    let ring = ring(0).unwrap();
+    let name = Name::descriptor(ring.as_raw_fd());
+    assert!(register_ring_fd_failed(name, Errno::EBUSY).is_slots_taken());
+    assert!(register_ring_fd_failed(name, Errno::EINVAL).is_unsupported());
+    let restricted = register_failed(name, sys::IORING_REGISTER_FILES, Errno::EACCES);
+    assert_eq!(restricted.hint(), Some(Hint::Restricted));
+    let own_rules = register_failed(name, sys::IORING_REGISTER_BPF_FILTER, Errno::EACCES);
+    assert_eq!(own_rules.hint(), None);
+    let table = register_failed(name, sys::IORING_REGISTER_FILES2, Errno::EMFILE);
+    assert!(matches!(table.hint(), Some(Hint::DescriptorLimit { .. })));
+}
