@@ -6,85 +6,85 @@
 
 use core::mem::offset_of;
 
-/// `enum io_uring_msg_ring_flags` of `linux/io_uring.h`; its 2 values are constants.
+/// The values of `enum io_uring_msg_ring_flags` of `linux/io_uring.h`.
 pub type io_uring_msg_ring_flags = u64;
 
-/// `enum io_uring_napi_op` of `linux/io_uring.h`; its 3 values are constants.
+/// The values of `enum io_uring_napi_op` of `linux/io_uring.h`.
 pub type io_uring_napi_op = u8;
 
-/// `enum io_uring_napi_tracking_strategy` of `linux/io_uring.h`; its 3 values are constants.
+/// The values of `enum io_uring_napi_tracking_strategy` of `linux/io_uring.h`.
 pub type io_uring_napi_tracking_strategy = u32;
 
-/// `enum io_uring_op` of `linux/io_uring.h`; its 66 values are constants.
+/// The values of `enum io_uring_op` of `linux/io_uring.h`.
 pub type io_uring_op = u8;
 
-/// `enum io_uring_register_op` of `linux/io_uring.h`; its 40 values are constants.
+/// The values of `enum io_uring_register_op` of `linux/io_uring.h`.
 pub type io_uring_register_op = u32;
 
-/// `enum io_uring_register_pbuf_ring_flags` of `linux/io_uring.h`; its 2 values are constants.
+/// The values of `enum io_uring_register_pbuf_ring_flags` of `linux/io_uring.h`.
 pub type io_uring_register_pbuf_ring_flags = u16;
 
-/// `enum io_uring_register_restriction_op` of `linux/io_uring.h`; its 5 values are constants.
+/// The values of `enum io_uring_register_restriction_op` of `linux/io_uring.h`.
 pub type io_uring_register_restriction_op = u16;
 
-/// `enum io_uring_socket_op` of `linux/io_uring.h`; its 6 values are constants.
+/// The values of `enum io_uring_socket_op` of `linux/io_uring.h`.
 pub type io_uring_socket_op = u32;
 
-/// `enum io_uring_sqe_flags_bit` of `linux/io_uring.h`; its 7 values are constants.
+/// The values of `enum io_uring_sqe_flags_bit` of `linux/io_uring.h`.
 pub type io_uring_sqe_flags_bit = u32;
 
-/// `enum io_uring_zcrx_area_flags` of `linux/io_uring/zcrx.h`; its 1 values are constants.
+/// The values of `enum io_uring_zcrx_area_flags` of `linux/io_uring/zcrx.h`.
 pub type io_uring_zcrx_area_flags = u32;
 
-/// `enum io_wq_type` of `linux/io_uring.h`; its 2 values are constants.
+/// The values of `enum io_wq_type` of `linux/io_uring.h`.
 pub type io_wq_type = u32;
 
-/// `enum zcrx_ctrl_op` of `linux/io_uring/zcrx.h`; its 5 values are constants.
+/// The values of `enum zcrx_ctrl_op` of `linux/io_uring/zcrx.h`.
 pub type zcrx_ctrl_op = u32;
 
-/// `enum zcrx_event_desc_flags` of `linux/io_uring/zcrx.h`; its 1 values are constants.
+/// The values of `enum zcrx_event_desc_flags` of `linux/io_uring/zcrx.h`.
 pub type zcrx_event_desc_flags = u32;
 
-/// `enum zcrx_event_type` of `linux/io_uring/zcrx.h`; its 3 values are constants.
+/// The values of `enum zcrx_event_type` of `linux/io_uring/zcrx.h`.
 pub type zcrx_event_type = u32;
 
-/// `enum zcrx_features` of `linux/io_uring/zcrx.h`; its 2 values are constants.
+/// The values of `enum zcrx_features` of `linux/io_uring/zcrx.h`.
 pub type zcrx_features = u32;
 
-/// `enum zcrx_reg_flags` of `linux/io_uring/zcrx.h`; its 2 values are constants.
+/// The values of `enum zcrx_reg_flags` of `linux/io_uring/zcrx.h`.
 pub type zcrx_reg_flags = u32;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const IORING_ZCRX_AREA_SHIFT: u32 = 48;
 
-/// Of `linux/io_uring/zcrx.h`.
-pub const IORING_ZCRX_AREA_MASK: u64 = 0xffff000000000000;
+/// Defined by `linux/io_uring/zcrx.h`.
+pub const IORING_ZCRX_AREA_MASK: u64 = 0xffff_0000_0000_0000;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe`].
+/// Since Linux 6.14. Goes into `io_uring_sqe::attr_type_mask`.
 pub const IORING_RW_ATTR_FLAG_PI: u64 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.19.
 pub const IORING_FILE_INDEX_ALLOC: u32 = u32::MAX;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::flags`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_FIXED_FILE: u8 = 1 << 0;
 
-/// Since Linux 5.2. Goes into [`io_uring_sqe::flags`].
+/// Since Linux 5.2. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_IO_DRAIN: u8 = 1 << 1;
 
-/// Since Linux 5.3. Goes into [`io_uring_sqe::flags`].
+/// Since Linux 5.3. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_IO_LINK: u8 = 1 << 2;
 
-/// Since Linux 5.5. Goes into [`io_uring_sqe::flags`].
+/// Since Linux 5.5. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_IO_HARDLINK: u8 = 1 << 3;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::flags`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_ASYNC: u8 = 1 << 4;
 
-/// Since Linux 5.7. Goes into [`io_uring_sqe::flags`].
+/// Since Linux 5.7. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_BUFFER_SELECT: u8 = 1 << 5;
 
-/// Since Linux 5.17. Goes into [`io_uring_sqe::flags`].
+/// Since Linux 5.17. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_CQE_SKIP_SUCCESS: u8 = 1 << 6;
 
 /// Since Linux 5.1.
@@ -150,136 +150,136 @@ pub const IORING_SETUP_SQE_MIXED: u32 = 1 << 19;
 /// Since Linux 7.0.
 pub const IORING_SETUP_SQ_REWIND: u32 = 1 << 20;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.1.
 pub const IORING_URING_CMD_FIXED: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.18.
 pub const IORING_URING_CMD_MULTISHOT: u32 = 1 << 1;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_URING_CMD_MASK: u32 = 3;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.1.
 pub const IORING_FSYNC_DATASYNC: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.5.
 pub const IORING_TIMEOUT_ABS: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.11.
 pub const IORING_TIMEOUT_UPDATE: u32 = 1 << 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.15.
 pub const IORING_TIMEOUT_BOOTTIME: u32 = 1 << 2;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.15.
 pub const IORING_TIMEOUT_REALTIME: u32 = 1 << 3;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.15.
 pub const IORING_LINK_TIMEOUT_UPDATE: u32 = 1 << 4;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.16.
 pub const IORING_TIMEOUT_ETIME_SUCCESS: u32 = 1 << 5;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.4.
 pub const IORING_TIMEOUT_MULTISHOT: u32 = 1 << 6;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 7.1.
 pub const IORING_TIMEOUT_IMMEDIATE_ARG: u32 = 1 << 7;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_TIMEOUT_CLOCK_MASK: u32 = 12;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_TIMEOUT_UPDATE_MASK: u32 = 18;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.7.
 pub const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.13.
 pub const IORING_POLL_ADD_MULTI: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.13.
 pub const IORING_POLL_UPDATE_EVENTS: u32 = 1 << 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.13.
 pub const IORING_POLL_UPDATE_USER_DATA: u32 = 1 << 2;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.0.
 pub const IORING_POLL_ADD_LEVEL: u32 = 1 << 3;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.19.
 pub const IORING_ASYNC_CANCEL_ALL: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.19.
 pub const IORING_ASYNC_CANCEL_FD: u32 = 1 << 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.19.
 pub const IORING_ASYNC_CANCEL_ANY: u32 = 1 << 2;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.0.
 pub const IORING_ASYNC_CANCEL_FD_FIXED: u32 = 1 << 3;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.6.
 pub const IORING_ASYNC_CANCEL_USERDATA: u32 = 1 << 4;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.6.
 pub const IORING_ASYNC_CANCEL_OP: u32 = 1 << 5;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_RECVSEND_POLL_FIRST: u16 = 1 << 0;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 6.0. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_RECV_MULTISHOT: u16 = 1 << 1;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 6.0. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_RECVSEND_FIXED_BUF: u16 = 1 << 2;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 6.2. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_SEND_ZC_REPORT_USAGE: u16 = 1 << 3;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 6.10. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_RECVSEND_BUNDLE: u16 = 1 << 4;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 6.17. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_SEND_VECTORIZED: u16 = 1 << 5;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.2.
 pub const IORING_NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_ACCEPT_MULTISHOT: u16 = 1 << 0;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 6.10. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_ACCEPT_DONTWAIT: u16 = 1 << 1;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::ioprio`].
+/// Since Linux 6.10. Goes into `io_uring_sqe::ioprio`.
 pub const IORING_ACCEPT_POLL_FIRST: u16 = 1 << 2;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.0.
 pub const IORING_MSG_RING_CQE_SKIP: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.3.
 pub const IORING_MSG_RING_FLAGS_PASS: u32 = 1 << 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.8.
 pub const IORING_FIXED_FD_NO_CLOEXEC: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.10.
 pub const IORING_NOP_INJECT_RESULT: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IORING_NOP_FILE: u32 = 1 << 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IORING_NOP_FIXED_FILE: u32 = 1 << 2;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IORING_NOP_FIXED_BUFFER: u32 = 1 << 3;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.16.
 pub const IORING_NOP_TW: u32 = 1 << 4;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.18.
 pub const IORING_NOP_CQE32: u32 = 1 << 5;
 
 /// Since Linux 5.7.
@@ -303,26 +303,26 @@ pub const IORING_CQE_F_SKIP: u32 = 1 << 5;
 /// Since Linux 6.18.
 pub const IORING_CQE_F_32: u32 = 1 << 15;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_CQE_BUFFER_SHIFT: u32 = 16;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.1.
 pub const IORING_OFF_SQ_RING: u64 = 0;
 
-/// Of `linux/io_uring.h`.
-pub const IORING_OFF_CQ_RING: u64 = 0x8000000;
+/// Since Linux 5.1.
+pub const IORING_OFF_CQ_RING: u64 = 0x800_0000;
 
-/// Of `linux/io_uring.h`.
-pub const IORING_OFF_SQES: u64 = 0x10000000;
+/// Since Linux 5.1.
+pub const IORING_OFF_SQES: u64 = 0x1000_0000;
 
-/// Of `linux/io_uring.h`.
-pub const IORING_OFF_PBUF_RING: u64 = 0x80000000;
+/// Since Linux 6.4.
+pub const IORING_OFF_PBUF_RING: u64 = 0x8000_0000;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_OFF_PBUF_SHIFT: u32 = 16;
 
-/// Of `linux/io_uring.h`.
-pub const IORING_OFF_MMAP_MASK: u64 = 0xf8000000;
+/// Defined by `linux/io_uring.h`.
+pub const IORING_OFF_MMAP_MASK: u64 = 0xf800_0000;
 
 /// Since Linux 5.1.
 pub const IORING_SQ_NEED_WAKEUP: u32 = 1 << 0;
@@ -414,289 +414,289 @@ pub const IORING_FEAT_RW_ATTR: u32 = 1 << 16;
 /// Since Linux 6.15.
 pub const IORING_FEAT_NO_IOWAIT: u32 = 1 << 17;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.19.
 pub const IORING_RSRC_REGISTER_SPARSE: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.12.
 pub const IORING_REGISTER_FILES_SKIP: i32 = -2;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_probe_op::flags`].
+/// Since Linux 5.6. Goes into `io_uring_probe_op::flags`.
 pub const IO_URING_OP_SUPPORTED: u16 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_TIMESTAMP_HW_SHIFT: u32 = 16;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_TIMESTAMP_TYPE_SHIFT: u32 = 17;
 
 /// Since Linux 6.17.
 pub const IORING_CQE_F_TSTAMP_HW: u32 = 1 << 16;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const IORING_ZCRX_AREA_DMABUF: u32 = 1;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_REG_IMPORT: u32 = 1;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_REG_NODEV: u32 = 2;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_FEATURE_RX_PAGE_SIZE: u32 = 1 << 0;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_FEATURE_EVENT: u32 = 1 << 1;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_EVENT_ALLOC_FAIL: u32 = 0;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_EVENT_COPY: u32 = 1;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const __ZCRX_EVENT_TYPE_LAST: u32 = 2;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_EVENT_DESC_FLAG_STATS: u32 = 1 << 0;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_CTRL_FLUSH_RQ: u32 = 0;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_CTRL_EXPORT: u32 = 1;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_CTRL_ARM_EVENT: u32 = 2;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const ZCRX_CTRL_ADD_AREA: u32 = 3;
 
-/// Of `linux/io_uring/zcrx.h`.
+/// Defined by `linux/io_uring/zcrx.h`.
 pub const __ZCRX_CTRL_LAST: u32 = 4;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IOSQE_FIXED_FILE_BIT: u32 = 0;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IOSQE_IO_DRAIN_BIT: u32 = 1;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IOSQE_IO_LINK_BIT: u32 = 2;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IOSQE_IO_HARDLINK_BIT: u32 = 3;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IOSQE_ASYNC_BIT: u32 = 4;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IOSQE_BUFFER_SELECT_BIT: u32 = 5;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IOSQE_CQE_SKIP_SUCCESS_BIT: u32 = 6;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_NOP: u8 = 0;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READV: u8 = 1;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITEV: u8 = 2;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FSYNC: u8 = 3;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READ_FIXED: u8 = 4;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITE_FIXED: u8 = 5;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_POLL_ADD: u8 = 6;
 
-/// Since Linux 5.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_POLL_REMOVE: u8 = 7;
 
-/// Since Linux 5.2. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.2. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SYNC_FILE_RANGE: u8 = 8;
 
-/// Since Linux 5.3. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.3. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SENDMSG: u8 = 9;
 
-/// Since Linux 5.3. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.3. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RECVMSG: u8 = 10;
 
-/// Since Linux 5.4. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.4. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_TIMEOUT: u8 = 11;
 
-/// Since Linux 5.5. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_TIMEOUT_REMOVE: u8 = 12;
 
-/// Since Linux 5.5. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_ACCEPT: u8 = 13;
 
-/// Since Linux 5.5. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_ASYNC_CANCEL: u8 = 14;
 
-/// Since Linux 5.5. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_LINK_TIMEOUT: u8 = 15;
 
-/// Since Linux 5.5. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_CONNECT: u8 = 16;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FALLOCATE: u8 = 17;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_OPENAT: u8 = 18;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_CLOSE: u8 = 19;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FILES_UPDATE: u8 = 20;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_STATX: u8 = 21;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READ: u8 = 22;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITE: u8 = 23;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FADVISE: u8 = 24;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_MADVISE: u8 = 25;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SEND: u8 = 26;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RECV: u8 = 27;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_OPENAT2: u8 = 28;
 
-/// Since Linux 5.6. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_EPOLL_CTL: u8 = 29;
 
-/// Since Linux 5.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SPLICE: u8 = 30;
 
-/// Since Linux 5.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_PROVIDE_BUFFERS: u8 = 31;
 
-/// Since Linux 5.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_REMOVE_BUFFERS: u8 = 32;
 
-/// Since Linux 5.8. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.8. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_TEE: u8 = 33;
 
-/// Since Linux 5.11. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SHUTDOWN: u8 = 34;
 
-/// Since Linux 5.11. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RENAMEAT: u8 = 35;
 
-/// Since Linux 5.11. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_UNLINKAT: u8 = 36;
 
-/// Since Linux 5.15. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_MKDIRAT: u8 = 37;
 
-/// Since Linux 5.15. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SYMLINKAT: u8 = 38;
 
-/// Since Linux 5.15. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_LINKAT: u8 = 39;
 
-/// Since Linux 5.18. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.18. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_MSG_RING: u8 = 40;
 
-/// Since Linux 5.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FSETXATTR: u8 = 41;
 
-/// Since Linux 5.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SETXATTR: u8 = 42;
 
-/// Since Linux 5.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FGETXATTR: u8 = 43;
 
-/// Since Linux 5.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_GETXATTR: u8 = 44;
 
-/// Since Linux 5.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SOCKET: u8 = 45;
 
-/// Since Linux 5.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_URING_CMD: u8 = 46;
 
-/// Since Linux 6.0. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.0. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SEND_ZC: u8 = 47;
 
-/// Since Linux 6.1. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SENDMSG_ZC: u8 = 48;
 
-/// Since Linux 6.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READ_MULTISHOT: u8 = 49;
 
-/// Since Linux 6.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WAITID: u8 = 50;
 
-/// Since Linux 6.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FUTEX_WAIT: u8 = 51;
 
-/// Since Linux 6.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FUTEX_WAKE: u8 = 52;
 
-/// Since Linux 6.7. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FUTEX_WAITV: u8 = 53;
 
-/// Since Linux 6.8. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.8. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FIXED_FD_INSTALL: u8 = 54;
 
-/// Since Linux 6.9. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.9. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FTRUNCATE: u8 = 55;
 
-/// Since Linux 6.11. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_BIND: u8 = 56;
 
-/// Since Linux 6.11. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_LISTEN: u8 = 57;
 
-/// Since Linux 6.15. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RECV_ZC: u8 = 58;
 
-/// Since Linux 6.15. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_EPOLL_WAIT: u8 = 59;
 
-/// Since Linux 6.15. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READV_FIXED: u8 = 60;
 
-/// Since Linux 6.15. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITEV_FIXED: u8 = 61;
 
-/// Since Linux 6.16. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.16. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_PIPE: u8 = 62;
 
-/// Since Linux 6.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_NOP128: u8 = 63;
 
-/// Since Linux 6.19. Goes into [`io_uring_sqe::opcode`].
+/// Since Linux 6.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_URING_CMD128: u8 = 64;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe::opcode`].
+/// Defined by `linux/io_uring.h`. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_LAST: u8 = 65;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe`].
+/// Since Linux 5.18. Goes into `io_uring_sqe::addr`.
 pub const IORING_MSG_DATA: u64 = 0;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_sqe`].
+/// Since Linux 6.0. Goes into `io_uring_sqe::addr`.
 pub const IORING_MSG_SEND_FD: u64 = 1;
 
 /// Since Linux 5.1.
@@ -813,148 +813,148 @@ pub const IORING_REGISTER_ZCRX_CTRL: u32 = 36;
 /// Since Linux 7.0.
 pub const IORING_REGISTER_BPF_FILTER: u32 = 37;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const IORING_REGISTER_LAST: u32 = 38;
 
 /// Since Linux 6.3.
 pub const IORING_REGISTER_USE_REGISTERED_RING: u32 = 1 << 31;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.15.
 pub const IO_WQ_BOUND: u32 = 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 5.15.
 pub const IO_WQ_UNBOUND: u32 = 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IORING_MEM_REGION_TYPE_USER: u32 = 1;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_mem_region_reg::flags`].
+/// Since Linux 6.13. Goes into `io_uring_mem_region_reg::flags`.
 pub const IORING_MEM_REGION_REG_WAIT_ARG: u64 = 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.12.
 pub const IORING_REGISTER_SRC_REGISTERED: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IORING_REGISTER_DST_REPLACE: u32 = 1 << 1;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_buf_reg::flags`].
+/// Since Linux 6.4. Goes into `io_uring_buf_reg::flags`.
 pub const IOU_PBUF_RING_MMAP: u16 = 1;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_buf_reg::flags`].
+/// Since Linux 6.12. Goes into `io_uring_buf_reg::flags`.
 pub const IOU_PBUF_RING_INC: u16 = 2;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_napi::opcode`].
+/// Since Linux 6.13. Goes into `io_uring_napi::opcode`.
 pub const IO_URING_NAPI_REGISTER_OP: u8 = 0;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_napi::opcode`].
+/// Since Linux 6.13. Goes into `io_uring_napi::opcode`.
 pub const IO_URING_NAPI_STATIC_ADD_ID: u8 = 1;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_napi::opcode`].
+/// Since Linux 6.13. Goes into `io_uring_napi::opcode`.
 pub const IO_URING_NAPI_STATIC_DEL_ID: u8 = 2;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IO_URING_NAPI_TRACKING_DYNAMIC: u32 = 0;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IO_URING_NAPI_TRACKING_STATIC: u32 = 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IO_URING_NAPI_TRACKING_INACTIVE: u32 = 255;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_restriction::opcode`].
+/// Since Linux 5.10. Goes into `io_uring_restriction::opcode`.
 pub const IORING_RESTRICTION_REGISTER_OP: u16 = 0;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_restriction::opcode`].
+/// Since Linux 5.10. Goes into `io_uring_restriction::opcode`.
 pub const IORING_RESTRICTION_SQE_OP: u16 = 1;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_restriction::opcode`].
+/// Since Linux 5.10. Goes into `io_uring_restriction::opcode`.
 pub const IORING_RESTRICTION_SQE_FLAGS_ALLOWED: u16 = 2;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_restriction::opcode`].
+/// Since Linux 5.10. Goes into `io_uring_restriction::opcode`.
 pub const IORING_RESTRICTION_SQE_FLAGS_REQUIRED: u16 = 3;
 
-/// Of `linux/io_uring.h`. Goes into [`io_uring_restriction::opcode`].
+/// Defined by `linux/io_uring.h`. Goes into `io_uring_restriction::opcode`.
 pub const IORING_RESTRICTION_LAST: u16 = 4;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.13.
 pub const IORING_REG_WAIT_TS: u32 = 1 << 0;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const SOCKET_URING_OP_SIOCINQ: u32 = 0;
 
-/// Of `linux/io_uring.h`.
+/// Defined by `linux/io_uring.h`.
 pub const SOCKET_URING_OP_SIOCOUTQ: u32 = 1;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.7.
 pub const SOCKET_URING_OP_GETSOCKOPT: u32 = 2;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.7.
 pub const SOCKET_URING_OP_SETSOCKOPT: u32 = 3;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.17.
 pub const SOCKET_URING_OP_TX_TIMESTAMP: u32 = 4;
 
-/// Of `linux/io_uring.h`.
+/// Since Linux 6.19.
 pub const SOCKET_URING_OP_GETSOCKNAME: u32 = 5;
 
-/// Of `linux/io_uring/bpf_filter.h`.
+/// Defined by `linux/io_uring/bpf_filter.h`.
 pub const IO_URING_BPF_FILTER_DENY_REST: u32 = 1;
 
-/// Of `linux/io_uring/bpf_filter.h`.
+/// Defined by `linux/io_uring/bpf_filter.h`.
 pub const IO_URING_BPF_FILTER_SZ_STRICT: u32 = 2;
 
-/// Of `linux/io_uring/bpf_filter.h`. Goes into [`io_uring_bpf::cmd_type`].
+/// Defined by `linux/io_uring/bpf_filter.h`. Goes into `io_uring_bpf::cmd_type`.
 pub const IO_URING_BPF_CMD_FILTER: u16 = 1;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_FEAT_CMD_COPY: u32 = 0;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_FEAT_RW_ZERO: u32 = 1;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_FEAT_RW_NOWAIT: u32 = 2;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_FEAT_RW_ASYNC: u32 = 3;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_FEAT_POLL: u32 = 4;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_FEAT_END: u32 = 5;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_CREATE_F_SUPPORT_NOWAIT: u32 = 1;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_CREATE_F_POLL: u32 = 2;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_MGR_CMD_PROBE: u32 = 0;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_MGR_CMD_CREATE: u32 = 1;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_CMD_COPY_REGBUF: u32 = 0;
 
-/// Of `linux/io_uring/mock_file.h`.
+/// Defined by `linux/io_uring/mock_file.h`.
 pub const IORING_MOCK_COPY_FROM: u32 = 1;
 
-/// Of `linux/io_uring/query.h`.
+/// Since Linux 6.18.
 pub const IO_URING_QUERY_OPCODES: u32 = 0;
 
-/// Of `linux/io_uring/query.h`.
+/// Defined by `linux/io_uring/query.h`.
 pub const IO_URING_QUERY_ZCRX: u32 = 1;
 
-/// Of `linux/io_uring/query.h`.
+/// Defined by `linux/io_uring/query.h`.
 pub const IO_URING_QUERY_SCQ: u32 = 2;
 
-/// Of `linux/io_uring/query.h`.
+/// Defined by `linux/io_uring/query.h`.
 pub const IO_URING_QUERY_ZCRX_EVENT: u32 = 3;
 
-/// Of `linux/io_uring/query.h`.
+/// Defined by `linux/io_uring/query.h`.
 pub const __IO_URING_QUERY_MAX: u32 = 4;
 
 /// `struct io_uring_zcrx_rqe` of `linux/io_uring/zcrx.h`.
@@ -1071,7 +1071,7 @@ pub struct zcrx_ctrl {
     pub zcrx_id: u32,
     pub op: u32,
     pub __resv: [u64; 2],
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `zc_export`, `zc_flush`, `zc_arm_event`, `zc_area`.
     pub anon_1: zcrx_ctrl_anon_1,
 }
 
@@ -1083,7 +1083,7 @@ pub struct __kernel_timespec {
     pub tv_nsec: i64,
 }
 
-/// `struct io_uring_sqe` of `linux/io_uring.h`.
+/// `struct io_uring_sqe` of `linux/io_uring.h`. Since Linux 5.1.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sqe {
@@ -1091,20 +1091,20 @@ pub struct io_uring_sqe {
     pub flags: u8,
     pub ioprio: u16,
     pub fd: i32,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `off`, `addr2`, `cmd_op`.
     pub anon_1: io_uring_sqe_anon_1,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `addr`, `splice_off_in`, `level`, `optname`.
     pub anon_2: io_uring_sqe_anon_2,
     pub len: u32,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `rw_flags`, `fsync_flags`, `poll_events`, `poll32_events`, `sync_range_flags`, `msg_flags`, `timeout_flags`, `accept_flags`, `cancel_flags`, `open_flags`, `statx_flags`, `fadvise_advice`, `splice_flags`, `rename_flags`, `unlink_flags`, `hardlink_flags`, `xattr_flags`, `msg_ring_flags`, `uring_cmd_flags`, `waitid_flags`, `futex_flags`, `install_fd_flags`, `nop_flags`, `pipe_flags`.
     pub anon_3: io_uring_sqe_anon_3,
     pub user_data: u64,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `buf_index`, `buf_group`.
     pub anon_4: io_uring_sqe_anon_4,
     pub personality: u16,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `splice_fd_in`, `file_index`, `zcrx_ifq_idx`, `optlen`, `addr_len`, `write_stream`.
     pub anon_5: io_uring_sqe_anon_5,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `addr3`, `attr_ptr`, `attr_type_mask`, `optval`, `cmd`.
     pub anon_6: io_uring_sqe_anon_6,
 }
 
@@ -1156,7 +1156,7 @@ pub struct io_uring_sqe_anon_6_anon_2 {
     pub attr_type_mask: u64,
 }
 
-/// `struct io_uring_attr_pi` of `linux/io_uring.h`.
+/// `struct io_uring_attr_pi` of `linux/io_uring.h`. Since Linux 6.14.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_attr_pi {
@@ -1168,7 +1168,7 @@ pub struct io_uring_attr_pi {
     pub rsvd: u64,
 }
 
-/// `struct io_uring_cqe` of `linux/io_uring.h`.
+/// `struct io_uring_cqe` of `linux/io_uring.h`. Since Linux 5.1.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_cqe {
@@ -1178,7 +1178,7 @@ pub struct io_uring_cqe {
     pub big_cqe: [u64; 0],
 }
 
-/// `struct io_sqring_offsets` of `linux/io_uring.h`.
+/// `struct io_sqring_offsets` of `linux/io_uring.h`. Since Linux 5.1.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_sqring_offsets {
@@ -1193,7 +1193,7 @@ pub struct io_sqring_offsets {
     pub user_addr: u64,
 }
 
-/// `struct io_cqring_offsets` of `linux/io_uring.h`.
+/// `struct io_cqring_offsets` of `linux/io_uring.h`. Since Linux 5.1.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_cqring_offsets {
@@ -1208,7 +1208,7 @@ pub struct io_cqring_offsets {
     pub user_addr: u64,
 }
 
-/// `struct io_uring_params` of `linux/io_uring.h`.
+/// `struct io_uring_params` of `linux/io_uring.h`. Since Linux 5.1.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_params {
@@ -1224,7 +1224,7 @@ pub struct io_uring_params {
     pub cq_off: io_cqring_offsets,
 }
 
-/// `struct io_uring_files_update` of `linux/io_uring.h`.
+/// `struct io_uring_files_update` of `linux/io_uring.h`. Since Linux 5.5.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_files_update {
@@ -1233,7 +1233,7 @@ pub struct io_uring_files_update {
     pub fds: u64,
 }
 
-/// `struct io_uring_region_desc` of `linux/io_uring.h`.
+/// `struct io_uring_region_desc` of `linux/io_uring.h`. Since Linux 6.13.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_region_desc {
@@ -1245,7 +1245,7 @@ pub struct io_uring_region_desc {
     pub __resv: [u64; 4],
 }
 
-/// `struct io_uring_mem_region_reg` of `linux/io_uring.h`.
+/// `struct io_uring_mem_region_reg` of `linux/io_uring.h`. Since Linux 6.13.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_mem_region_reg {
@@ -1254,7 +1254,7 @@ pub struct io_uring_mem_region_reg {
     pub __resv: [u64; 2],
 }
 
-/// `struct io_uring_rsrc_register` of `linux/io_uring.h`.
+/// `struct io_uring_rsrc_register` of `linux/io_uring.h`. Since Linux 5.13.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_rsrc_register {
@@ -1274,7 +1274,7 @@ pub struct io_uring_rsrc_update {
     pub data: u64,
 }
 
-/// `struct io_uring_rsrc_update2` of `linux/io_uring.h`.
+/// `struct io_uring_rsrc_update2` of `linux/io_uring.h`. Since Linux 5.13.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_rsrc_update2 {
@@ -1286,7 +1286,7 @@ pub struct io_uring_rsrc_update2 {
     pub resv2: u32,
 }
 
-/// `struct io_uring_probe_op` of `linux/io_uring.h`.
+/// `struct io_uring_probe_op` of `linux/io_uring.h`. Since Linux 5.6.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_probe_op {
@@ -1296,7 +1296,7 @@ pub struct io_uring_probe_op {
     pub resv2: u32,
 }
 
-/// `struct io_uring_probe` of `linux/io_uring.h`.
+/// `struct io_uring_probe` of `linux/io_uring.h`. Since Linux 5.6.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_probe {
@@ -1307,12 +1307,12 @@ pub struct io_uring_probe {
     pub ops: [io_uring_probe_op; 0],
 }
 
-/// `struct io_uring_restriction` of `linux/io_uring.h`.
+/// `struct io_uring_restriction` of `linux/io_uring.h`. Since Linux 5.10.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_restriction {
     pub opcode: u16,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `register_op`, `sqe_op`, `sqe_flags`.
     pub anon_1: io_uring_restriction_anon_1,
     pub resv: u8,
     pub resv2: [u32; 3],
@@ -1328,7 +1328,7 @@ pub struct io_uring_task_restriction {
     pub restrictions: [io_uring_restriction; 0],
 }
 
-/// `struct io_uring_clock_register` of `linux/io_uring.h`.
+/// `struct io_uring_clock_register` of `linux/io_uring.h`. Since Linux 6.12.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_clock_register {
@@ -1336,7 +1336,7 @@ pub struct io_uring_clock_register {
     pub __resv: [u32; 3],
 }
 
-/// `struct io_uring_clone_buffers` of `linux/io_uring.h`.
+/// `struct io_uring_clone_buffers` of `linux/io_uring.h`. Since Linux 6.12.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_clone_buffers {
@@ -1348,7 +1348,7 @@ pub struct io_uring_clone_buffers {
     pub pad: [u32; 3],
 }
 
-/// `struct io_uring_buf` of `linux/io_uring.h`.
+/// `struct io_uring_buf` of `linux/io_uring.h`. Since Linux 5.19.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_buf {
@@ -1358,11 +1358,11 @@ pub struct io_uring_buf {
     pub resv: u16,
 }
 
-/// `struct io_uring_buf_ring` of `linux/io_uring.h`.
+/// `struct io_uring_buf_ring` of `linux/io_uring.h`. Since Linux 5.19.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_buf_ring {
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `resv1`, `resv2`, `resv3`, `tail`, `bufs`.
     pub anon_1: io_uring_buf_ring_anon_1,
 }
 
@@ -1376,7 +1376,7 @@ pub struct io_uring_buf_ring_anon_1_anon_1 {
     pub tail: u16,
 }
 
-/// `struct io_uring_buf_reg` of `linux/io_uring.h`.
+/// `struct io_uring_buf_reg` of `linux/io_uring.h`. Since Linux 5.19.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_buf_reg {
@@ -1388,7 +1388,7 @@ pub struct io_uring_buf_reg {
     pub resv: [u32; 5],
 }
 
-/// `struct io_uring_buf_status` of `linux/io_uring.h`.
+/// `struct io_uring_buf_status` of `linux/io_uring.h`. Since Linux 6.8.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_buf_status {
@@ -1397,7 +1397,7 @@ pub struct io_uring_buf_status {
     pub resv: [u32; 8],
 }
 
-/// `struct io_uring_napi` of `linux/io_uring.h`.
+/// `struct io_uring_napi` of `linux/io_uring.h`. Since Linux 6.9.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_napi {
@@ -1409,7 +1409,7 @@ pub struct io_uring_napi {
     pub resv: u32,
 }
 
-/// `struct io_uring_reg_wait` of `linux/io_uring.h`.
+/// `struct io_uring_reg_wait` of `linux/io_uring.h`. Since Linux 6.13.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_reg_wait {
@@ -1422,7 +1422,7 @@ pub struct io_uring_reg_wait {
     pub pad2: [u64; 2],
 }
 
-/// `struct io_uring_getevents_arg` of `linux/io_uring.h`.
+/// `struct io_uring_getevents_arg` of `linux/io_uring.h`. Since Linux 5.11.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_getevents_arg {
@@ -1432,7 +1432,7 @@ pub struct io_uring_getevents_arg {
     pub ts: u64,
 }
 
-/// `struct io_uring_sync_cancel_reg` of `linux/io_uring.h`.
+/// `struct io_uring_sync_cancel_reg` of `linux/io_uring.h`. Since Linux 6.0.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sync_cancel_reg {
@@ -1445,7 +1445,7 @@ pub struct io_uring_sync_cancel_reg {
     pub pad2: [u64; 3],
 }
 
-/// `struct io_uring_file_index_range` of `linux/io_uring.h`.
+/// `struct io_uring_file_index_range` of `linux/io_uring.h`. Since Linux 6.0.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_file_index_range {
@@ -1454,7 +1454,7 @@ pub struct io_uring_file_index_range {
     pub resv: u64,
 }
 
-/// `struct io_uring_recvmsg_out` of `linux/io_uring.h`.
+/// `struct io_uring_recvmsg_out` of `linux/io_uring.h`. Since Linux 6.0.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_recvmsg_out {
@@ -1481,7 +1481,7 @@ pub struct io_uring_bpf_ctx {
     pub sqe_flags: u8,
     pub pdu_size: u8,
     pub pad: [u8; 5],
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `socket`, `open`, `connect`.
     pub anon_1: io_uring_bpf_ctx_anon_1,
 }
 
@@ -1510,7 +1510,7 @@ pub struct io_uring_bpf_ctx_anon_1_anon_3 {
     pub family: u32,
     pub port: u16,
     pub pad: [u8; 2],
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `v4_addr`, `v6_addr`.
     pub anon_1: io_uring_bpf_ctx_anon_1_anon_3_anon_1,
 }
 
@@ -1534,7 +1534,7 @@ pub struct io_uring_bpf {
     pub cmd_type: u16,
     pub cmd_flags: u16,
     pub resv: u32,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `filter`.
     pub anon_1: io_uring_bpf_anon_1,
 }
 
@@ -1557,7 +1557,7 @@ pub struct io_uring_mock_create {
     pub __resv: [u64; 13],
 }
 
-/// `struct io_uring_query_hdr` of `linux/io_uring/query.h`.
+/// `struct io_uring_query_hdr` of `linux/io_uring/query.h`. Since Linux 6.18.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_query_hdr {
@@ -1569,7 +1569,7 @@ pub struct io_uring_query_hdr {
     pub __resv: [u32; 3],
 }
 
-/// `struct io_uring_query_opcode` of `linux/io_uring/query.h`.
+/// `struct io_uring_query_opcode` of `linux/io_uring/query.h`. Since Linux 6.18.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_query_opcode {
@@ -1641,7 +1641,7 @@ impl core::fmt::Debug for zcrx_ctrl_anon_1 {
 pub union io_uring_sqe_anon_1 {
     pub off: u64,
     pub addr2: u64,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `cmd_op`.
     pub anon_1: io_uring_sqe_anon_1_anon_1,
 }
 impl Default for io_uring_sqe_anon_1 {
@@ -1661,7 +1661,7 @@ impl core::fmt::Debug for io_uring_sqe_anon_1 {
 pub union io_uring_sqe_anon_2 {
     pub addr: u64,
     pub splice_off_in: u64,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `level`, `optname`.
     pub anon_1: io_uring_sqe_anon_2_anon_1,
 }
 impl Default for io_uring_sqe_anon_2 {
@@ -1741,9 +1741,9 @@ pub union io_uring_sqe_anon_5 {
     pub file_index: u32,
     pub zcrx_ifq_idx: u32,
     pub optlen: u32,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `addr_len`.
     pub anon_1: io_uring_sqe_anon_5_anon_1,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `write_stream`.
     pub anon_2: io_uring_sqe_anon_5_anon_2,
 }
 impl Default for io_uring_sqe_anon_5 {
@@ -1761,9 +1761,9 @@ impl core::fmt::Debug for io_uring_sqe_anon_5 {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_sqe_anon_6 {
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `addr3`.
     pub anon_1: io_uring_sqe_anon_6_anon_1,
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `attr_ptr`, `attr_type_mask`.
     pub anon_2: io_uring_sqe_anon_6_anon_2,
     pub optval: u64,
     pub cmd: [u8; 0],
@@ -1802,7 +1802,7 @@ impl core::fmt::Debug for io_uring_restriction_anon_1 {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_buf_ring_anon_1 {
-    /// Without a name in C: its members are used as if they were of the outer type.
+    /// Without a name in C: `resv1`, `resv2`, `resv3`, `tail`.
     pub anon_1: io_uring_buf_ring_anon_1_anon_1,
     pub bufs: [io_uring_buf; 0],
 }

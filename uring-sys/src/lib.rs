@@ -61,6 +61,7 @@ compile_error!(
     "uring-sys has no bindings for 32-bit x86, where 64-bit struct members are aligned differently"
 );
 
+mod abi;
 #[rustfmt::skip]
 #[allow(
     non_camel_case_types,

@@ -95,7 +95,7 @@ pub(crate) fn rust_value(
         let literal = if text.contains("<<") && value > 0 && value.count_ones() == 1 {
             format!("1 << {}", value.trailing_zeros())
         } else if ty == "u64" && value > 0xffff {
-            format!("0x{value:x}")
+            hexadecimal(value)
         } else {
             value.to_string()
         };
@@ -104,6 +104,18 @@ pub(crate) fn rust_value(
             .map_err(|error| anyhow::anyhow!("{name}: {literal}: {error}"))?
     };
     syn::parse2(tokens).with_context(|| format!("the value of {name}"))
+}
+
+/// Hexadecimal in groups of four digits.
+fn hexadecimal(value: i128) -> String {
+    let digits = format!("{value:x}");
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .rchunks(4)
+        .rev()
+        .map(String::from_utf8_lossy)
+        .collect();
+    format!("0x{}", groups.join("_"))
 }
 
 /// Reads an integer literal, possibly negated.
@@ -119,5 +131,54 @@ pub(crate) fn literal(expr: &syn::Expr) -> Option<i128> {
             ..
         }) => literal(expr).map(|value| -value),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rust(name: &str, text: &str, value: i128) -> String {
+        let constant = Constant {
+            header: "linux/x.h".to_owned(),
+            text: Some(text.to_owned()),
+            group: None,
+        };
+        let (ty, _) = rust_type(name, &constant, value);
+        let expr = rust_value(name, &constant, ty, value).unwrap();
+        format!("{ty} {}", quote!(#expr))
+    }
+
+    #[test]
+    fn types_and_values_are_those_of_the_header() {
+        assert_eq!(rust("IORING_SETUP_X", "(1U << 16)", 1 << 16), "u32 1 << 16");
+        assert_eq!(
+            rust("IORING_OFF_X", "0x80000000ULL", 0x8000_0000),
+            "u64 0x8000_0000"
+        );
+        assert_eq!(
+            rust("X_MASK", "(~(((__u64)1 << X) - 1))", -(1 << 48)),
+            "u64 0xffff_0000_0000_0000"
+        );
+        assert_eq!(rust("X_ALLOC", "(~0U)", -1), "u32 u32 :: MAX");
+        assert_eq!(rust("X_SKIP", "(-2)", -2), "i32 - 2");
+        assert_eq!(rust("IOSQE_X", "(1U << X_BIT)", 4), "u8 1 << 2");
+        assert_eq!(rust("IOSQE_X_BIT", "2", 2), "u32 2");
+    }
+
+    #[test]
+    fn a_value_too_large_for_its_field_is_refused() {
+        let constant = Constant {
+            header: String::new(),
+            text: None,
+            group: None,
+        };
+        let error = rust_value("IORING_OP_X", &constant, "u8", 256)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("IORING_OP_X = 256 does not fit u8"),
+            "{error}"
+        );
     }
 }

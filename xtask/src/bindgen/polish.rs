@@ -23,6 +23,7 @@ pub(crate) fn polish(raw: &str, interface: &Interface, docs: &Docs) -> Result<St
     for item in file.items {
         output.add(item, interface, docs)?;
     }
+    describe_anonymous_fields(&mut output.types, docs);
     let aliases = output.aliases(interface, docs);
     let file = syn::File {
         shebang: None,
@@ -91,7 +92,7 @@ impl Output {
         let ident = &item.ident;
         let ty = format_ident!("{ty}");
         self.constants.push(parse_quote! {
-            #(#[doc = #doc])*
+            #[doc = #doc]
             pub const #ident: #ty = #expr;
         });
         Ok(())
@@ -109,7 +110,7 @@ impl Output {
                 let ident = format_ident!("{group}");
                 let doc = docs.enumeration(group, interface);
                 parse_quote! {
-                    #(#[doc = #doc])*
+                    #[doc = #doc]
                     pub type #ident = #ty;
                 }
             })
@@ -165,39 +166,19 @@ impl VisitMut for PlainTypes {
 fn plain_struct(mut item: ItemStruct, interface: &Interface, docs: &Docs) -> Item {
     keep_repr(&mut item.attrs);
     let doc = docs.structure(&item.ident.to_string(), interface);
+    item.attrs.insert(0, parse_quote!(#[doc = #doc]));
     item.attrs
-        .insert(0, parse_quote!(#[derive(Debug, Default, Clone, Copy)]));
-    item.attrs.splice(
-        0..0,
-        doc.iter()
-            .map(|line| -> syn::Attribute { parse_quote!(#[doc = #line]) }),
-    );
-    if let Fields::Named(fields) = &mut item.fields {
-        for field in &mut fields.named {
-            if let Some(doc) = docs.anonymous_field(field) {
-                field.attrs.push(parse_quote!(#[doc = #doc]));
-            }
-        }
-    }
+        .insert(1, parse_quote!(#[derive(Debug, Default, Clone, Copy)]));
     Item::Struct(item)
 }
 
 fn plain_union(mut item: ItemUnion, interface: &Interface, docs: &Docs) -> Vec<Item> {
     keep_repr(&mut item.attrs);
-    let doc = docs.structure(&item.ident.to_string(), interface);
-    item.attrs.insert(0, parse_quote!(#[derive(Clone, Copy)]));
-    item.attrs.splice(
-        0..0,
-        doc.iter()
-            .map(|line| -> syn::Attribute { parse_quote!(#[doc = #line]) }),
-    );
-    for field in &mut item.fields.named {
-        if let Some(doc) = docs.anonymous_field(field) {
-            field.attrs.push(parse_quote!(#[doc = #doc]));
-        }
-    }
-    let ident = &item.ident;
+    let ident = item.ident.clone();
     let name = ident.to_string();
+    let doc = docs.structure(&name, interface);
+    item.attrs.insert(0, parse_quote!(#[doc = #doc]));
+    item.attrs.insert(1, parse_quote!(#[derive(Clone, Copy)]));
     let default = parse_quote! {
         impl Default for #ident {
             fn default() -> Self {
@@ -205,6 +186,7 @@ fn plain_union(mut item: ItemUnion, interface: &Interface, docs: &Docs) -> Vec<I
             }
         }
     };
+    // Which member is meant is known to the code around it only.
     let debug = parse_quote! {
         impl core::fmt::Debug for #ident {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -213,6 +195,83 @@ fn plain_union(mut item: ItemUnion, interface: &Interface, docs: &Docs) -> Vec<I
         }
     };
     vec![Item::Union(item), default, debug]
+}
+
+/// Documents the fields without a name in C by what is in them, members of members included.
+fn describe_anonymous_fields(types: &mut [Item], docs: &Docs) {
+    let members: BTreeMap<String, Vec<(String, String)>> = types
+        .iter_mut()
+        .filter_map(|item| {
+            let (name, fields) = named_fields(item)?;
+            Some((
+                name,
+                fields
+                    .iter()
+                    .map(|field| (field_name(field), type_name(&field.ty)))
+                    .collect(),
+            ))
+        })
+        .collect();
+    for item in types {
+        let Some((_, fields)) = named_fields(item) else {
+            continue;
+        };
+        for field in fields {
+            if is_anonymous(&field_name(field)) {
+                let doc = docs.anonymous_field(&flatten(&type_name(&field.ty), &members));
+                field.attrs.push(parse_quote!(#[doc = #doc]));
+            }
+        }
+    }
+}
+
+fn flatten(ty: &str, members: &BTreeMap<String, Vec<(String, String)>>) -> Vec<String> {
+    let fields = members.get(ty).map(Vec::as_slice).unwrap_or_default();
+    let names = |(field, ty): &(String, String)| {
+        if is_anonymous(field) {
+            flatten(ty, members)
+        } else {
+            vec![field.clone()]
+        }
+    };
+    fields
+        .iter()
+        .flat_map(names)
+        .filter(|name| !name.starts_with("__"))
+        .collect()
+}
+
+fn named_fields(
+    item: &mut Item,
+) -> Option<(
+    String,
+    &mut syn::punctuated::Punctuated<syn::Field, syn::Token![,]>,
+)> {
+    match item {
+        Item::Union(item) => Some((item.ident.to_string(), &mut item.fields.named)),
+        Item::Struct(ItemStruct {
+            ident,
+            fields: Fields::Named(fields),
+            ..
+        }) => Some((ident.to_string(), &mut fields.named)),
+        _ => None,
+    }
+}
+
+fn field_name(field: &syn::Field) -> String {
+    field
+        .ident
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+fn type_name(ty: &Type) -> String {
+    quote!(#ty).to_string()
+}
+
+fn is_anonymous(field: &str) -> bool {
+    field.starts_with("anon_")
 }
 
 fn keep_repr(attrs: &mut Vec<syn::Attribute>) {
