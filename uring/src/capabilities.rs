@@ -309,6 +309,26 @@ mod tests {
     }
 
     #[test]
+    fn asking_leaves_no_descriptor() {
+        std::thread::spawn(|| {
+            // SAFETY: gives this thread a descriptor table of its own, which other tests do not change.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+            let open = || {
+                let names = std::fs::read_dir("/proc/thread-self/fd").unwrap();
+                names
+                    .map(|name| name.unwrap().file_name())
+                    .collect::<Vec<_>>()
+            };
+            let before = open();
+            known_by_trial();
+            Capabilities::ask_kernel().unwrap();
+            assert_eq!(open(), before);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
     fn trial_tells_known_flags_from_unknown_ones() {
         assert_eq!(known(SetupFlags::IOPOLL), Ok(true));
         assert_eq!(known(SetupFlags::from_bits_retain(1 << 31)), Ok(false));

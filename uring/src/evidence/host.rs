@@ -96,7 +96,12 @@ impl Host {
     }
 }
 
-fn soft_limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+fn soft_limit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

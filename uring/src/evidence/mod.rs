@@ -38,7 +38,9 @@ pub(crate) fn setup_failed(errno: Errno, entries: u32, params: &sys::io_uring_pa
 pub(crate) fn register_failed(name: Name, opcode: u32, errno: Errno) -> Error {
     let hint = match errno {
         Errno::EBUSY if opcode == sys::IORING_REGISTER_RING_FDS => Some(Hint::SlotsTaken),
-        Errno::EINVAL if opcode == sys::IORING_REGISTER_RING_FDS => Some(NO_RING_FDS),
+        Errno::EINVAL if opcode == sys::IORING_REGISTER_RING_FDS && lacks_ring_fds(name) => {
+            Some(NO_RING_FDS)
+        }
         Errno::EEXIST | Errno::EBADF | Errno::EINVAL | Errno::EOPNOTSUPP => {
             unreachable_for_register(name, errno)
         }
@@ -168,6 +170,14 @@ fn has_rules_of_its_own(opcode: u32) -> bool {
             | sys::IORING_REGISTER_BPF_FILTER
             | sys::IORING_REGISTER_ZCRX_IFQ
     )
+}
+
+/// Whether the opcode is refused as such: where it is known, an array at address 0 answers EFAULT.
+fn lacks_ring_fds(name: Name) -> bool {
+    // SAFETY: nothing can be registered, as the kernel cannot read the argument.
+    let tried =
+        unsafe { syscall::register(name, sys::IORING_REGISTER_RING_FDS, ptr::null_mut(), 1) };
+    tried == Err(Errno::EINVAL)
 }
 
 /// Whether a name still leads to a ring that takes register calls from this thread.

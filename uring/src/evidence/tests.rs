@@ -30,6 +30,7 @@ fn refused(errno: Errno, host: &Host) -> Option<Hint> {
     setup_refusal(errno, PLAIN, host, || Some(errno))
 }
 
+/// HAZARDS E1.
 #[test]
 fn sysctl_explains_eperm() {
     let off = Host {
@@ -84,6 +85,7 @@ fn sysctl_explains_eperm_of_root_in_a_user_namespace() {
     assert_eq!(refused(Errno::EPERM, &namespaced), Some(hint));
 }
 
+/// HAZARDS E2.
 #[test]
 fn filter_explains_each_errno_it_may_answer() {
     let filtered = Host {
@@ -128,6 +130,7 @@ fn submission_thread_privilege_explains_eperm_of_that_flag_alone() {
     );
 }
 
+/// HAZARDS E4 and H28.
 #[test]
 fn limits_explain_enomem_and_emfile() {
     let memlock = Hint::Memlock { limit: 8 << 20 };
@@ -193,6 +196,7 @@ fn number_of_entries_explains_einval() {
     assert_eq!(hint(8, SetupFlags::CQSIZE, 65536), None);
 }
 
+/// HAZARDS H16.
 #[test]
 fn slots_explain_ebusy_only_where_one_was_asked_for() {
     let mut params = sys::io_uring_params::default();
@@ -217,6 +221,7 @@ fn enter_errors_are_told_apart() {
     assert_eq!(hint(Errno::ETIME), None);
 }
 
+/// HAZARDS H5 and H23: the errnos of a lost descriptor are also those of a bad argument.
 #[test]
 fn descriptor_that_names_something_else_is_told_from_a_closed_one() {
     let file = File::open("/dev/null").unwrap();
@@ -232,6 +237,7 @@ fn descriptor_that_names_something_else_is_told_from_a_closed_one() {
     assert_eq!(replaced.hint(), Some(Hint::DescriptorReplaced));
 }
 
+/// HAZARDS H2.
 #[test]
 fn index_without_a_ring_is_an_empty_slot() {
     // A thread of its own has an empty table, whatever other tests register.
@@ -280,6 +286,7 @@ fn arguments_at_fault_are_not_blamed_on_a_ring_that_is_there() {
     }
 }
 
+/// HAZARDS H10: the other meaning, something is registered already, keeps its bare errno.
 #[test]
 fn eexist_of_another_threads_ring_is_single_issuer() {
     let ring = match ring(sys::IORING_SETUP_SINGLE_ISSUER) {
@@ -305,11 +312,136 @@ fn register_errors_are_told_apart() {
     let ring = ring(0).unwrap();
     let name = Name::descriptor(ring.as_raw_fd());
     assert!(register_ring_fd_failed(name, Errno::EBUSY).is_slots_taken());
-    assert!(register_ring_fd_failed(name, Errno::EINVAL).is_unsupported());
     let restricted = register_failed(name, sys::IORING_REGISTER_FILES, Errno::EACCES);
     assert_eq!(restricted.hint(), Some(Hint::Restricted));
     let own_rules = register_failed(name, sys::IORING_REGISTER_BPF_FILTER, Errno::EACCES);
     assert_eq!(own_rules.hint(), None);
     let table = register_failed(name, sys::IORING_REGISTER_FILES2, Errno::EMFILE);
     assert!(matches!(table.hint(), Some(Hint::DescriptorLimit { .. })));
+}
+
+/// The kernel's answer to registering the ring is taken for its age only where the opcode is unknown as such.
+#[test]
+fn einval_of_ring_registration_is_tried_before_it_is_blamed_on_the_kernel() {
+    let ring = ring(0).unwrap();
+    let name = Name::descriptor(ring.as_raw_fd());
+    let error = register_ring_fd_failed(name, Errno::EINVAL);
+    // SAFETY: the kernel cannot read the argument, so it registers nothing.
+    let known = unsafe {
+        sys::io_uring_register(
+            ring.as_raw_fd(),
+            sys::IORING_REGISTER_RING_FDS,
+            ptr::null_mut(),
+            1,
+        )
+    };
+    match known {
+        Err(Errno::EFAULT) => assert_eq!(error.hint(), None),
+        other => {
+            assert_eq!(other, Err(Errno::EINVAL));
+            assert_eq!(error.hint(), Some(NO_RING_FDS));
+        }
+    }
+}
+
+/// Runs `test` in a thread whose seccomp filter answers `errno` to one system call.
+fn filtered(call: libc::c_long, errno: Errno, test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        install_filter(
+            u32::try_from(call).unwrap(),
+            u32::try_from(errno.raw()).unwrap(),
+        );
+        test();
+    });
+    thread.join().unwrap();
+}
+
+fn install_filter(call: u32, errno: u32) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter {
+        code: u16::try_from(code).unwrap(),
+        jt,
+        jf,
+        k,
+    };
+    let mut steps = [
+        // The number of the system call is the first word of `seccomp_data`.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call),
+        step(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | errno,
+        ),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: u16::try_from(steps.len()).unwrap(),
+        filter: steps.as_mut_ptr(),
+    };
+    // SAFETY: an attribute of this thread, without pointers.
+    let privileges = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(privileges, 0);
+    // SAFETY: `program` and the steps that it points to are read during the call.
+    let installed = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    assert_eq!(installed, 0);
+}
+
+/// HAZARDS E2, with a real filter.
+#[test]
+fn filter_of_setup_is_found() {
+    for errno in [Errno::EPERM, Errno::ENOSYS] {
+        filtered(libc::SYS_io_uring_setup, errno, move || {
+            let mut params = sys::io_uring_params::default();
+            // SAFETY: `params` is valid for reads and writes and names no memory.
+            let answer = unsafe { sys::io_uring_setup(8, &raw mut params) };
+            assert_eq!(answer, Err(errno));
+            let error = setup_failed(errno, 8, &params);
+            assert_eq!(error.hint(), Some(Hint::SeccompFilter));
+            assert!(error.is_blocked() && !error.is_unsupported());
+            assert_eq!(Capabilities::ask_kernel(), Err(errno));
+        });
+    }
+}
+
+/// HAZARDS E2: some profiles allow setup and block register.
+#[test]
+fn filter_of_register_is_found() {
+    for errno in [Errno::EPERM, Errno::ENOSYS] {
+        let ring = ring(0).unwrap();
+        filtered(libc::SYS_io_uring_register, errno, move || {
+            let name = Name::descriptor(ring.as_raw_fd());
+            let error = register_ring_fd_failed(name, errno);
+            assert_eq!(error.hint(), Some(Hint::SeccompFilter));
+            let query = crate::query::Query::get().unwrap_err();
+            assert_eq!(query.hint(), Some(Hint::SeccompFilter));
+            let enter = enter_failed(name, errno);
+            assert_eq!(enter.hint(), None, "enter is not filtered");
+        });
+    }
+}
+
+/// HAZARDS E2: the flags of setup are found out although register is blocked.
+#[test]
+fn capabilities_do_not_need_register() {
+    let asked = Capabilities::ask_kernel().unwrap();
+    filtered(libc::SYS_io_uring_register, Errno::EPERM, move || {
+        let named = asked.setup_flags() & SetupFlags::from_bits_retain((1 << 21) - 1);
+        assert_eq!(Capabilities::ask_kernel().unwrap().setup_flags(), named);
+    });
+}
+
+#[test]
+fn filter_of_enter_is_found() {
+    let ring = ring(0).unwrap();
+    filtered(libc::SYS_io_uring_enter, Errno::EPERM, move || {
+        let error = enter_failed(Name::descriptor(ring.as_raw_fd()), Errno::EPERM);
+        assert_eq!(error.hint(), Some(Hint::SeccompFilter));
+    });
 }
