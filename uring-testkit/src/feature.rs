@@ -57,8 +57,6 @@ pub enum Observation {
 pub struct Feature {
     pub(crate) name: &'static str,
     pub(crate) probe: Probe,
-    /// For names that `uring-sys` lists no version of.
-    pub(crate) since: Option<KernelVersion>,
     pub(crate) config: Option<&'static str>,
 }
 
@@ -116,12 +114,9 @@ impl Feature {
     /// The first kernel that has it.
     #[must_use]
     pub fn since(&self) -> KernelVersion {
-        let listed = || {
-            let (major, minor) = uring_sys::since(self.name)?;
-            Some(KernelVersion::new(major.into(), minor.into()))
-        };
-        let since = self.since.or_else(listed);
-        since.expect("a unit test sees to it that every row has a version")
+        let (major, minor) = uring_sys::since(self.name)
+            .expect("a unit test sees to it that every row has a version");
+        KernelVersion::new(major.into(), minor.into())
     }
 
     /// The build option of the kernel without which it is absent on any version.

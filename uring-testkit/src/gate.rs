@@ -138,7 +138,11 @@ pub(crate) fn expected(lane: &Lane, feature: &Feature) -> Observation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{KernelVersion, LaneKind};
+    use crate::{
+        feature::Probe,
+        kernel::{KernelVersion, LaneKind},
+        probe,
+    };
 
     /// Since 6.3.
     const FEATURE: Feature = Feature::REG_REG_RING;
@@ -261,5 +265,34 @@ mod tests {
         };
         assert_eq!(plan(1), "skip");
         assert_eq!(plan(12), "run");
+    }
+
+    /// A row whose version and probe belong to different features, asked of the running kernel.
+    fn wrong_row(name: &'static str, probe: Probe) -> Decision {
+        let row = Feature {
+            name,
+            probe,
+            config: None,
+        };
+        let lane = lane(1, LaneKind::Mainline);
+        decide(&lane, &[row], true, |row| probe::observe(row.probe))
+    }
+
+    #[test]
+    fn a_row_with_too_late_a_version_is_found_out() {
+        let flag = uring_sys::IORING_SETUP_CLAMP;
+        let decision = wrong_row("IORING_SETUP_SQ_REWIND", Probe::Setup { flag, partners: 0 });
+        assert_eq!(decision.word(), "fail");
+        let reason = decision.reason().unwrap();
+        assert!(reason.contains("the table is wrong"), "{reason}");
+    }
+
+    #[test]
+    fn a_row_with_too_early_a_version_is_found_out() {
+        let flag = 1 << 30;
+        let decision = wrong_row("IORING_SETUP_CLAMP", Probe::Setup { flag, partners: 0 });
+        assert_eq!(decision.word(), "fail");
+        let reason = decision.reason().unwrap();
+        assert!(reason.contains("is missing on 6.1"), "{reason}");
     }
 }
