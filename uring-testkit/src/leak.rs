@@ -90,20 +90,47 @@ pub(crate) fn ring_mappings() -> io::Result<usize> {
         .count())
 }
 
-/// The children of this process that have not been waited for, living or dead.
+/// The children of this process that have not been waited for, living or dead; all are gone afterwards.
 fn children() -> Vec<String> {
     let mut found = Vec::new();
+    let mut wait = libc::WNOHANG;
     loop {
         let mut status = 0;
         // SAFETY: the status is exclusively borrowed.
-        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) } {
+        match unsafe { libc::waitpid(-1, &raw mut status, wait | libc::__WALL) } {
             0 => {
                 found.push("still running".to_owned());
-                return found;
+                end_children();
+                wait = 0;
             }
+            // It has been ended here.
+            1.. if wait == 0 => end_children(),
             process @ 1.. => found.push(format!("process {process}, status {status}")),
             _ => return found,
         }
+    }
+}
+
+/// Ends the living children; what they leave behind becomes a child in turn.
+fn end_children() {
+    let own = std::process::id().to_string();
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return;
+    };
+    for process in processes.flatten() {
+        let Ok(stat) = fs::read_to_string(process.path().join("stat")) else {
+            continue;
+        };
+        // The name, in parentheses, may have blanks in it; state and parent follow.
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        if after_name.split_whitespace().nth(1) != Some(own.as_str()) {
+            continue;
+        }
+        let Ok(number) = process.file_name().to_string_lossy().parse() else {
+            continue;
+        };
+        // SAFETY: a child of this process that has not been waited for: the number is still its own.
+        unsafe { libc::kill(number, libc::SIGKILL) };
     }
 }
 

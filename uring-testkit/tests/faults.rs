@@ -1,0 +1,353 @@
+//! Planted faults: each kind of bad test must fail, for its own reason.
+//!
+//! With `URING_PLANTED` set this binary is the suite of bad tests; without it, the suite that runs those.
+
+use std::{
+    env, fs,
+    fs::File,
+    process::{Command, ExitCode},
+    thread,
+    time::Duration,
+};
+
+use uring_testkit::{
+    Context, Feature, HandleKind, Suite, TestResult,
+    files::{self, TempDir},
+    process,
+    raw::RawRing,
+};
+
+/// A bad test, and the words that its failure must have.
+type Fault = (&'static str, fn(&Context) -> TestResult, &'static str);
+
+const FAULTS: &[Fault] = &[
+    (
+        "returns_an_error",
+        |_| Err("the error's text".into()),
+        "the error's text",
+    ),
+    ("panics", |_| panic!("the panic's text"), "the panic's text"),
+    ("leaks_a_descriptor", leaks_a_descriptor, "-> /dev/null"),
+    (
+        "closes_a_descriptor",
+        closes_a_descriptor,
+        "descriptors changed: -0",
+    ),
+    ("leaks_a_slot", leaks_a_slot, "ring slots still taken: {0}"),
+    (
+        "leaks_ring_memory",
+        leaks_ring_memory,
+        "ring memory still mapped: 2",
+    ),
+    (
+        "leaves_a_child",
+        leaves_a_child,
+        "left behind: still running",
+    ),
+    ("leaves_a_zombie", leaves_a_zombie, "left behind: process"),
+    (
+        "leaves_a_grandchild",
+        leaves_a_grandchild,
+        "left behind: still running",
+    ),
+    (
+        "exits_with_success",
+        |_| std::process::exit(0),
+        "ended by itself: exit status: 0",
+    ),
+    (
+        "aborts",
+        |_| std::process::abort(),
+        "ended by itself: signal: 6",
+    ),
+    ("hangs", |_| hang(), "still running after"),
+    (
+        "leaks_less_than_announced",
+        |_| Ok(()),
+        "still taken: {}, announced: 1",
+    ),
+];
+
+fn hang() -> ! {
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn leaks_a_descriptor(_: &Context) -> TestResult {
+    std::mem::forget(File::open("/dev/null")?);
+    Ok(())
+}
+
+fn closes_a_descriptor(_: &Context) -> TestResult {
+    // SAFETY: the standard input of this process is used by nobody.
+    Ok(unsafe { process::close_range(0..=0) }?)
+}
+
+fn leaks_a_slot(_: &Context) -> TestResult {
+    RawRing::born(1, 0)?.leak();
+    Ok(())
+}
+
+fn leaks_ring_memory(_: &Context) -> TestResult {
+    let ring = RawRing::new(1, 0)?;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(ring.fd().ok_or("no descriptor")?);
+    ring.leak();
+    // SAFETY: the ring that owned the descriptor is forgotten.
+    Ok(unsafe { process::close_range(fd..=fd) }?)
+}
+
+fn child(end: impl FnOnce()) -> TestResult {
+    // SAFETY: the child does not return into the test.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error().into()),
+        0 => {
+            end();
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(0) }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn leaves_a_child(_: &Context) -> TestResult {
+    child(|| hang())
+}
+
+fn leaves_a_zombie(_: &Context) -> TestResult {
+    let (reader, writer) = files::pipe()?;
+    child(|| ())?;
+    drop(writer);
+    // The child's end closes its copy of the pipe; it is dead a moment later.
+    std::io::read_to_string(File::from(reader))?;
+    thread::sleep(Duration::from_millis(50));
+    Ok(())
+}
+
+fn leaves_a_grandchild(_: &Context) -> TestResult {
+    process::fork_and(|| child(|| hang_detached()))?.check()
+}
+
+/// Hangs without holding what its parent waits for.
+fn hang_detached() -> ! {
+    // SAFETY: this process uses no descriptor any more.
+    let _ = unsafe { process::close_range(3..=i32::MAX) };
+    hang()
+}
+
+/// Kills the suite that runs it.
+fn kills_its_suite(_: &Context) -> TestResult {
+    let suite = i32::try_from(std::os::unix::process::parent_id())?;
+    // SAFETY: a signal to the process that started this one.
+    unsafe { libc::kill(suite, libc::SIGKILL) };
+    hang()
+}
+
+fn planted() -> ExitCode {
+    let mut suite = Suite::new("planted");
+    for (name, body, _) in FAULTS {
+        let test = suite.test(*name, *body);
+        match *name {
+            "leaks_less_than_announced" => test.leaks_slots(1),
+            "hangs" => test.timeout(Duration::from_millis(500)),
+            _ => test,
+        };
+    }
+    suite.test("passes", |_| Ok(()));
+    suite.test("kills_its_suite", kills_its_suite);
+    suite
+        .test("gated", |_| Ok(()))
+        .needs([Feature::RING_FDS])
+        .refused_by(|_| Ok(()));
+    if env::var_os("URING_PLANTED_UNDECIDED").is_some() {
+        suite
+            .test("forgotten_refusal", |_| Ok(()))
+            .on(HandleKind::ALL)
+            .needs([Feature::CQE32]);
+    }
+    suite.run()
+}
+
+struct Outcome {
+    code: Option<i32>,
+    output: String,
+    report: String,
+}
+
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<Outcome> {
+    let dir = TempDir::new()?;
+    let report = dir.path().join("report");
+    let output = Command::new(env::current_exe()?)
+        .args(arguments)
+        .env("URING_PLANTED", "1")
+        .env("URING_REPORT", &report)
+        .envs(environment.iter().copied())
+        .output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Outcome {
+        code: output.status.code(),
+        output: text(&output.stdout) + &text(&output.stderr),
+        report: fs::read_to_string(report).unwrap_or_default(),
+    })
+}
+
+fn is_found(fault: &Fault) -> TestResult {
+    let (name, _, words) = fault;
+    let outcome = run(&["--exact", &format!("planted::{name}")], &[])?;
+    assert_eq!(outcome.code, Some(101), "{}", outcome.output);
+    assert!(outcome.output.contains(words), "{}", outcome.output);
+    assert!(
+        outcome.report.contains(r#""verdict":"failed""#),
+        "{}",
+        outcome.report
+    );
+    assert!(
+        outcome.report.contains(r#""failed":1,"#),
+        "{}",
+        outcome.report
+    );
+    Ok(())
+}
+
+fn a_good_test_passes(_: &Context) -> TestResult {
+    let outcome = run(&["--exact", "planted::passes"], &[])?;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.output);
+    assert!(
+        outcome.report.contains(r#""verdict":"passed""#),
+        "{}",
+        outcome.report
+    );
+    Ok(())
+}
+
+fn a_single_test_thread_is_no_different(_: &Context) -> TestResult {
+    let outcome = run(
+        &["--exact", "planted::leaks_a_slot", "--test-threads=1"],
+        &[],
+    )?;
+    assert_eq!(outcome.code, Some(101), "{}", outcome.output);
+    Ok(())
+}
+
+fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
+    let outcome = run(&["--exact", "planted::kills_its_suite"], &[])?;
+    assert_eq!(outcome.code, None);
+    // What the killed suite was running ends with it and is adopted by this test.
+    // SAFETY: no place is given for a status.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+    assert!(
+        outcome.report.contains(r#""record":"start""#),
+        "{}",
+        outcome.report
+    );
+    assert!(
+        !outcome.report.contains(r#""record":"end""#),
+        "{}",
+        outcome.report
+    );
+    Ok(())
+}
+
+/// The filter lets a suite start and its probes fail.
+fn an_inconclusive_probe_fails(_: &Context) -> TestResult {
+    let denied = [(libc::SYS_io_uring_register, libc::EPERM)];
+    let outcome = process::with_denied(&denied, || run(&["--exact", "planted::gated"], &[]))??;
+    assert_eq!(outcome.code, Some(101), "{}", outcome.output);
+    assert!(
+        outcome.output.contains("could not be probed"),
+        "{}",
+        outcome.output
+    );
+    assert!(
+        outcome.report.contains(r#""verdict":"failed""#),
+        "{}",
+        outcome.report
+    );
+    Ok(())
+}
+
+fn a_blocked_ring_fails_the_suite(_: &Context) -> TestResult {
+    let denied = [(libc::SYS_io_uring_setup, libc::EPERM)];
+    let outcome = process::with_denied(&denied, || run(&[], &[]))??;
+    assert_eq!(outcome.code, Some(2), "{}", outcome.output);
+    assert!(
+        outcome.output.contains("a seccomp filter is active"),
+        "{}",
+        outcome.output
+    );
+    assert!(
+        outcome.report.contains(r#""record":"refused""#),
+        "{}",
+        outcome.report
+    );
+    Ok(())
+}
+
+fn a_wrong_declaration_fails_the_suite(_: &Context) -> TestResult {
+    let outcome = run(&[], &[("URING_EXPECT_KERNEL", "4.2")])?;
+    assert_eq!(outcome.code, Some(2), "{}", outcome.output);
+    assert!(
+        outcome.output.contains("declares Linux 4.2"),
+        "{}",
+        outcome.output
+    );
+    Ok(())
+}
+
+fn a_plan_for_another_kernel_needs_no_probe(_: &Context) -> TestResult {
+    let old = [("URING_EXPECT_KERNEL", "5.10"), ("URING_LANE", "mainline")];
+    let outcome = run(&["--plan", "planted::gated"], &old)?;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.output);
+    assert!(
+        outcome.output.contains(r#""decision":"refuse""#),
+        "{}",
+        outcome.output
+    );
+    assert_eq!(outcome.report, "", "a plan is no report");
+    Ok(())
+}
+
+fn a_forgotten_refusal_stops_the_suite(_: &Context) -> TestResult {
+    let outcome = run(&["--list"], &[("URING_PLANTED_UNDECIDED", "1")])?;
+    assert_eq!(outcome.code, Some(2), "{}", outcome.output);
+    assert!(
+        outcome.output.contains("forgotten_refusal is gated"),
+        "{}",
+        outcome.output
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    if env::var_os("URING_PLANTED").is_some() {
+        return planted();
+    }
+    let mut suite = Suite::new("faults");
+    for fault in FAULTS {
+        suite.test(format!("finds_one_that_{}", fault.0), |_| is_found(fault));
+    }
+    suite.test("good_test_passes", a_good_test_passes);
+    suite.test(
+        "single_test_thread_is_no_different",
+        a_single_test_thread_is_no_different,
+    );
+    suite.test("killed_suite_leaves_no_end", a_killed_suite_leaves_no_end);
+    suite.test("inconclusive_probe_fails", an_inconclusive_probe_fails);
+    suite.test(
+        "blocked_ring_fails_the_suite",
+        a_blocked_ring_fails_the_suite,
+    );
+    suite.test(
+        "wrong_declaration_fails_the_suite",
+        a_wrong_declaration_fails_the_suite,
+    );
+    suite.test(
+        "plan_for_another_kernel_needs_no_probe",
+        a_plan_for_another_kernel_needs_no_probe,
+    );
+    suite.test(
+        "forgotten_refusal_stops_the_suite",
+        a_forgotten_refusal_stops_the_suite,
+    );
+    suite.run()
+}
