@@ -100,7 +100,7 @@ impl Query {
     }
 }
 
-/// What precedes the entries in memory that a caller brings for the queues.
+/// What precedes the completions in the memory of the queues.
 ///
 /// Since Linux 6.19.
 ///
@@ -132,7 +132,7 @@ impl QueueHeader {
 
 /// What the kernel has of zero-copy receive.
 ///
-/// Since Linux 6.19, in kernels built with `CONFIG_IO_URING_ZCRX`.
+/// Since Linux 6.19.
 ///
 /// Source: `linux/io_uring/query.h`.
 #[doc(alias = "io_uring_query_zcrx")]
@@ -235,10 +235,15 @@ fn ask<A: Answer>() -> Result<A, Error> {
             ));
         }
     }
-    match header.result {
-        0.. => Ok(answer),
-        result => Err(Error::sys(CALL, Errno::from_raw(-result)).with_hint(A::UNANSWERED)),
+    if header.result >= 0 {
+        return Ok(answer);
     }
+    let errno = Errno::from_raw(header.result.wrapping_neg());
+    let error = Error::sys(CALL, errno);
+    Err(match errno {
+        Errno::EOPNOTSUPP => error.with_hint(A::UNANSWERED),
+        _ => error,
+    })
 }
 
 fn low_half(mask: u64) -> u32 {
