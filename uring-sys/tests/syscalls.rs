@@ -1,4 +1,4 @@
-//! The three system calls on the running kernel, with what Linux 5.6 has.
+//! The three system calls on the running kernel, with what Linux 5.11 has.
 
 use std::{
     fs::File,
@@ -8,9 +8,10 @@ use std::{
 };
 
 use uring_sys::{
-    Errno, IO_URING_OP_SUPPORTED, IORING_OP_NOP, IORING_OP_READ, IORING_REGISTER_EVENTFD,
-    IORING_REGISTER_PROBE, io_uring_enter, io_uring_params, io_uring_probe, io_uring_probe_op,
-    io_uring_register, io_uring_setup,
+    __kernel_timespec, Errno, IO_URING_OP_SUPPORTED, IORING_ENTER_EXT_ARG, IORING_ENTER_GETEVENTS,
+    IORING_OP_NOP, IORING_OP_READ, IORING_REGISTER_EVENTFD, IORING_REGISTER_PROBE, io_uring_enter,
+    io_uring_getevents_arg, io_uring_params, io_uring_probe, io_uring_probe_op, io_uring_register,
+    io_uring_setup,
 };
 
 /// A ring's descriptor, and what the kernel said about it.
@@ -45,15 +46,11 @@ fn setup_tells_its_errors_apart() {
         ..Default::default()
     };
     // SAFETY: `params` is a valid block; the kernel refuses what is in it.
-    assert_eq!(
-        unsafe { io_uring_setup(4, &raw mut params) },
-        Err(Errno::EINVAL)
-    );
+    let refused = unsafe { io_uring_setup(4, &raw mut params) };
+    assert_eq!(refused, Err(Errno::EINVAL));
     // SAFETY: the kernel checks the address and refuses it.
-    assert_eq!(
-        unsafe { io_uring_setup(4, ptr::null_mut()) },
-        Err(Errno::EFAULT)
-    );
+    let refused = unsafe { io_uring_setup(4, ptr::null_mut()) };
+    assert_eq!(refused, Err(Errno::EFAULT));
 }
 
 #[test]
@@ -86,18 +83,25 @@ fn an_argument_of_the_wrong_size_or_address_is_an_error() {
 #[test]
 fn all_six_arguments_arrive() {
     let (fd, _) = ring(1);
-    let mask = [0_u8; 8];
-    // SAFETY: nothing is submitted; the mask is 8 bytes long, whatever the call is told.
-    let enter = |flags, size| unsafe {
-        io_uring_enter(number(&fd), 0, 0, flags, mask.as_ptr().cast(), size)
+    let time = __kernel_timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000,
     };
-    assert_eq!(enter(0, 8), Ok(0));
-    assert_eq!(enter(1 << 31, 8), Err(Errno::EINVAL));
-    assert_eq!(
-        enter(uring_sys::IORING_ENTER_GETEVENTS, 7),
-        Err(Errno::EINVAL)
-    );
-    assert_eq!(enter(uring_sys::IORING_ENTER_GETEVENTS, 8), Ok(0));
+    let wait = io_uring_getevents_arg {
+        ts: u64::try_from((&raw const time).expose_provenance()).expect("an address"),
+        ..Default::default()
+    };
+    let enter = |min_complete, flags, size| {
+        let arg = (&raw const wait).cast();
+        // SAFETY: nothing is submitted, and the argument and the time in it outlive the call.
+        unsafe { io_uring_enter(number(&fd), 0, min_complete, flags, arg, size) }
+    };
+    let flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    assert_eq!(enter(0, flags, size_of_val(&wait)), Ok(0));
+    // There is nothing to wait for, so the time in the argument passes.
+    assert_eq!(enter(1, flags, size_of_val(&wait)), Err(Errno::ETIME));
+    assert_eq!(enter(1, flags, size_of_val(&wait) - 1), Err(Errno::EINVAL));
+    assert_eq!(enter(0, 1 << 31, 0), Err(Errno::EINVAL));
 }
 
 #[test]
