@@ -37,7 +37,7 @@ pub use self::hint::{Evidence, Hint};
 /// assert_eq!(back.errno(), errno);
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Error {
     hint: Option<Hint>,
@@ -104,6 +104,13 @@ impl fmt::Display for Error {
             Some(hint) => write!(f, ": {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The text of [`Display`](fmt::Display): it is what `unwrap` and a `main` that returns the error show.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
     }
 }
 

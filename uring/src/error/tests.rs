@@ -222,6 +222,15 @@ fn message_says_call_answer_cause_and_advice() {
 }
 
 #[test]
+fn debug_form_can_be_read_by_people() {
+    let error = Error::refused(Call::Push, Hint::QueueFull);
+    assert_eq!(
+        format!("{error:?}"),
+        "Error(pushing an operation was refused: the submission queue is full; submit first)"
+    );
+}
+
+#[test]
 fn call_names_the_system_call_and_the_opcode() {
     let names = [
         (Call::Setup, "io_uring_setup"),

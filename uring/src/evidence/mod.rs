@@ -25,8 +25,9 @@ pub(crate) fn setup_failed(errno: Errno, entries: u32, params: &sys::io_uring_pa
     let flags = SetupFlags::from_bits_retain(params.flags);
     let hint = match errno {
         Errno::EINVAL => entry_count(entries, params).or_else(|| {
-            let known = Capabilities::ask_kernel().ok()?;
-            known.missing(flags)
+            Capabilities::get()
+                .ok()
+                .and_then(|kernel| kernel.missing(flags))
         }),
         Errno::EBUSY if flags.contains(SetupFlags::REGISTERED_FD_ONLY) => Some(Hint::SlotsTaken),
         _ => setup_refusal(errno, flags, &Host::observe(), bare_setup),

@@ -200,6 +200,26 @@ fn number_of_entries_explains_einval() {
     assert_eq!(hint(8, SetupFlags::CQSIZE, 65536), None);
 }
 
+/// HAZARDS E3: what is missing is found by asking for it, whatever the version says.
+#[test]
+fn unknown_flag_explains_einval() {
+    let kernel = Capabilities::get().unwrap();
+    for (name, flag) in SetupFlags::all().iter_names() {
+        let params = sys::io_uring_params {
+            flags: flag.bits(),
+            cq_entries: 8,
+            ..Default::default()
+        };
+        let error = setup_failed(Errno::EINVAL, 8, &params);
+        assert_eq!(error.is_unsupported(), !kernel.supports(flag), "{name}");
+        assert_eq!(
+            error.to_string().contains(name),
+            !kernel.supports(flag),
+            "{error}"
+        );
+    }
+}
+
 /// HAZARDS H16.
 #[test]
 fn slots_explain_ebusy_only_where_one_was_asked_for() {
