@@ -1108,7 +1108,7 @@ pub struct io_uring_sqe {
     pub anon_6: io_uring_sqe_anon_6,
 }
 
-/// The type of `anon_1.anon_1` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe_anon_1::anon_1`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sqe_anon_1_anon_1 {
@@ -1116,7 +1116,7 @@ pub struct io_uring_sqe_anon_1_anon_1 {
     pub __pad1: u32,
 }
 
-/// The type of `anon_2.anon_1` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe_anon_2::anon_1`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sqe_anon_2_anon_1 {
@@ -1124,7 +1124,7 @@ pub struct io_uring_sqe_anon_2_anon_1 {
     pub optname: u32,
 }
 
-/// The type of `anon_5.anon_1` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe_anon_5::anon_1`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sqe_anon_5_anon_1 {
@@ -1132,7 +1132,7 @@ pub struct io_uring_sqe_anon_5_anon_1 {
     pub __pad3: [u16; 1],
 }
 
-/// The type of `anon_5.anon_2` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe_anon_5::anon_2`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sqe_anon_5_anon_2 {
@@ -1140,7 +1140,7 @@ pub struct io_uring_sqe_anon_5_anon_2 {
     pub __pad4: [u8; 3],
 }
 
-/// The type of `anon_6.anon_1` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe_anon_6::anon_1`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sqe_anon_6_anon_1 {
@@ -1148,7 +1148,7 @@ pub struct io_uring_sqe_anon_6_anon_1 {
     pub __pad2: [u64; 1],
 }
 
-/// The type of `anon_6.anon_2` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe_anon_6::anon_2`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_sqe_anon_6_anon_2 {
@@ -1366,7 +1366,7 @@ pub struct io_uring_buf_ring {
     pub anon_1: io_uring_buf_ring_anon_1,
 }
 
-/// The type of `anon_1.anon_1` in [`io_uring_buf_ring`].
+/// The type of [`io_uring_buf_ring_anon_1::anon_1`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_buf_ring_anon_1_anon_1 {
@@ -1485,7 +1485,7 @@ pub struct io_uring_bpf_ctx {
     pub anon_1: io_uring_bpf_ctx_anon_1,
 }
 
-/// The type of `anon_1.anon_1` in [`io_uring_bpf_ctx`].
+/// The type of [`io_uring_bpf_ctx_anon_1::socket`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_bpf_ctx_anon_1_anon_1 {
@@ -1494,7 +1494,7 @@ pub struct io_uring_bpf_ctx_anon_1_anon_1 {
     pub protocol: u32,
 }
 
-/// The type of `anon_1.anon_2` in [`io_uring_bpf_ctx`].
+/// The type of [`io_uring_bpf_ctx_anon_1::open`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_bpf_ctx_anon_1_anon_2 {
@@ -1503,7 +1503,7 @@ pub struct io_uring_bpf_ctx_anon_1_anon_2 {
     pub resolve: u64,
 }
 
-/// The type of `anon_1.anon_3` in [`io_uring_bpf_ctx`].
+/// The type of [`io_uring_bpf_ctx_anon_1::connect`].
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 pub struct io_uring_bpf_ctx_anon_1_anon_3 {
@@ -1615,7 +1615,7 @@ pub struct io_uring_query_scq {
     pub hdr_alignment: u64,
 }
 
-/// The type of `anon_1` in [`zcrx_ctrl`].
+/// The type of [`zcrx_ctrl::anon_1`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union zcrx_ctrl_anon_1 {
@@ -1635,7 +1635,7 @@ impl core::fmt::Debug for zcrx_ctrl_anon_1 {
     }
 }
 
-/// The type of `anon_1` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe::anon_1`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_sqe_anon_1 {
@@ -1655,7 +1655,7 @@ impl core::fmt::Debug for io_uring_sqe_anon_1 {
     }
 }
 
-/// The type of `anon_2` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe::anon_2`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_sqe_anon_2 {
@@ -1675,7 +1675,7 @@ impl core::fmt::Debug for io_uring_sqe_anon_2 {
     }
 }
 
-/// The type of `anon_3` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe::anon_3`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_sqe_anon_3 {
@@ -1715,7 +1715,7 @@ impl core::fmt::Debug for io_uring_sqe_anon_3 {
     }
 }
 
-/// The type of `anon_4` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe::anon_4`].
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub union io_uring_sqe_anon_4 {
@@ -1733,7 +1733,7 @@ impl core::fmt::Debug for io_uring_sqe_anon_4 {
     }
 }
 
-/// The type of `anon_5` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe::anon_5`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_sqe_anon_5 {
@@ -1757,7 +1757,7 @@ impl core::fmt::Debug for io_uring_sqe_anon_5 {
     }
 }
 
-/// The type of `anon_6` in [`io_uring_sqe`].
+/// The type of [`io_uring_sqe::anon_6`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_sqe_anon_6 {
@@ -1779,7 +1779,7 @@ impl core::fmt::Debug for io_uring_sqe_anon_6 {
     }
 }
 
-/// The type of `anon_1` in [`io_uring_restriction`].
+/// The type of [`io_uring_restriction::anon_1`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_restriction_anon_1 {
@@ -1798,7 +1798,7 @@ impl core::fmt::Debug for io_uring_restriction_anon_1 {
     }
 }
 
-/// The type of `anon_1` in [`io_uring_buf_ring`].
+/// The type of [`io_uring_buf_ring::anon_1`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_buf_ring_anon_1 {
@@ -1817,7 +1817,7 @@ impl core::fmt::Debug for io_uring_buf_ring_anon_1 {
     }
 }
 
-/// The type of `anon_1` in [`io_uring_bpf_ctx`].
+/// The type of [`io_uring_bpf_ctx::anon_1`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_bpf_ctx_anon_1 {
@@ -1836,7 +1836,7 @@ impl core::fmt::Debug for io_uring_bpf_ctx_anon_1 {
     }
 }
 
-/// The type of `anon_1.anon_3.anon_1` in [`io_uring_bpf_ctx`].
+/// The type of [`io_uring_bpf_ctx_anon_1_anon_3::anon_1`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_bpf_ctx_anon_1_anon_3_anon_1 {
@@ -1854,7 +1854,7 @@ impl core::fmt::Debug for io_uring_bpf_ctx_anon_1_anon_3_anon_1 {
     }
 }
 
-/// The type of `anon_1` in [`io_uring_bpf`].
+/// The type of [`io_uring_bpf::anon_1`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union io_uring_bpf_anon_1 {

@@ -128,15 +128,18 @@ impl Apt {
     /// Fetches the package and unpacks its files; gives the directory they are in.
     pub(crate) fn unpack(&self, package: &Package) -> Result<PathBuf> {
         let deb = self.fetch(package)?;
-        let tree = self.dir.join("trees").join(package.to_string());
-        match fs::remove_dir_all(&tree) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("clearing {}", tree.display()));
-            }
-            _ => {}
-        }
-        run(Command::new("dpkg-deb").arg("-x").args([&deb, &tree]))?;
+        let tree = Self::tree(&self.dir, package);
+        let partial = tree.with_file_name(format!("{package}.partial"));
+        remove_tree(&partial)?;
+        run(Command::new("dpkg-deb").arg("-x").args([&deb, &partial]))?;
+        remove_tree(&tree)?;
+        fs::rename(&partial, &tree).with_context(|| format!("renaming {}", partial.display()))?;
         Ok(tree)
+    }
+
+    /// Where `unpack` puts a package's files, with the private state under `dir`.
+    pub(crate) fn tree(dir: &Path, package: &Package) -> PathBuf {
+        dir.join("trees").join(package.to_string())
     }
 
     fn versions(&self, name: &str) -> Result<Vec<String>> {
@@ -184,19 +187,33 @@ fn mirror() -> Result<String> {
     let targets = run(Command::new("apt-get").args(["indextargets", "--format", format]))?;
     targets
         .lines()
-        .filter_map(|line| {
-            let mut fields = line.split('|');
-            let identifier = fields.next()?;
-            let label = fields.next()?;
-            let release = fields.next()?;
-            let uri = fields.next()?;
-            // Before the first `apt-get update` the label is not known, the release name is.
-            let debian =
-                label == "Debian" || (label.starts_with('$') && !release.contains("security"));
-            (identifier == "Packages" && debian).then(|| uri.to_owned())
-        })
-        .next()
-        .ok_or_else(|| anyhow!("this machine's apt has no Debian mirror among its sources"))
+        .find_map(debian_mirror)
+        .map(str::to_owned)
+        .context("this machine's apt has no Debian mirror among its sources")
+}
+
+/// The mirror's address, if this line of `apt-get indextargets` is about packages of Debian itself.
+fn debian_mirror(line: &str) -> Option<&str> {
+    let mut fields = line.split('|');
+    let (identifier, label, release, uri) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
+    // Before the first `apt-get update` the label is not known, the name of the release is.
+    let unknown = label.is_empty() || label.starts_with('$');
+    let debian = label == "Debian" || (unknown && !release.contains("security"));
+    (identifier == "Packages" && debian).then_some(uri)
+}
+
+fn remove_tree(tree: &Path) -> Result<()> {
+    match fs::remove_dir_all(tree) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("clearing {}", tree.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn compare_versions(a: &str, b: &str) -> Result<Ordering> {
@@ -235,4 +252,56 @@ fn run(command: &mut Command) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_that_of_debian_itself() {
+        let mirror = Some("http://mirror.example/debian/");
+        for (line, expected) in [
+            (
+                "Packages|Debian|bookworm|http://mirror.example/debian/",
+                mirror,
+            ),
+            ("Packages||bookworm|http://mirror.example/debian/", mirror),
+            (
+                "Packages|$(LABEL)|bookworm|http://mirror.example/debian/",
+                mirror,
+            ),
+            (
+                "Translations|Debian|bookworm|http://mirror.example/debian/",
+                None,
+            ),
+            (
+                "Packages|Debian-Security|bookworm-security|http://mirror.example/security/",
+                None,
+            ),
+            (
+                "Packages||bookworm-security|http://mirror.example/security/",
+                None,
+            ),
+            ("Packages|Somebody|stable|http://elsewhere.example/", None),
+            ("", None),
+        ] {
+            assert_eq!(debian_mirror(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_failing_command_shows_what_it_said() {
+        let error = run(Command::new("sh").args(["-c", "echo why >&2; exit 3"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("why") && error.contains("exit status: 3"),
+            "{error}"
+        );
+        let error = run(&mut Command::new("no-such-program"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "there is no no-such-program on this machine");
+    }
 }

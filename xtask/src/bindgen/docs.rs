@@ -35,19 +35,18 @@ impl Docs {
         format!(" The values of `enum {name}` of `{header}`.")
     }
 
-    /// A struct or union; anonymous ones are named by where they are.
+    /// A struct with a name in C.
     pub(crate) fn structure(&self, name: &str, interface: &Interface) -> String {
-        let line = match (interface.structs.get(name), name.split_once("_anon_")) {
-            (Some(header), _) => format!(" `struct {name}` of `{header}`."),
-            (None, Some((outer, path))) => {
-                format!(
-                    " The type of `anon_{}` in [`{outer}`].",
-                    path.replace("_anon_", ".anon_")
-                )
-            }
-            (None, None) => format!(" `struct {name}`, which the io_uring headers use."),
+        let line = match interface.structs.get(name) {
+            Some(header) => format!(" `struct {name}` of `{header}`."),
+            None => format!(" `struct {name}`, which the io_uring headers use."),
         };
         line + &self.since(name).unwrap_or_default()
+    }
+
+    /// A struct or union without a name in C, by the field that has it.
+    pub(crate) fn anonymous_type(&self, outer: &str, field: &str) -> String {
+        format!(" The type of [`{outer}::{field}`].")
     }
 
     /// A field whose type has no name in C, by the names of its members.

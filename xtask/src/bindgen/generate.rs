@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, fs, path::Path, rc::Rc};
 use anyhow::{Context, Result, bail};
 use bindgen::callbacks::{ImplementsTrait, ParseCallbacks};
 
-use super::headers::Headers;
+use super::{describe::ANONYMOUS_FIELD, headers::Headers};
 
 /// A target that the bindings are generated for.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +78,7 @@ pub(crate) fn generate(headers: &Headers, target: Target, scratch: &Path) -> Res
         .generate_comments(false)
         .layout_tests(true)
         .prepend_enum_name(false)
-        .anon_fields_prefix("anon_")
+        .anon_fields_prefix(ANONYMOUS_FIELD)
         .default_non_copy_union_style(bindgen::NonCopyUnionStyle::ManuallyDrop)
         .derive_copy(false)
         .derive_debug(false)

@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::{apt::Apt, workspace};
+use crate::{
+    apt::{Apt, Package},
+    workspace,
+};
 
-/// Where newer headers are looked for. The machine's own suite is older than what the ABI needs.
-pub(crate) const SUITE: &str = "trixie-backports";
 const PACKAGE: &str = "linux-libc-dev";
 /// The oldest release with every opcode that the bindings promise.
 const OLDEST: (u32, u32) = (7, 3);
@@ -33,17 +34,35 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    /// Fetches the package: `version`, or the newest.
-    pub(crate) fn from_package(version: Option<&str>) -> Result<Self> {
-        let apt = Apt::open(&workspace::target_dir().join("xtask/apt"), &[SUITE]).context(
-            "looking for the headers' package (`--headers DIR` takes an unpacked tree instead)",
-        )?;
-        let package = match version {
-            Some(version) => apt.exact(PACKAGE, version)?,
-            None => apt.newest(PACKAGE)?,
+    /// Fetches the newest package that `suite` has.
+    pub(crate) fn newest(suite: &str) -> Result<Self> {
+        let apt = open(suite)?;
+        let package = apt.newest(PACKAGE)?;
+        Self::from_package(&apt.unpack(&package)?, &package)
+            .with_context(|| format!("the newest {PACKAGE} of {suite} (`--suite` names another)"))
+    }
+
+    /// The package of this version: what an earlier run unpacked if its headers have this hash, else from `suite`.
+    pub(crate) fn of_version(version: &str, sha256: &str, suite: &str) -> Result<Self> {
+        let package = Package {
+            name: PACKAGE.to_owned(),
+            version: version.to_owned(),
         };
-        let tree = apt.unpack(&package)?;
-        let mut headers = Self::from_tree(&tree)?;
+        if let Ok(headers) = Self::from_package(&Apt::tree(&apt_dir(), &package), &package) {
+            if headers.sha256() == sha256 {
+                return Ok(headers);
+            }
+        }
+        let apt = open(suite)?;
+        let package = apt.exact(PACKAGE, version).context(
+            "the committed bindings were made from a release that the mirror has no more: \
+             run `cargo xtask bindgen` to move on to the newest, or name its headers with `--headers DIR`",
+        )?;
+        Self::from_package(&apt.unpack(&package)?, &package)
+    }
+
+    fn from_package(tree: &Path, package: &Package) -> Result<Self> {
+        let mut headers = Self::from_tree(tree)?;
         headers.package = Some(format!("{} {}", package.name, package.version));
         Ok(headers)
     }
@@ -96,6 +115,16 @@ impl Headers {
             .map(|byte| format!("{byte:02x}"))
             .collect()
     }
+}
+
+fn apt_dir() -> PathBuf {
+    workspace::target_dir().join("xtask/apt")
+}
+
+fn open(suite: &str) -> Result<Apt> {
+    Apt::open(&apt_dir(), &[suite]).with_context(|| {
+        format!("cannot fetch {PACKAGE} (`--headers DIR` takes an unpacked tree instead)")
+    })
 }
 
 fn interface(include: &Path) -> Result<BTreeMap<String, String>> {

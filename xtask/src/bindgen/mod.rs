@@ -1,6 +1,7 @@
 //! `cargo xtask bindgen`: the kernel's io_uring ABI as Rust.
 
 mod constant;
+mod describe;
 mod docs;
 mod generate;
 mod headers;
@@ -35,6 +36,15 @@ pub(crate) struct Args {
     /// Read headers from this unpacked tree (it, or its usr/include, holds linux/io_uring.h) instead of fetching a package
     #[arg(long, value_name = "DIR")]
     headers: Option<PathBuf>,
+
+    /// Fetch from this suite of the mirror that the machine's apt is configured with
+    #[arg(
+        long,
+        value_name = "SUITE",
+        default_value = "trixie-backports",
+        conflicts_with = "headers"
+    )]
+    suite: String,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -42,16 +52,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let progress = progress();
 
     progress.set_message("headers");
-    let committed = Preamble::read(&workspace::root().join(BINDINGS));
-    let headers = match &args.headers {
-        Some(tree) => Headers::from_tree(tree)?,
+    let committed = Preamble::read(&workspace::root().join(BINDINGS)).filter(|_| args.check);
+    let headers = match (&args.headers, &committed) {
+        (Some(tree), _) => Headers::from_tree(tree)?,
         // A check is of what was committed, not of what was released since.
-        None => Headers::from_package(
-            committed
-                .as_ref()
-                .filter(|_| args.check)
-                .and_then(Preamble::version),
-        )?,
+        (None, Some(committed)) => {
+            let version = committed
+                .version()
+                .with_context(|| format!("{BINDINGS} names no package"))?;
+            Headers::of_version(version, &committed.sha256, &args.suite)?
+        }
+        (None, None) => Headers::newest(&args.suite)?,
     };
     let interface = Interface::parse(&headers.interface);
     let docs = Docs {
@@ -59,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     docs.since.audit(&interface)?;
 
-    let preamble = Preamble::new(&headers, committed.filter(|_| args.check))?;
+    let preamble = Preamble::new(&headers, committed)?;
     let (text, compared) = generate_all(&headers, &interface, &docs, &progress)?;
     output::audit(&text, &interface)?;
     progress.finish_and_clear();

@@ -13,7 +13,7 @@ use crate::workspace;
 pub(crate) struct Preamble {
     /// `Linux 7.3.4 (linux-libc-dev 7.3.4-1~bpo13+1)`
     source: String,
-    sha256: String,
+    pub(crate) sha256: String,
     bindgen: String,
 }
 

@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use quote::{format_ident, quote};
 use syn::{
-    Expr, Fields, Item, ItemConst, ItemStruct, ItemUnion, Stmt, Type, parse_quote,
+    Expr, Item, ItemConst, ItemStruct, ItemUnion, Stmt, Type, parse_quote,
     visit_mut::{self, VisitMut},
 };
 
-use super::{constant, docs::Docs, interface::Interface};
+use super::{constant, describe, docs::Docs, interface::Interface};
 
 /// The committed text, without its preamble.
 pub(crate) fn polish(raw: &str, interface: &Interface, docs: &Docs) -> Result<String> {
-    // `io_uring_sqe__bindgen_ty_1` is the type of the field `anon_1`; in macros too, so before parsing.
-    let raw = raw.replace("__bindgen_ty_", "_anon_");
+    // The layout assertions name types within macros, so before parsing.
+    let raw = raw.replace("__bindgen_ty_", describe::ANONYMOUS_TYPE);
     let mut file = syn::parse_file(&raw).context("parsing what bindgen generated")?;
     PlainTypes.visit_file_mut(&mut file);
 
@@ -23,7 +23,7 @@ pub(crate) fn polish(raw: &str, interface: &Interface, docs: &Docs) -> Result<St
     for item in file.items {
         output.add(item, interface, docs)?;
     }
-    describe_anonymous_fields(&mut output.types, docs);
+    describe::describe(&mut output.types, interface, docs);
     let aliases = output.aliases(interface, docs);
     let file = syn::File {
         shebang: None,
@@ -65,8 +65,8 @@ impl Output {
             Item::Type(_) => {}
             Item::Struct(item) if item.ident == "__IncompleteArrayField" => {}
             Item::Impl(item) if mentions_incomplete_array(&item.self_ty) => {}
-            Item::Struct(item) => self.types.push(plain_struct(item, interface, docs)),
-            Item::Union(item) => self.types.extend(plain_union(item, interface, docs)),
+            Item::Struct(item) => self.types.push(plain_struct(item)),
+            Item::Union(item) => self.types.extend(plain_union(item)),
             other => bail!(
                 "bindgen generated something new, which needs a rule: {}",
                 quote!(#other)
@@ -163,22 +163,18 @@ impl VisitMut for PlainTypes {
     }
 }
 
-fn plain_struct(mut item: ItemStruct, interface: &Interface, docs: &Docs) -> Item {
+fn plain_struct(mut item: ItemStruct) -> Item {
     keep_repr(&mut item.attrs);
-    let doc = docs.structure(&item.ident.to_string(), interface);
-    item.attrs.insert(0, parse_quote!(#[doc = #doc]));
     item.attrs
-        .insert(1, parse_quote!(#[derive(Debug, Default, Clone, Copy)]));
+        .insert(0, parse_quote!(#[derive(Debug, Default, Clone, Copy)]));
     Item::Struct(item)
 }
 
-fn plain_union(mut item: ItemUnion, interface: &Interface, docs: &Docs) -> Vec<Item> {
+fn plain_union(mut item: ItemUnion) -> Vec<Item> {
     keep_repr(&mut item.attrs);
+    item.attrs.insert(0, parse_quote!(#[derive(Clone, Copy)]));
     let ident = item.ident.clone();
     let name = ident.to_string();
-    let doc = docs.structure(&name, interface);
-    item.attrs.insert(0, parse_quote!(#[doc = #doc]));
-    item.attrs.insert(1, parse_quote!(#[derive(Clone, Copy)]));
     let default = parse_quote! {
         impl Default for #ident {
             fn default() -> Self {
@@ -195,83 +191,6 @@ fn plain_union(mut item: ItemUnion, interface: &Interface, docs: &Docs) -> Vec<I
         }
     };
     vec![Item::Union(item), default, debug]
-}
-
-/// Documents the fields without a name in C by what is in them, members of members included.
-fn describe_anonymous_fields(types: &mut [Item], docs: &Docs) {
-    let members: BTreeMap<String, Vec<(String, String)>> = types
-        .iter_mut()
-        .filter_map(|item| {
-            let (name, fields) = named_fields(item)?;
-            Some((
-                name,
-                fields
-                    .iter()
-                    .map(|field| (field_name(field), type_name(&field.ty)))
-                    .collect(),
-            ))
-        })
-        .collect();
-    for item in types {
-        let Some((_, fields)) = named_fields(item) else {
-            continue;
-        };
-        for field in fields {
-            if is_anonymous(&field_name(field)) {
-                let doc = docs.anonymous_field(&flatten(&type_name(&field.ty), &members));
-                field.attrs.push(parse_quote!(#[doc = #doc]));
-            }
-        }
-    }
-}
-
-fn flatten(ty: &str, members: &BTreeMap<String, Vec<(String, String)>>) -> Vec<String> {
-    let fields = members.get(ty).map(Vec::as_slice).unwrap_or_default();
-    let names = |(field, ty): &(String, String)| {
-        if is_anonymous(field) {
-            flatten(ty, members)
-        } else {
-            vec![field.clone()]
-        }
-    };
-    fields
-        .iter()
-        .flat_map(names)
-        .filter(|name| !name.starts_with("__"))
-        .collect()
-}
-
-fn named_fields(
-    item: &mut Item,
-) -> Option<(
-    String,
-    &mut syn::punctuated::Punctuated<syn::Field, syn::Token![,]>,
-)> {
-    match item {
-        Item::Union(item) => Some((item.ident.to_string(), &mut item.fields.named)),
-        Item::Struct(ItemStruct {
-            ident,
-            fields: Fields::Named(fields),
-            ..
-        }) => Some((ident.to_string(), &mut fields.named)),
-        _ => None,
-    }
-}
-
-fn field_name(field: &syn::Field) -> String {
-    field
-        .ident
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default()
-}
-
-fn type_name(ty: &Type) -> String {
-    quote!(#ty).to_string()
-}
-
-fn is_anonymous(field: &str) -> bool {
-    field.starts_with("anon_")
 }
 
 fn keep_repr(attrs: &mut Vec<syn::Attribute>) {
