@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::bindgen;
+use crate::{bindgen, test};
 
 /// Runs the workspace's tasks.
 #[derive(Debug, Parser)]
@@ -21,12 +21,14 @@ pub(crate) struct Cli {
 enum Command {
     /// Generate uring-sys from the kernel's headers, or check that it is up to date
     Bindgen(bindgen::Args),
+    Test(test::Args),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> Result<()> {
         match self.command {
             Command::Bindgen(args) => bindgen::run(&args),
+            Command::Test(args) => test::run(&args),
         }
     }
 }

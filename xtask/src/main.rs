@@ -3,6 +3,7 @@
 mod apt;
 mod bindgen;
 mod cli;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;

@@ -1,0 +1,125 @@
+//! `cargo xtask test`: every test of the workspace on this machine, and one table at the end.
+
+mod binary;
+mod compare;
+mod doctest;
+mod execute;
+mod libtest;
+mod outcome;
+mod progress;
+mod record;
+mod suite;
+mod table;
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use self::{outcome::Outcome, progress::Progress};
+use crate::workspace;
+
+/// Run unit tests, documentation tests and suites on this machine
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only tests whose name contains this text
+    filter: Option<String>,
+    /// Run the tests of this package only
+    #[arg(long, short, value_name = "NAME")]
+    package: Option<String>,
+    /// Write the results to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let filter = args.filter.as_deref();
+    let package = args.package.as_deref();
+    let logs = workspace::target_dir().join("xtask/test");
+    fs::create_dir_all(&logs).with_context(|| format!("{}", logs.display()))?;
+
+    let packages = binary::packages(package)?;
+    let binaries = binary::build(&packages)?;
+    let progress =
+        Progress::new(binaries.len() + packages.iter().filter(|p| p.has_library).count());
+    let mut outcomes = Vec::new();
+    for binary in &binaries {
+        progress.start(&binary.name);
+        let outcome = if binary.is_suite {
+            suite::run(binary, filter, &logs)
+        } else {
+            libtest::run(binary, filter, &logs)
+        };
+        outcomes.push(progress.finish(outcome?));
+    }
+    for package in packages.iter().filter(|package| package.has_library) {
+        progress.start(&format!("{} (documentation)", package.name));
+        outcomes.push(progress.finish(doctest::run(package, filter, &logs)?));
+    }
+    drop(progress);
+
+    for outcome in &outcomes {
+        outcome.print_failures();
+    }
+    outcomes.retain(|outcome| !outcome.is_empty());
+    if outcomes.is_empty() {
+        match filter {
+            Some(filter) => bail!("no test's name contains {filter:?}"),
+            None => bail!("there are no tests"),
+        }
+    }
+    println!("{}", table::render(&outcomes));
+    if let Some(path) = &args.json {
+        let json = serde_json::to_string_pretty(&outcomes)?;
+        fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    verdict(&outcomes)
+}
+
+/// Nothing failed, nothing is missing, something ran.
+fn verdict(outcomes: &[Outcome]) -> Result<()> {
+    let failed: usize = outcomes.iter().map(Outcome::failed).sum();
+    let problems: usize = outcomes.iter().map(|outcome| outcome.problems.len()).sum();
+    let ran: usize = outcomes.iter().map(Outcome::ran).sum();
+    match (failed, problems) {
+        (0, 0) if ran == 0 => bail!("every test was skipped: this shows nothing"),
+        (0, 0) => Ok(()),
+        (failed, 0) => bail!("failed tests: {failed}"),
+        (failed, problems) => {
+            bail!("failed tests: {failed}; runs that cannot be trusted: {problems}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        outcome::{Outcome, Test, Verdict},
+        verdict,
+    };
+
+    fn outcome(verdicts: &[Verdict]) -> Outcome {
+        let mut outcome = Outcome::new("s");
+        for (index, verdict) in verdicts.iter().enumerate() {
+            outcome
+                .tests
+                .push(Test::new(format!("s::{index}"), *verdict));
+        }
+        outcome
+    }
+
+    #[test]
+    fn success_takes_a_test_that_ran() {
+        use Verdict::{Failed, Passed, Refused, Skipped};
+        assert!(verdict(&[outcome(&[Passed, Skipped])]).is_ok());
+        assert!(verdict(&[outcome(&[Refused])]).is_ok());
+        assert!(verdict(&[outcome(&[Skipped, Skipped]), outcome(&[Skipped])]).is_err());
+        assert!(verdict(&[outcome(&[Passed]), outcome(&[Passed, Failed])]).is_err());
+    }
+
+    #[test]
+    fn a_problem_fails_a_run_without_failed_tests() {
+        let mut outcome = outcome(&[Verdict::Passed]);
+        outcome.problems.push("the report has no end".to_owned());
+        assert!(verdict(&[outcome]).is_err());
+    }
+}

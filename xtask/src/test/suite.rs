@@ -1,0 +1,58 @@
+//! Running a suite: its plan first, then the run, then the one against the other.
+
+use std::{fs, io::ErrorKind, path::Path};
+
+use anyhow::{Context as _, Result};
+
+use super::{binary::Binary, compare, execute, outcome::Outcome, record};
+
+pub(super) fn run(binary: &Binary, filter: Option<&str>, logs: &Path) -> Result<Outcome> {
+    let log = |kind: &str| logs.join(format!("{}.{kind}", binary.file_name()));
+    let mut outcome = Outcome::new(&binary.name);
+
+    let planning = execute::logged(binary.command().arg("--plan").args(filter), &log("plan"))?;
+    let plan = match record::parse(&planning.output) {
+        Ok(plan) if planning.status.success() => plan,
+        _ => {
+            outcome.problems.push(format!(
+                "there is no plan ({}); a test with harness = false must be a uring-testkit suite",
+                planning.status
+            ));
+            outcome.output = planning.output;
+            return Ok(outcome);
+        }
+    };
+
+    let path = log("report");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{}", path.display()));
+        }
+        _ => {}
+    }
+    let ran = execute::logged(
+        binary.command().args(filter).env("URING_REPORT", &path),
+        &log("log"),
+    )?;
+    let report = fs::read_to_string(&path).unwrap_or_default();
+    let (report, unreadable) = match record::parse(&report) {
+        Ok(report) => (report, None),
+        Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+    };
+    let mut outcome = compare::compare(&binary.name, &plan, &report).took(ran.time);
+    outcome.problems.extend(unreadable);
+    if ran.too_long {
+        outcome
+            .problems
+            .push("it took too long and was ended".to_owned());
+    }
+    if ran.status.success() != (outcome.failed() == 0 && outcome.problems.is_empty()) {
+        outcome
+            .problems
+            .push(format!("it ended with {}", ran.status));
+    }
+    if !outcome.problems.is_empty() {
+        outcome.output = ran.output;
+    }
+    Ok(outcome)
+}
