@@ -20,7 +20,7 @@ pub(super) fn run(package: &Package, filter: Option<&str>, logs: &Path) -> Resul
         &logs.join(format!("{}.doc.log", package.name)),
     )?;
 
-    let mut outcome = Outcome::new(&format!("{} (documentation)", package.name)).took(ran.time);
+    let mut outcome = Outcome::new(&format!("{} (doc)", package.name)).took(ran.time);
     outcome.tests = libtest::tests(&ran.output);
     let announced = announced(&ran.output);
     if announced != Some(outcome.tests.len()) {

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         outcomes.push(progress.finish(outcome?));
     }
     for package in packages.iter().filter(|package| package.has_library) {
-        progress.start(&format!("{} (documentation)", package.name));
+        progress.start(&format!("{} (doc)", package.name));
         outcomes.push(progress.finish(doctest::run(package, filter, &logs)?));
     }
     drop(progress);

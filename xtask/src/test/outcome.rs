@@ -83,13 +83,17 @@ impl Outcome {
         self.tests.is_empty() && self.problems.is_empty()
     }
 
-    /// The tests by handle; those that are about none come first.
-    pub(super) fn by_handle(&self) -> BTreeMap<Option<&str>, Vec<&Test>> {
+    /// The tests by handle, in the order of a ring's life; those that are about none come first.
+    pub(super) fn by_handle(&self) -> Vec<(Option<&str>, Vec<&Test>)> {
+        const LIFE: [&str; 4] = ["fd", "registered", "closed", "born"];
         let mut groups = BTreeMap::<_, Vec<_>>::new();
         for test in &self.tests {
-            groups.entry(test.handle.as_deref()).or_default().push(test);
+            let handle = test.handle.as_deref();
+            let place = handle.map(|handle| LIFE.iter().position(|other| *other == handle));
+            groups.entry((place, handle)).or_default().push(test);
         }
-        groups
+        let groups = groups.into_iter();
+        groups.map(|((_, handle), tests)| (handle, tests)).collect()
     }
 
     pub(super) fn print_failures(&self) {

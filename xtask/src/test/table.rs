@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, io::IsTerminal as _};
 
 use comfy_table::{
-    Cell, CellAlignment, Color, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY,
+    Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
+    presets::UTF8_BORDERS_ONLY,
 };
 
 use super::outcome::{Outcome, Test, Verdict};
@@ -50,6 +51,15 @@ pub(super) fn render(outcomes: &[Outcome]) -> String {
             cells.extend([Cell::new(""), problem]);
             table.add_row(cells);
         }
+    }
+    let last = table.column_count() - 1;
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        column.set_constraint(if index == last {
+            ColumnConstraint::LowerBoundary(Width::Fixed(24))
+        } else {
+            ColumnConstraint::ContentWidth
+        });
     }
     let all: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.tests).collect();
     let seconds: f64 = outcomes.iter().map(|outcome| outcome.seconds).sum();
