@@ -160,7 +160,7 @@ const fn word(value: u32) -> usize {
 #[inline]
 const fn result(answer: isize) -> Result<u32, Errno> {
     if answer < 0 {
-        Err(Errno::from_raw(-answer as i32))
+        Err(Errno::from_raw((answer as i32).wrapping_neg()))
     } else {
         Ok(answer as u32)
     }

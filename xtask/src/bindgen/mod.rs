@@ -71,18 +71,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     docs.since.audit(&interface)?;
 
     let preamble = Preamble::new(&headers, committed)?;
-    let (text, compared) = generate_all(&headers, &interface, &docs, &progress)?;
-    output::audit(&text, &interface)?;
+    let generated = generate_all(&headers, &interface, &docs, &progress)?;
+    output::audit(&generated.text, &interface)?;
     progress.finish_and_clear();
 
     let sink = if args.check { Sink::Check } else { Sink::Write };
-    sink.put(BINDINGS, &format!("{preamble}{text}"))?;
+    sink.put(BINDINGS, &format!("{preamble}{}", generated.text))?;
     sink.put(SINCE_TABLE, &docs.since.table())?;
 
-    let names: Vec<_> = compared
-        .iter()
-        .map(|target| target.triple.split('-').next().unwrap_or_default())
-        .collect();
     println!(
         "{}: {} constants and {} structs of Linux {}, the same for {}",
         if args.check {
@@ -93,18 +89,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         interface.constants.len(),
         interface.structs.len(),
         headers.release,
-        names.join(", ")
+        names(&generated.compared)
     );
-    for target in TARGETS
-        .iter()
-        .filter(|target| !names.iter().any(|name| target.triple.starts_with(name)))
-    {
+    if !generated.unknown.is_empty() {
         println!(
-            "not compared: {}, which this libclang does not know",
-            target.triple
+            "not compared, since this libclang does not know them: {}",
+            names(&generated.unknown)
         );
     }
     Ok(())
+}
+
+/// The bindings, and the targets that were shown to share them.
+struct Generated {
+    text: String,
+    compared: Vec<Target>,
+    unknown: Vec<Target>,
 }
 
 /// Generates for every target that libclang knows, and makes sure that they agree.
@@ -113,33 +113,44 @@ fn generate_all(
     interface: &Interface,
     docs: &Docs,
     progress: &ProgressBar,
-) -> Result<(String, Vec<Target>)> {
+) -> Result<Generated> {
     let scratch = workspace::target_dir().join("xtask/bindgen");
-    let mut compared = Vec::new();
-    let mut first: Option<String> = None;
-    for &target in TARGETS {
+    let (compared, unknown): (Vec<Target>, _) = TARGETS
+        .iter()
+        .partition(|&&target| generate::clang_knows(target));
+    let generate = |target: Target| {
         progress.set_message(target.triple);
-        if !generate::clang_knows(target) {
-            continue;
-        }
         let raw = generate::generate(headers, target, &scratch.join(target.multiarch))?;
-        let text = polish::polish(&raw, interface, docs)?;
-        match &first {
-            None => first = Some(text),
-            Some(expected) if *expected == text => {}
-            Some(expected) => bail!(
-                "{} has another ABI than {}:\n{}",
-                target.triple,
-                TARGETS[0].triple,
-                output::diff(expected, &text)
-            ),
+        polish::polish(&raw, interface, docs)
+    };
+    let (first, others) = compared
+        .split_first()
+        .context("this libclang knows none of the targets")?;
+    let text = generate(*first)?;
+    for &other in others {
+        let theirs = generate(other)?;
+        if theirs != text {
+            let diff = output::diff((first.triple, &text), (other.triple, &theirs));
+            bail!(
+                "{} and {} have different ABIs:\n{diff}",
+                first.triple,
+                other.triple
+            );
         }
-        compared.push(target);
     }
-    Ok((
-        first.context("this libclang knows none of the targets")?,
+    Ok(Generated {
+        text,
         compared,
-    ))
+        unknown,
+    })
+}
+
+fn names(targets: &[Target]) -> String {
+    let names: Vec<_> = targets
+        .iter()
+        .filter_map(|target| target.triple.split('-').next())
+        .collect();
+    names.join(", ")
 }
 
 /// bindgen needs libclang at run time only, and panics without it.

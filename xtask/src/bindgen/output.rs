@@ -121,17 +121,17 @@ impl Sink {
         }
         bail!(
             "{file} is not what the headers give: run `cargo xtask bindgen`\n{}",
-            diff(&committed, content)
+            diff(("committed", &committed), ("generated", content))
         )
     }
 }
 
-/// A unified diff.
-pub(crate) fn diff(old: &str, new: &str) -> String {
+/// A unified diff of two texts, each with its name.
+pub(crate) fn diff((old_name, old): (&str, &str), (new_name, new): (&str, &str)) -> String {
     TextDiff::from_lines(old, new)
         .unified_diff()
         .context_radius(2)
-        .header("committed", "generated")
+        .header(old_name, new_name)
         .to_string()
 }
 
