@@ -1,17 +1,57 @@
 //! Safe io_uring without file descriptors.
 
+pub mod op;
+
+mod builder;
 mod capabilities;
+mod chain;
+mod completion;
+mod direct;
+mod disabled;
+mod engine;
+mod entry;
 mod error;
 mod evidence;
 mod flags;
+mod fork;
+mod handle;
+mod id;
+mod memory;
 mod names;
+mod per_thread;
 mod probe;
+mod push;
 mod query;
+mod queue;
+mod resource;
+mod ring;
+mod scope;
+mod setup;
 mod syscall;
+mod time;
+mod token;
+mod transition;
 
+pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
+pub use self::chain::{Chain, First, Links, Then};
+pub use self::completion::Completion;
+pub use self::direct::{Direct, DirectSlot};
+pub use self::disabled::DisabledRing;
+pub use self::engine::leaked_operations;
+pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::flags::{CompletionFlags, Features, SetupFlags};
+pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
 pub use self::names::{opcode_name, register_opcode_name};
+pub use self::per_thread::PerThread;
 pub use self::probe::Probe;
+pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
+pub use self::queue::CompletionSize;
+pub use self::resource::{Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, Untracked};
+pub use self::ring::Ring;
+pub use self::scope::Scope;
+pub use self::setup::Setup;
+pub use self::token::{PushError, Refused, Token, WaitError};
+pub use self::transition::TransitionError;

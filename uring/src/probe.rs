@@ -4,9 +4,8 @@ use core::ffi::c_void;
 use core::fmt;
 
 use uring_sys as sys;
-use uring_sys::Errno;
 
-use crate::error::{Call, Error};
+use crate::error::Error;
 use crate::names::opcode_name;
 
 /// One for each value that an opcode can have.
@@ -40,7 +39,7 @@ pub struct Probe {
 impl Probe {
     /// Asks by a ring's register call, which takes opcode, argument and number of arguments.
     pub(crate) fn read(
-        register: impl FnOnce(u32, *mut c_void, u32) -> Result<u32, Errno>,
+        register: impl FnOnce(u32, *mut c_void, u32) -> Result<u32, Error>,
     ) -> Result<Self, Error> {
         // The kernel insists on zeroes.
         let mut answer = Answer {
@@ -51,8 +50,7 @@ impl Probe {
             sys::IORING_REGISTER_PROBE,
             (&raw mut answer).cast(),
             u32::from(OPCODES),
-        )
-        .map_err(|errno| Error::sys(Call::register(sys::IORING_REGISTER_PROBE), errno))?;
+        )?;
         Ok(Self::from_answer(&answer))
     }
 
@@ -107,10 +105,14 @@ impl fmt::Debug for Probe {
 
 #[cfg(test)]
 mod tests {
+    use uring_sys::Errno;
+
+    use crate::error::Call;
+
     use super::*;
 
     /// Writes what a kernel would that knows `opcodes`, of which it has the even ones.
-    fn kernel(opcodes: u8) -> impl FnOnce(u32, *mut c_void, u32) -> Result<u32, Errno> {
+    fn kernel(opcodes: u8) -> impl FnOnce(u32, *mut c_void, u32) -> Result<u32, Error> {
         move |opcode, arg, count| {
             assert_eq!((opcode, count), (sys::IORING_REGISTER_PROBE, 256));
             // SAFETY: `Probe::read` passes its answer, and nothing else refers to it during the call.
@@ -152,7 +154,13 @@ mod tests {
 
     #[test]
     fn failure_names_the_opcode() {
-        let error = Probe::read(|_, _, _| Err(Errno::EACCES)).unwrap_err();
+        let error = Probe::read(|_, _, _| {
+            Err(Error::sys(
+                Call::register(sys::IORING_REGISTER_PROBE),
+                Errno::EACCES,
+            ))
+        })
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "io_uring_register(IORING_REGISTER_PROBE) failed: EACCES (13)"

@@ -10,7 +10,7 @@ use uring_sys::Errno;
 /// An index is looked up in the *calling thread's* table: used on another thread it names another ring, or none. The types
 /// of [`crate::handle`] see to it that a ring with an index in its name stays on its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Name {
+pub struct Name {
     enter: u32,
     enter_flag: u32,
     register: RawFd,
@@ -20,7 +20,12 @@ pub(crate) struct Name {
 impl Name {
     /// By descriptor, in both calls.
     pub(crate) fn descriptor(fd: RawFd) -> Name {
-        Name { enter: fd.unsigned_abs(), enter_flag: 0, register: fd, register_flag: 0 }
+        Name {
+            enter: fd.unsigned_abs(),
+            enter_flag: 0,
+            register: fd,
+            register_flag: 0,
+        }
     }
 
     /// By index, in both calls (`IORING_FEAT_REG_REG_RING`, Linux 6.3).
@@ -100,7 +105,5 @@ pub(crate) unsafe fn register(
     count: u32,
 ) -> Result<u32, Errno> {
     // SAFETY: passed on to the caller.
-    unsafe {
-        uring_sys::io_uring_register(name.register, opcode | name.register_flag, arg, count)
-    }
+    unsafe { uring_sys::io_uring_register(name.register, opcode | name.register_flag, arg, count) }
 }

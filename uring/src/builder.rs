@@ -1,0 +1,543 @@
+//! Asking for a ring.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use crate::capabilities::Capabilities;
+use crate::disabled::DisabledRing;
+use crate::engine::Core;
+use crate::entry::EntrySize;
+use crate::error::{Call, Error, Hint};
+use crate::flags::{Features, SetupFlags};
+use crate::handle::{Any, AnyHandle, Fd, Fdless, Registered, RingFd, RingIndex};
+use crate::queue::CompletionSize;
+use crate::ring::Ring;
+use crate::setup::{self, Reach, Request};
+use crate::syscall::Name;
+
+/// How completions are produced by what runs in the submitting thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskWork {
+    /// The kernel interrupts the thread for it: completions appear without a system call.
+    Interrupting,
+    /// At the thread's next system call of any kind (`IORING_SETUP_COOP_TASKRUN`, Linux 5.19).
+    #[doc(alias = "IORING_SETUP_COOP_TASKRUN")]
+    Cooperative,
+    /// When the thread asks for completions, and only then (`IORING_SETUP_DEFER_TASKRUN`, Linux 6.1): the least overhead, for rings
+    /// that stay on their thread.
+    #[doc(alias = "IORING_SETUP_DEFER_TASKRUN")]
+    Deferred,
+}
+
+/// Polling for the completion of block I/O instead of waiting for interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Polling {
+    /// The waiting thread spins (`IORING_SETUP_IOPOLL`).
+    #[doc(alias = "IORING_SETUP_IOPOLL")]
+    Busy,
+    /// It sleeps for part of the expected time first (`IORING_SETUP_HYBRID_IOPOLL`, Linux 6.13).
+    #[doc(alias = "IORING_SETUP_HYBRID_IOPOLL")]
+    Hybrid,
+}
+
+/// A kernel thread that takes entries by itself (`IORING_SETUP_SQPOLL`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "IORING_SETUP_SQPOLL")]
+#[must_use]
+pub struct SubmissionThread {
+    idle: Duration,
+    cpu: Option<u32>,
+}
+
+impl SubmissionThread {
+    /// A thread that sleeps after one second without entries, on any processor.
+    pub const fn new() -> SubmissionThread {
+        SubmissionThread {
+            idle: Duration::ZERO,
+            cpu: None,
+        }
+    }
+
+    /// How long it looks for entries before it sleeps, in whole milliseconds; zero means the kernel's default of one second.
+    pub const fn idle(self, idle: Duration) -> SubmissionThread {
+        SubmissionThread { idle, ..self }
+    }
+
+    /// The processor that it runs on (`IORING_SETUP_SQ_AFF`).
+    #[doc(alias = "IORING_SETUP_SQ_AFF")]
+    pub const fn on_cpu(self, cpu: u32) -> SubmissionThread {
+        SubmissionThread {
+            cpu: Some(cpu),
+            ..self
+        }
+    }
+}
+
+/// A description of a ring to be made.
+///
+/// What is not said is chosen by what the kernel has, and [`Ring::setup`] tells what was chosen: no index array
+/// (`NO_SQARRAY`, Linux 6.6), entries after a refused one are submitted all the same (`SUBMIT_ALL`, 5.18), and on rings that stay on their
+/// thread a single issuer with deferred task work (6.1). What is said and the kernel does not have is an error that
+/// [`is_unsupported`](Error::is_unsupported), never left out silently.
+///
+/// Since Linux 5.10, the oldest kernel that is tested.
+///
+/// ```
+/// use uring::{Builder, TaskWork};
+///
+/// let ring = Builder::new(64)
+///     .completion_entries(256)
+///     .task_work(TaskWork::Interrupting)
+///     .build_best()?;
+/// assert_eq!(ring.setup().completion_entries(), 256);
+/// # Ok::<(), uring::Error>(())
+/// ```
+///
+/// Source: `io_uring_setup(2)`, `io_uring/io_uring.c`.
+#[derive(Clone, Debug)]
+#[doc(alias = "io_uring_queue_init_params")]
+#[must_use]
+pub struct Builder<'workers> {
+    entries: u32,
+    completion_entries: Option<u32>,
+    in_flight: Option<u32>,
+    clamp: bool,
+    entry_size: EntrySize,
+    completion_size: CompletionSize,
+    submission_thread: Option<SubmissionThread>,
+    polling: Option<Polling>,
+    task_work: Option<TaskWork>,
+    stop_at_refused: bool,
+    index_array: bool,
+    rewind: bool,
+    own_memory: bool,
+    workers_of: Option<RawFd>,
+    workers: PhantomData<BorrowedFd<'workers>>,
+}
+
+impl<'workers> Builder<'workers> {
+    /// A ring with room for `entries` entries between two submissions: 1 to 32768, rounded up to a power of two.
+    pub const fn new(entries: u32) -> Builder<'workers> {
+        Builder {
+            entries,
+            completion_entries: None,
+            in_flight: None,
+            clamp: false,
+            entry_size: EntrySize::Normal,
+            completion_size: CompletionSize::Normal,
+            submission_thread: None,
+            polling: None,
+            task_work: None,
+            stop_at_refused: false,
+            index_array: false,
+            rewind: false,
+            own_memory: false,
+            workers_of: None,
+            workers: PhantomData,
+        }
+    }
+
+    /// Room for that many completions: at least the entries, at most 65536. The default is twice the entries.
+    #[doc(alias = "IORING_SETUP_CQSIZE")]
+    pub const fn completion_entries(mut self, entries: u32) -> Self {
+        self.completion_entries = Some(entries);
+        self
+    }
+
+    /// How many operations the ring can keep at a time, results that nobody has taken included: 1 to 65536. The default is the number of
+    /// completion entries.
+    ///
+    /// Room for all is allocated with the ring, about 128 bytes each.
+    pub const fn in_flight(mut self, operations: u32) -> Self {
+        self.in_flight = Some(operations);
+        self
+    }
+
+    /// Makes queues that are asked larger than the kernel has them as large as it has them, instead of failing.
+    #[doc(alias = "IORING_SETUP_CLAMP")]
+    pub const fn clamp(mut self, clamp: bool) -> Self {
+        self.clamp = clamp;
+        self
+    }
+
+    /// The size of entries.
+    pub const fn entry_size(mut self, size: EntrySize) -> Self {
+        self.entry_size = size;
+        self
+    }
+
+    /// The size of completions.
+    pub const fn completion_size(mut self, size: CompletionSize) -> Self {
+        self.completion_size = size;
+        self
+    }
+
+    /// Has a kernel thread take the entries.
+    pub const fn submission_thread(mut self, thread: SubmissionThread) -> Self {
+        self.submission_thread = Some(thread);
+        self
+    }
+
+    /// Polls for completions. Only for files that can be polled (`O_DIRECT` on a device with poll queues).
+    pub const fn polling(mut self, polling: Polling) -> Self {
+        self.polling = Some(polling);
+        self
+    }
+
+    /// How completions are produced.
+    pub const fn task_work(mut self, task_work: TaskWork) -> Self {
+        self.task_work = Some(task_work);
+        self
+    }
+
+    /// Leaves entries after a refused one in the queue, for the next submission.
+    ///
+    /// It is what kernels before 5.18 always do.
+    #[doc(alias = "IORING_SETUP_SUBMIT_ALL")]
+    pub const fn stop_at_refused(mut self, stop: bool) -> Self {
+        self.stop_at_refused = stop;
+        self
+    }
+
+    /// Keeps the array of indices between the kernel and the entries, which nothing needs.
+    #[doc(alias = "IORING_SETUP_NO_SQARRAY")]
+    pub const fn index_array(mut self, keep: bool) -> Self {
+        self.index_array = keep;
+        self
+    }
+
+    /// Lets each submission begin at the first entry again, which keeps few entries in the cache
+    /// (`IORING_SETUP_SQ_REWIND`, Linux 7.0).
+    #[doc(alias = "IORING_SETUP_SQ_REWIND")]
+    pub const fn rewind(mut self, rewind: bool) -> Self {
+        self.rewind = rewind;
+        self
+    }
+
+    /// Puts the queues into memory of this process (`IORING_SETUP_NO_MMAP`, Linux 6.5) although the ring has a descriptor.
+    ///
+    /// Such a ring ends with its last name; one in the kernel's memory lives on with its mappings. Rings that are born without a
+    /// descriptor have it anyway.
+    #[doc(alias = "IORING_SETUP_NO_MMAP")]
+    #[doc(alias = "io_uring_queue_init_mem")]
+    pub const fn own_memory(mut self, own: bool) -> Self {
+        self.own_memory = own;
+        self
+    }
+
+    /// Shares the worker threads, and the submission thread if both have one, of another ring.
+    #[doc(alias = "IORING_SETUP_ATTACH_WQ")]
+    pub fn share_workers<'ring>(self, ring: &'ring impl AsFd) -> Builder<'ring> {
+        Builder {
+            workers_of: Some(ring.as_fd().as_raw_fd()),
+            workers: PhantomData,
+            ..self
+        }
+    }
+
+    /// Makes a ring that may move to another thread.
+    ///
+    /// # Errors
+    ///
+    /// - what was asked for contradicts itself, or needs a ring that stays on its thread;
+    /// - [`is_unsupported`](Error::is_unsupported): the kernel lacks something that was asked for;
+    /// - [`is_blocked`](Error::is_blocked): sysctl, seccomp or another policy;
+    /// - out of memory, of locked memory, or of descriptors.
+    #[doc(alias = "io_uring_queue_init")]
+    pub fn build(&self) -> Result<Ring<Fd>, Error> {
+        let request = self.request(Stays::No)?;
+        let (core, fd) = self.with_descriptor(&request)?;
+        Ok(Ring::from_parts(core, Fd { fd }))
+    }
+
+    /// Makes a ring that has a descriptor and is used by its index. Since Linux 5.18.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build), and [`is_slots_taken`](Error::is_slots_taken): the thread has 16 registered rings already.
+    pub fn build_registered(&self) -> Result<Ring<Registered>, Error> {
+        let request = self.request(Stays::Yes)?;
+        let (core, fd) = self.with_descriptor(&request)?;
+        Ok(Ring::from_parts(core, Fd { fd }).register_fd()?)
+    }
+
+    /// Makes a ring without a descriptor: from birth since Linux 6.5, else (since 6.3) by closing the descriptor that it is born with.
+    ///
+    /// # Errors
+    ///
+    /// As [`build_registered`](Builder::build_registered). A kernel that can do neither is [`is_unsupported`](Error::is_unsupported).
+    #[doc(alias = "IORING_SETUP_REGISTERED_FD_ONLY")]
+    #[doc(alias = "io_uring_close_ring_fd")]
+    pub fn build_fdless(&self) -> Result<Ring<Fdless>, Error> {
+        let request = self.request(Stays::Yes)?;
+        if Capabilities::get()?.births_fdless() {
+            match self.born_fdless(&request) {
+                Err(error) if error.hint() == Some(Hint::ContiguousMemory) => {}
+                born => return born,
+            }
+        }
+        let (core, fd) = self.with_descriptor(&request)?;
+        Ok(Ring::from_parts(core, Fd { fd })
+            .register_fd()?
+            .close_fd()?)
+    }
+
+    /// Makes a ring with the least visible handle that this kernel and this thread have room for.
+    ///
+    /// In this order: no descriptor from birth (Linux 6.5), none after it was closed (6.3), an index beside the descriptor (5.18), only a
+    /// descriptor. A thread whose 16 slots are taken gets a descriptor too.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build).
+    pub fn build_best(&self) -> Result<Ring<Any>, Error> {
+        let request = self.request(Stays::Yes)?;
+        if Capabilities::get()?.births_fdless() {
+            match self.born_fdless(&request) {
+                Ok(ring) => return Ok(ring.into()),
+                Err(error) if error.hint() == Some(Hint::ContiguousMemory) => {}
+                Err(error) if error.is_slots_taken() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let (core, fd) = self.with_descriptor(&request)?;
+        match Ring::from_parts(core, Fd { fd }).register_fd() {
+            Ok(registered) => Ok(match registered.close_fd() {
+                Ok(fdless) => fdless.into(),
+                Err(failed) => failed.into_ring().into(),
+            }),
+            Err(failed) if failed.error().is_unsupported() || failed.error().is_slots_taken() => {
+                Ok(failed.into_ring().into())
+            }
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    /// Makes a ring that does nothing yet and may move to the thread that it will belong to.
+    ///
+    /// It has a descriptor until it is [enabled](DisabledRing::enable) there: an index cannot travel.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build).
+    #[doc(alias = "IORING_SETUP_R_DISABLED")]
+    pub fn build_disabled(&self) -> Result<DisabledRing, Error> {
+        let mut request = self.request(Stays::Yes)?;
+        request.flags |= SetupFlags::R_DISABLED;
+        let (core, fd) = self.with_descriptor(&request)?;
+        Ok(DisabledRing::new(core, fd))
+    }
+
+    fn with_descriptor(&self, request: &Request) -> Result<(Box<Core>, RingFd), Error> {
+        let (parts, fd) = if self.own_memory {
+            match setup::with_own_memory(request, false)? {
+                (parts, Reach::Descriptor(fd)) => (parts, fd),
+                (_, Reach::Index(_)) => return Err(contradiction(&"a descriptor was asked for")),
+            }
+        } else {
+            setup::with_kernel_memory(request)?
+        };
+        let fd =
+            RingFd::new(fd).ok_or_else(|| Error::sys(Call::Setup, crate::memory::last_errno()))?;
+        let slots = self.slots(parts.setup.completion_entries());
+        Ok((
+            Core::new(parts, slots, Name::descriptor(fd.as_raw_fd()), None),
+            fd,
+        ))
+    }
+
+    fn born_fdless(&self, request: &Request) -> Result<Ring<Fdless>, Error> {
+        match setup::with_own_memory(request, true)? {
+            (parts, Reach::Index(index)) => {
+                let slots = self.slots(parts.setup.completion_entries());
+                let core = Core::new(parts, slots, Name::index(index), Some(index));
+                Ok(Ring::from_parts(
+                    core,
+                    Fdless {
+                        index: RingIndex::filled(index),
+                    },
+                ))
+            }
+            (_, Reach::Descriptor(_)) => {
+                Err(contradiction(&"a ring without a descriptor was asked for"))
+            }
+        }
+    }
+
+    fn slots(&self, completion_entries: u32) -> u32 {
+        self.in_flight
+            .unwrap_or(completion_entries)
+            .clamp(1, MOST_SLOTS)
+    }
+
+    /// Checks what was asked for and adds what this kernel has by default.
+    fn request(&self, stays: Stays) -> Result<Request, Error> {
+        self.refuse_contradictions(stays)?;
+        let kernel = Capabilities::get()?;
+        let asked = self.asked_flags();
+        if let Some(hint) = kernel.missing(asked) {
+            return Err(Error::refused(Call::Build, hint));
+        }
+        let flags = asked | (self.default_flags(stays) & kernel.setup_flags());
+        let idle = self
+            .submission_thread
+            .map_or(Duration::ZERO, |thread| thread.idle);
+        Ok(Request {
+            entries: self.entries,
+            completion_entries: self.completion_entries.unwrap_or(0),
+            flags: complete(flags, kernel.setup_flags()),
+            thread_cpu: self
+                .submission_thread
+                .and_then(|thread| thread.cpu)
+                .unwrap_or(0),
+            thread_idle_ms: u32::try_from(idle.as_millis()).unwrap_or(u32::MAX),
+            workers_of: self.workers_of,
+        })
+    }
+
+    fn refuse_contradictions(&self, stays: Stays) -> Result<(), Error> {
+        let refuse = |says: bool, why: &'static &'static str| {
+            if says {
+                Err(contradiction(why))
+            } else {
+                Ok(())
+            }
+        };
+        let deferred = self.task_work == Some(TaskWork::Deferred);
+        let cooperative = self.task_work == Some(TaskWork::Cooperative);
+        let thread = self.submission_thread.is_some();
+        refuse(
+            deferred && stays == Stays::No,
+            &"deferred task work needs a ring that stays on its thread: build_registered, build_fdless, build_best or build_disabled",
+        )?;
+        refuse(
+            thread && (deferred || cooperative),
+            &"with a submission thread there is no task work to defer: leave task_work or submission_thread out",
+        )?;
+        refuse(
+            self.rewind && self.index_array,
+            &"rewinding works without an index array only: leave one of the two out",
+        )?;
+        refuse(
+            self.rewind && thread,
+            &"a submission thread keeps its own place in the queue: leave rewind or submission_thread out",
+        )?;
+        refuse(
+            self.completion_entries
+                .is_some_and(|completions| completions < self.entries),
+            &"fewer completion entries than submission entries",
+        )?;
+        refuse(
+            self.entry_size == EntrySize::Mixed && self.entries < 2,
+            &"a 128-byte entry takes two of a mixed queue's entries, so it needs at least 2",
+        )?;
+        let too_large = |asked: u32, most: u32| asked == 0 || (asked > most && !self.clamp);
+        let wrong = [
+            (Some(self.entries), 32768),
+            (self.completion_entries, 65536),
+        ];
+        for (asked, most) in wrong {
+            if let Some(asked) = asked.filter(|&asked| too_large(asked, most)) {
+                return Err(Error::refused(Call::Build, Hint::EntryCount { asked }));
+            }
+        }
+        Ok(())
+    }
+
+    fn asked_flags(&self) -> SetupFlags {
+        let when = |says: bool, flags: SetupFlags| if says { flags } else { SetupFlags::empty() };
+        when(self.completion_entries.is_some(), SetupFlags::CQSIZE)
+            | when(self.clamp, SetupFlags::CLAMP)
+            | when(self.workers_of.is_some(), SetupFlags::ATTACH_WQ)
+            | when(self.rewind, SetupFlags::SQ_REWIND | SetupFlags::NO_SQARRAY)
+            | when(self.own_memory, SetupFlags::NO_MMAP)
+            | match self.entry_size {
+                EntrySize::Normal => SetupFlags::empty(),
+                EntrySize::Large => SetupFlags::SQE128,
+                EntrySize::Mixed => SetupFlags::SQE_MIXED,
+            }
+            | match self.completion_size {
+                CompletionSize::Normal => SetupFlags::empty(),
+                CompletionSize::Large => SetupFlags::CQE32,
+                CompletionSize::Mixed => SetupFlags::CQE_MIXED,
+            }
+            | match self.submission_thread {
+                None => SetupFlags::empty(),
+                Some(SubmissionThread { cpu: None, .. }) => SetupFlags::SQPOLL,
+                Some(_) => SetupFlags::SQPOLL | SetupFlags::SQ_AFF,
+            }
+            | match self.polling {
+                None => SetupFlags::empty(),
+                Some(Polling::Busy) => SetupFlags::IOPOLL,
+                Some(Polling::Hybrid) => SetupFlags::IOPOLL | SetupFlags::HYBRID_IOPOLL,
+            }
+            | match self.task_work {
+                None | Some(TaskWork::Interrupting) => SetupFlags::empty(),
+                Some(TaskWork::Cooperative) => SetupFlags::COOP_TASKRUN,
+                Some(TaskWork::Deferred) => SetupFlags::DEFER_TASKRUN | SetupFlags::SINGLE_ISSUER,
+            }
+    }
+
+    /// What is switched on where the kernel has it.
+    fn default_flags(&self, stays: Stays) -> SetupFlags {
+        let mut flags = SetupFlags::NO_SQARRAY | SetupFlags::SUBMIT_ALL | SetupFlags::TASKRUN_FLAG;
+        if self.index_array {
+            flags.remove(SetupFlags::NO_SQARRAY);
+        }
+        if self.stop_at_refused {
+            flags.remove(SetupFlags::SUBMIT_ALL);
+        }
+        if stays == Stays::Yes {
+            flags |= SetupFlags::SINGLE_ISSUER;
+            if self.task_work.is_none() && self.submission_thread.is_none() {
+                flags |= SetupFlags::DEFER_TASKRUN;
+            }
+        }
+        flags
+    }
+}
+
+/// Whether the ring belongs to one thread from its first submission on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    Yes,
+    No,
+}
+
+/// The most operations that a ring keeps: as many as the largest completion queue has room for.
+const MOST_SLOTS: u32 = 65536;
+
+/// Removes the defaults that this kernel has only in part: the flag that shows waiting task work goes with task work that waits, and deferring
+/// with a single issuer.
+fn complete(mut flags: SetupFlags, kernel: SetupFlags) -> SetupFlags {
+    if !kernel.contains(SetupFlags::SINGLE_ISSUER) {
+        flags.remove(SetupFlags::DEFER_TASKRUN);
+    }
+    if !flags.intersects(SetupFlags::COOP_TASKRUN | SetupFlags::DEFER_TASKRUN) {
+        flags.remove(SetupFlags::TASKRUN_FLAG);
+    }
+    flags
+}
+
+fn contradiction(why: &'static &'static str) -> Error {
+    Error::refused(Call::Build, Hint::contradiction(why))
+}
+
+impl Ring<Any> {
+    pub(crate) fn any(core: Box<Core>, handle: AnyHandle) -> Ring<Any> {
+        Ring::from_parts(core, Any::new(handle))
+    }
+}
+
+/// Whether closing the descriptor is possible: calls must be able to go by the index.
+pub(crate) fn can_close(features: Features) -> Result<(), Error> {
+    if features.contains(Features::REG_REG_RING) {
+        Ok(())
+    } else {
+        let hint = Hint::needs_linux(6, 3, &"IORING_FEAT_REG_REG_RING is not set");
+        Err(Error::refused(Call::Transition, hint))
+    }
+}

@@ -1,0 +1,216 @@
+//! Direct descriptors: open files in the ring's own table, which have no number that the process could see.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use uring_sys::io_uring_rsrc_update;
+
+use crate::engine::Core;
+use crate::entry::address;
+use crate::error::{Call, Error, Hint};
+
+/// An open file of a ring's own table (the kernel's "fixed file").
+///
+/// It works in operations of that ring only; another refuses it. Dropping it closes the file with the ring's next submission,
+/// [`CloseDirect`](crate::op::CloseDirect) closes it now. The table ends with its ring, whatever is still open in it.
+#[derive(Debug)]
+pub struct Direct {
+    place: Reserved,
+}
+
+/// A reserved empty slot of a ring's file table, to open a file into. Dropping it frees it.
+#[derive(Debug)]
+pub struct DirectSlot {
+    place: Reserved,
+}
+
+/// One index of the table, which comes back when dropped.
+#[derive(Debug)]
+struct Reserved {
+    index: u32,
+    holds_file: bool,
+    table: Arc<Shared>,
+}
+
+/// What the ring and its direct descriptors have in common; the latter may live longer and on other threads.
+#[derive(Debug)]
+struct Shared {
+    ring: u64,
+    any_dropped: AtomicBool,
+    dropped: Mutex<Vec<Dropped>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    index: u32,
+    holds_file: bool,
+}
+
+/// The ring's side of its file table.
+pub(crate) struct DirectTable {
+    shared: Arc<Shared>,
+    free: Vec<u32>,
+    len: u32,
+}
+
+impl Direct {
+    /// The index in the ring's table.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.place.index
+    }
+
+    pub(crate) fn ring(&self) -> u64 {
+        self.place.table.ring
+    }
+
+    /// The slot, after the kernel has closed the file.
+    pub(crate) fn emptied(self) -> DirectSlot {
+        let mut place = self.place;
+        place.holds_file = false;
+        DirectSlot { place }
+    }
+}
+
+impl DirectSlot {
+    /// The index in the ring's table.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.place.index
+    }
+
+    pub(crate) fn ring(&self) -> u64 {
+        self.place.table.ring
+    }
+
+    /// The file that the kernel has opened into the slot.
+    pub(crate) fn filled(self) -> Direct {
+        let mut place = self.place;
+        place.holds_file = true;
+        Direct { place }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let dropped = Dropped {
+            index: self.index,
+            holds_file: self.holds_file,
+        };
+        self.table
+            .dropped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(dropped);
+        self.table.any_dropped.store(true, Ordering::Release);
+    }
+}
+
+impl DirectTable {
+    fn new(ring: u64, len: u32) -> DirectTable {
+        let shared = Shared {
+            ring,
+            any_dropped: AtomicBool::new(false),
+            dropped: Mutex::new(Vec::new()),
+        };
+        DirectTable {
+            shared: Arc::new(shared),
+            free: (0..len).rev().collect(),
+            len,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.shared.any_dropped.load(Ordering::Acquire)
+    }
+
+    fn take_dropped(&self) -> Vec<Dropped> {
+        self.shared.any_dropped.store(false, Ordering::Relaxed);
+        std::mem::take(
+            &mut *self
+                .shared
+                .dropped
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+impl Core {
+    /// Gives the ring a file table with `len` empty slots.
+    pub(crate) fn register_direct(&mut self, len: u32) -> Result<(), Error> {
+        let call = Call::register(uring_sys::IORING_REGISTER_FILES);
+        if self.direct().is_some() {
+            let hint = Hint::contradiction(&"the ring has a table of direct descriptors already");
+            return Err(Error::refused(call, hint));
+        }
+        let empty = vec![-1_i32; usize::try_from(len).unwrap_or(usize::MAX)];
+        let arg = empty.as_ptr().cast_mut().cast();
+        // SAFETY: `len` descriptors, which the kernel only reads, and only during the call.
+        unsafe { self.register(uring_sys::IORING_REGISTER_FILES, arg, len) }?;
+        self.set_direct(DirectTable::new(self.id(), len));
+        Ok(())
+    }
+
+    /// Reserves an empty slot.
+    pub(crate) fn direct_slot(&mut self) -> Result<DirectSlot, Error> {
+        let call = Call::register(uring_sys::IORING_REGISTER_FILES);
+        let Some(table) = self.direct() else {
+            let hint = Hint::contradiction(
+                &"the ring has no table of direct descriptors: register_direct first",
+            );
+            return Err(Error::refused(call, hint));
+        };
+        if table.has_dropped() {
+            self.close_dropped();
+        }
+        let table = self.direct_mut().filter(|table| !table.free.is_empty());
+        let Some((index, shared)) =
+            table.and_then(|table| Some((table.free.pop()?, Arc::clone(&table.shared))))
+        else {
+            let hint = Hint::contradiction(
+                &"every slot of the ring's table of direct descriptors is taken",
+            );
+            return Err(Error::refused(call, hint));
+        };
+        Ok(DirectSlot {
+            place: Reserved {
+                index,
+                holds_file: false,
+                table: shared,
+            },
+        })
+    }
+
+    /// Closes the files of direct descriptors that were dropped, and makes their slots free.
+    #[cold]
+    pub(crate) fn close_dropped(&mut self) {
+        let Some(table) = self.direct() else { return };
+        for Dropped { index, holds_file } in table.take_dropped() {
+            // A slot that the kernel would not empty is not used again: a file may still be in it.
+            if !holds_file || self.empty_direct(index).is_ok() {
+                if let Some(table) = self.direct_mut() {
+                    table.free.push(index);
+                }
+            }
+        }
+    }
+
+    fn empty_direct(&self, index: u32) -> Result<(), Error> {
+        let none = -1_i32;
+        let mut update = io_uring_rsrc_update {
+            offset: index,
+            data: address(&raw const none),
+            ..io_uring_rsrc_update::default()
+        };
+        let arg = (&raw mut update).cast();
+        // SAFETY: one update that names one descriptor, both read during the call only.
+        unsafe { self.register(uring_sys::IORING_REGISTER_FILES_UPDATE, arg, 1) }.map(drop)
+    }
+
+    /// How many slots the file table has.
+    pub(crate) fn direct_len(&self) -> u32 {
+        self.direct().map_or(0, |table| table.len)
+    }
+}

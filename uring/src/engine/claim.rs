@@ -1,0 +1,100 @@
+//! Pushing operations and redeeming their tokens: the typed face of the untyped core.
+
+use crate::engine::{Core, Place};
+use crate::error::{Call, Error, Hint};
+use crate::op::{Multishot, Operation};
+use crate::push::Push;
+use crate::token::{PushError, Refused, Token, WaitError};
+
+impl Core {
+    /// Pushes an operation that belongs to the scope at `depth`.
+    ///
+    /// What an operation at depth 0 owns is `'static`, and what a deeper one borrows outlives its scope, which ends with a drain.
+    #[inline]
+    pub(crate) fn push<O: Operation>(
+        &mut self,
+        op: O,
+        push: Push,
+        depth: u16,
+        submit: bool,
+    ) -> Result<Token<O>, PushError<O>> {
+        if let Err(error) = self.admit(&op, 1, submit) {
+            return Err(Refused::new(op, error));
+        }
+        match self.place(op, push, depth) {
+            Ok(place) => Ok(Token::new(place)),
+            Err(op) => Err(Refused::new(op, Error::refused(Call::Push, Hint::NoSlot))),
+        }
+    }
+
+    /// Pushes an operation that nothing is kept of.
+    #[inline]
+    pub(crate) fn push_raw<O: Operation>(
+        &mut self,
+        op: O,
+        push: Push,
+        user_data: u64,
+    ) -> Result<(), PushError<O>> {
+        match self.admit(&op, 0, true) {
+            Ok(()) => {
+                self.place_raw(op, push, user_data);
+                Ok(())
+            }
+            Err(error) => Err(Refused::new(op, error)),
+        }
+    }
+
+    #[inline]
+    fn admit<O: Operation>(&mut self, op: &O, tracked: u32, submit: bool) -> Result<(), Error> {
+        op.admit(self.id())
+            .map_err(|hint| Error::refused(Call::Push, hint))?;
+        self.make_room(1, tracked, O::LARGE, submit)
+    }
+
+    #[inline]
+    pub(crate) fn take<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, Token<O>> {
+        if !self.has_landed(token.place()) {
+            // An error here shows at the next call that submits or waits; the operation has not been seen to complete.
+            let _ = self.collect();
+        }
+        // SAFETY: the token was made for an `O` in that slot.
+        unsafe { self.claim::<O>(token.place()) }.ok_or(token)
+    }
+
+    #[inline]
+    pub(crate) fn wait<O: Operation>(
+        &mut self,
+        token: Token<O>,
+    ) -> Result<O::Output, WaitError<O>> {
+        match self.wait_for(token.place()) {
+            // SAFETY: the token was made for an `O` in that slot.
+            Ok(()) => unsafe { self.claim::<O>(token.place()) }
+                .ok_or_else(|| Refused::new(token, wrong_ring())),
+            Err(error) => Err(Refused::new(token, error)),
+        }
+    }
+
+    fn wait_for(&mut self, place: Place) -> Result<(), Error> {
+        self.check_process(Call::Claim)?;
+        if !self.knows(place) {
+            return Err(wrong_ring());
+        }
+        self.wait_until(|core| core.has_landed(place))
+    }
+
+    pub(crate) fn wait_item<O: Multishot>(
+        &mut self,
+        place: Place,
+    ) -> Result<Option<O::Item>, Error> {
+        self.check_process(Call::Claim)?;
+        if !self.knows(place) {
+            return Err(wrong_ring());
+        }
+        self.wait_until(|core| core.has_item(place) || core.has_landed(place))?;
+        Ok(self.take_item::<O>(place))
+    }
+}
+
+fn wrong_ring() -> Error {
+    Error::refused(Call::Claim, Hint::WrongRing)
+}

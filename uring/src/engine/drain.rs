@@ -1,0 +1,182 @@
+//! The end of operations: nothing of theirs is freed before the kernel is done with it.
+//!
+//! Closing a ring, giving its slot back and cancelling are no barriers: the kernel goes on writing into buffers afterwards. The only proof
+//! that it is done is the operation's last completion, so the end of a ring is to cancel and to wait for every one (DESIGN 6.3).
+
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::completion::Completion;
+use crate::engine::{Core, Place, Wait, release_slot};
+use crate::entry::{Entry, IGNORED};
+use crate::error::Error;
+use crate::flags::Features;
+use crate::syscall::Name;
+
+/// Operations whose memory was leaked because the kernel could not be brought to finish them.
+static LEAKED: AtomicU64 = AtomicU64::new(0);
+
+/// How many operations had to be leaked in this process, because their ring was destroyed from outside before they had completed.
+///
+/// Their buffers are never freed: the kernel may still write to them. In a healthy process it stays zero.
+#[must_use]
+pub fn leaked_operations() -> u64 {
+    LEAKED.load(Ordering::Relaxed)
+}
+
+/// How long a ring that cannot be entered any more, or may not cancel, is watched for completions before it is given up.
+const PATIENCE: u32 = 1000;
+const STEP: Duration = Duration::from_millis(1);
+
+impl Core {
+    /// Asks the kernel to cancel one operation. Whether it did shows in the operation's own completion.
+    ///
+    /// The request goes out with the next submission.
+    pub(crate) fn cancel(&mut self, place: Place) -> Result<(), Error> {
+        self.reap();
+        match self.slots.flying_at(place) {
+            Some(user_data) => {
+                self.make_room(1, 0, false, true)?;
+                self.place_cancel(user_data);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn place_cancel(&mut self, user_data: u64) {
+        let mut entry = Entry::new(uring_sys::IORING_OP_ASYNC_CANCEL);
+        entry.set_fd(-1);
+        entry.set_addr(user_data);
+        entry.set_user_data(IGNORED);
+        if self.setup.features().contains(Features::CQE_SKIP) {
+            entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
+        }
+        self.sq.place(&entry, false);
+    }
+
+    /// Makes ready for operations of the scope at `depth`.
+    pub(crate) fn open_scope(&mut self, depth: u16) {
+        self.slots.open_depth(depth);
+    }
+
+    /// Waits for everything in flight in the scope at `depth` and those within it; what would go on for ever is cancelled, and after
+    /// a panic everything is.
+    ///
+    /// # Errors
+    ///
+    /// The kernel could not be brought to finish, and may still use the memory of what is left.
+    pub(crate) fn drain_scope(&mut self, depth: u16, cancel: bool) -> Result<(), Error> {
+        if self.slots.flying(depth) > 0 {
+            self.cancel_flying(depth, !cancel)?;
+            self.wait_for_landing(depth)?;
+        }
+        Ok(())
+    }
+
+    /// Drops the results of a scope that nobody took.
+    pub(crate) fn bury_scope(&mut self, depth: u16) {
+        self.slots.give_up_landed(depth);
+        self.slots.bury();
+    }
+
+    fn cancel_flying(&mut self, depth: u16, only_multishot: bool) -> Result<(), Error> {
+        self.reap();
+        let flying: Vec<u64> = self.slots.flying_user_data(depth, only_multishot).collect();
+        for user_data in flying {
+            while !self.sq.has_room(1) {
+                self.submit_for_room()?;
+                self.reap();
+            }
+            self.place_cancel(user_data);
+        }
+        Ok(())
+    }
+
+    fn wait_for_landing(&mut self, depth: u16) -> Result<(), Error> {
+        let mut patience = PATIENCE;
+        self.reap();
+        while self.slots.flying(depth) > 0 {
+            let wait = if self.cancel_refused {
+                Wait::AtMost(1, STEP)
+            } else {
+                Wait::For(1)
+            };
+            let failure = match self.transact(wait) {
+                Ok(_) => None,
+                Err(error) if error.is_interrupted() => None,
+                Err(error) if error.is_timed_out() => Some(error),
+                Err(error) if error.is_busy() => self.collect().err(),
+                Err(error) => {
+                    std::thread::sleep(STEP);
+                    Some(error)
+                }
+            };
+            if let Some(error) = failure {
+                patience -= 1;
+                if patience == 0 {
+                    return Err(error);
+                }
+            }
+            self.reap();
+        }
+        Ok(())
+    }
+
+    /// Lands what the kernel has never seen, as cancelled.
+    fn retract_unsubmitted(&mut self) {
+        let slots = &mut self.slots;
+        self.sq.retract(|user_data| {
+            slots.land(Completion::new(user_data, -libc::ECANCELED, 0));
+        });
+    }
+
+    fn end_in_its_process(&mut self) {
+        let _release = self.index.map(|index| ReleaseAtEnd(self.name, index));
+        self.retract_unsubmitted();
+        if self.drain_scope(0, true).is_ok() {
+            self.bury_everything();
+        } else {
+            LEAKED.fetch_add(u64::from(self.in_flight()), Ordering::Relaxed);
+            self.slots.give_up_landed(0);
+            self.slots.bury();
+        }
+    }
+
+    /// In a forked child no kernel works on this copy: what it holds is dropped as cancelled, and nothing else is touched.
+    fn end_in_a_child(&mut self) {
+        let flying: Vec<u64> = self.slots.flying_user_data(0, false).collect();
+        for user_data in flying {
+            self.slots
+                .land(Completion::new(user_data, -libc::ECANCELED, 0));
+        }
+        self.bury_everything();
+    }
+
+    fn bury_everything(&mut self) {
+        self.slots.give_up_landed(0);
+        self.slots.bury();
+        // SAFETY: nothing is in flight, so the kernel points nowhere into the slots; they are not used again.
+        unsafe { ManuallyDrop::drop(&mut self.slots) };
+    }
+}
+
+/// Gives the ring's slot back after the drain, also when a destructor unwinds out of it.
+struct ReleaseAtEnd(Name, u8);
+
+impl Drop for ReleaseAtEnd {
+    fn drop(&mut self) {
+        release_slot(self.0, self.1);
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if self.process.is_current() {
+            self.end_in_its_process();
+        } else {
+            self.end_in_a_child();
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Submitting and waiting: what goes through `io_uring_enter`.
+
+use std::ffi::c_void;
+use std::time::Duration;
+
+use uring_sys::{Errno, io_uring_getevents_arg};
+
+use crate::engine::Core;
+use crate::error::{Call, Error, Hint};
+use crate::evidence;
+use crate::flags::{Features, SetupFlags};
+use crate::syscall;
+
+/// How long a call may wait for completions.
+#[derive(Clone, Copy)]
+pub(crate) enum Wait {
+    /// Not at all, and without asking for completions.
+    Not,
+    /// Not at all, but completions that wait in the kernel are brought into the queue.
+    Flush,
+    /// Until that many completions are in the queue.
+    For(u32),
+    /// The same, or until the time is over.
+    AtMost(u32, Duration),
+}
+
+impl Wait {
+    fn count(self) -> u32 {
+        match self {
+            Wait::Not | Wait::Flush => 0,
+            Wait::For(count) | Wait::AtMost(count, _) => count,
+        }
+    }
+}
+
+impl Core {
+    /// Submits everything in the queue and waits; gives how many entries the kernel took.
+    ///
+    /// What the kernel leaves in the queue, after an entry that it refused, is submitted again at once. An error after a part was taken
+    /// is not reported: the next call meets it again.
+    #[inline]
+    pub(crate) fn transact(&mut self, wait: Wait) -> Result<u32, Error> {
+        self.check_process(Call::Enter)?;
+        if let Some(table) = &self.direct {
+            if table.has_dropped() {
+                self.close_dropped();
+            }
+        }
+        let mut submitted = 0;
+        loop {
+            match self.enter_once(wait) {
+                Ok(step) => {
+                    submitted += step.taken;
+                    if step.left == 0 || step.taken == 0 {
+                        return Ok(submitted);
+                    }
+                }
+                Err(_) if submitted > 0 => return Ok(submitted),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    #[inline]
+    fn enter_once(&mut self, wait: Wait) -> Result<Step, Error> {
+        let submission = self.sq.publish();
+        let mut flags = 0;
+        if submission.wake {
+            flags |= uring_sys::IORING_ENTER_SQ_WAKEUP;
+        }
+        let want = wait.count();
+        let ask = match wait {
+            Wait::Not => false,
+            Wait::Flush => true,
+            Wait::For(_) | Wait::AtMost(..) => want > 0,
+        };
+        let needs_call = ask || submission.wake || (submission.count > 0 && !submission.by_thread);
+        if !needs_call {
+            return Ok(Step {
+                taken: submission.count,
+                left: 0,
+            });
+        }
+        if ask {
+            flags |= uring_sys::IORING_ENTER_GETEVENTS;
+        }
+        let to_submit = submission.count;
+        let answer = match wait {
+            Wait::AtMost(_, timeout) if ask => {
+                self.enter_with_timeout(to_submit, want, flags, timeout)
+            }
+            // SAFETY: what is in the queue was prepared from operations that the slots keep, or that a caller of a raw push has
+            // vouched for; there is no argument.
+            _ => unsafe { syscall::enter(self.name, to_submit, want, flags, std::ptr::null(), 0) }
+                .map_err(|errno| self.explain(errno)),
+        };
+        let reported = answer?;
+        if submission.by_thread {
+            return Ok(Step {
+                taken: submission.count,
+                left: 0,
+            });
+        }
+        let taken = self.sq.taken(reported);
+        if taken != reported || (taken == 0 && to_submit > 0) {
+            self.diagnose()?;
+        }
+        Ok(Step {
+            taken,
+            left: self.sq.pending(),
+        })
+    }
+
+    fn enter_with_timeout(
+        &mut self,
+        to_submit: u32,
+        want: u32,
+        flags: u32,
+        timeout: Duration,
+    ) -> Result<u32, Error> {
+        if !self.setup.features().contains(Features::EXT_ARG) {
+            let hint = Hint::needs_linux(5, 11, &"IORING_FEAT_EXT_ARG is not set");
+            return Err(Error::refused(Call::Enter, hint));
+        }
+        let timespec = crate::time::timespec(timeout);
+        let arg = io_uring_getevents_arg {
+            ts: crate::entry::address(&raw const timespec),
+            ..io_uring_getevents_arg::default()
+        };
+        let flags = flags | uring_sys::IORING_ENTER_EXT_ARG;
+        let arg_pointer = (&raw const arg).cast::<c_void>();
+        // SAFETY: as in `enter_once`; the argument is of the type that EXT_ARG asks for and outlives the call.
+        unsafe {
+            syscall::enter(
+                self.name,
+                to_submit,
+                want,
+                flags,
+                arg_pointer,
+                size_of_val(&arg),
+            )
+        }
+        .map_err(|errno| self.explain(errno))
+    }
+
+    #[cold]
+    fn explain(&self, errno: Errno) -> Error {
+        evidence::enter_failed(self.name, errno)
+    }
+
+    /// The kernel reports what our head does not show, or takes nothing: is it still our ring?
+    #[cold]
+    fn diagnose(&self) -> Result<(), Error> {
+        if !self.sq.memory_is_intact() {
+            return Err(Error::refused(Call::Enter, Hint::RingMemoryLost));
+        }
+        let hint = if self.index.is_some() {
+            Hint::SlotEmpty
+        } else {
+            Hint::DescriptorReplaced
+        };
+        Err(Error::refused(Call::Enter, hint))
+    }
+
+    /// Submits until there is room, taking completions in where the kernel insists on it first.
+    pub(crate) fn submit_for_room(&mut self) -> Result<(), Error> {
+        match self.transact(Wait::Not) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_busy() => {
+                self.make_kernel_room()?;
+                self.transact(Wait::Not).map(drop)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes completions in, those that overflowed too, so that the kernel accepts entries again.
+    fn make_kernel_room(&mut self) -> Result<(), Error> {
+        self.reap();
+        self.flush()?;
+        self.reap();
+        Ok(())
+    }
+
+    /// Brings completions that wait in the kernel into the queue, submitting nothing.
+    fn flush(&mut self) -> Result<(), Error> {
+        self.check_process(Call::Enter)?;
+        let flags = uring_sys::IORING_ENTER_GETEVENTS;
+        // SAFETY: nothing is submitted and there is no argument.
+        unsafe { syscall::enter(self.name, 0, 0, flags, std::ptr::null(), 0) }
+            .map(drop)
+            .map_err(|errno| self.explain(errno))
+    }
+
+    /// Takes in what has completed, entering the kernel only if completions wait there (Q4, Q5).
+    pub(crate) fn collect(&mut self) -> Result<(), Error> {
+        self.check_process(Call::Enter)?;
+        self.reap();
+        if self.completions_wait_in_kernel() {
+            self.flush()?;
+            self.reap();
+        }
+        Ok(())
+    }
+
+    fn completions_wait_in_kernel(&self) -> bool {
+        let waiting = uring_sys::IORING_SQ_CQ_OVERFLOW | uring_sys::IORING_SQ_TASKRUN;
+        if self.sq.flags() & waiting != 0 {
+            return true;
+        }
+        let flags = self.setup.flags();
+        let silent =
+            flags.contains(SetupFlags::DEFER_TASKRUN) && !flags.contains(SetupFlags::TASKRUN_FLAG);
+        silent || flags.contains(SetupFlags::IOPOLL)
+    }
+
+    /// Submits, waits for one more completion and takes in what has come, until `done` says so.
+    ///
+    /// Interrupted calls are repeated. Where the kernel wants completions reaped or has no memory for more requests, what is
+    /// already in flight is waited for first.
+    pub(crate) fn wait_until(&mut self, mut done: impl FnMut(&Core) -> bool) -> Result<(), Error> {
+        self.reap();
+        while !done(self) {
+            match self.transact(Wait::For(1)) {
+                Ok(_) => {}
+                Err(error) if error.is_interrupted() => {}
+                Err(error) if error.is_busy() => self.wait_out(error)?,
+                Err(error) => return Err(error),
+            }
+            if self.cq.ready() == 0 && !self.sq.memory_is_intact() {
+                return Err(Error::refused(Call::Enter, Hint::RingMemoryLost));
+            }
+            self.reap();
+        }
+        Ok(())
+    }
+
+    /// Waits for something in flight, because the kernel takes nothing new.
+    #[cold]
+    fn wait_out(&mut self, error: Error) -> Result<(), Error> {
+        self.make_kernel_room()?;
+        if self.in_flight() <= self.sq.pending() {
+            return if error.is_completions_waiting() {
+                Ok(())
+            } else {
+                Err(error)
+            };
+        }
+        std::thread::yield_now();
+        Ok(())
+    }
+}
+
+/// What one call did.
+struct Step {
+    taken: u32,
+    left: u32,
+}

@@ -1,0 +1,339 @@
+//! The one ring behind all handles: queues, operations in flight, and the calls that drive them.
+//!
+//! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
+//! the handle; the types around it see to it that a `Core` named by index stays on its thread.
+
+mod claim;
+mod drain;
+mod enter;
+mod items;
+mod register;
+mod slots;
+
+pub use drain::leaked_operations;
+pub(crate) use enter::Wait;
+
+pub(crate) use register::{release_slot, unregister_slot};
+pub(crate) use slots::Place;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem::ManuallyDrop;
+
+use crate::completion::Completion;
+use crate::direct::DirectTable;
+use crate::entry::{Entry, TRACKED};
+use crate::error::{Call, Error, Hint};
+use crate::fork::Process;
+use crate::memory::Mapping;
+use crate::op::Operation;
+use crate::push::Push;
+use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::setup::Setup;
+use crate::syscall::Name;
+use slots::Slots;
+
+/// A ring, whatever its handle.
+pub struct Core {
+    sq: SubmissionQueue,
+    cq: CompletionQueue,
+    /// Leaked instead of freed when the kernel may still write to what is in them.
+    slots: ManuallyDrop<Slots>,
+    /// Completions of raw operations that arrived while somebody waited for something else.
+    backlog: VecDeque<Completion>,
+    name: Name,
+    process: Process,
+    setup: Setup,
+    id: u64,
+    direct: Option<DirectTable>,
+    /// A cancellation was refused, so waiting for the cancelled may take for ever.
+    cancel_refused: bool,
+    /// The slot of the thread's table to give back at the end.
+    index: Option<u8>,
+    /// Unmapped last.
+    _memory: Vec<Mapping>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the queues and slots are memory that this value alone uses; nothing in it is tied to a thread. A name by index is, and the
+// handle that goes with it is `!Send`; so is what bound rings keep.
+unsafe impl Send for Core {}
+
+/// What a new ring is made of.
+pub(crate) struct Parts {
+    pub(crate) sq: SubmissionQueue,
+    pub(crate) cq: CompletionQueue,
+    pub(crate) memory: Vec<Mapping>,
+    pub(crate) process: Process,
+    pub(crate) setup: Setup,
+}
+
+impl Core {
+    /// A ring that is reached by `name`, with room for `slots` operations in flight.
+    pub(crate) fn new(parts: Parts, slots: u32, name: Name, index: Option<u8>) -> Box<Core> {
+        Box::new(Core {
+            sq: parts.sq,
+            cq: parts.cq,
+            slots: ManuallyDrop::new(Slots::new(slots)),
+            backlog: VecDeque::new(),
+            name,
+            process: parts.process,
+            setup: parts.setup,
+            id: crate::id::next(),
+            direct: None,
+            cancel_refused: false,
+            index,
+            _memory: parts.memory,
+        })
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub(crate) fn setup_mut(&mut self) -> &mut Setup {
+        &mut self.setup
+    }
+
+    /// Another way to reach the same ring, after a transition.
+    pub(crate) fn rename(&mut self, name: Name, index: Option<u8>) {
+        self.name = name;
+        self.index = index;
+    }
+
+    /// Whether an operation is in flight or a result unclaimed.
+    pub(crate) fn keeps_something(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.slots.flying(0)
+    }
+
+    pub(crate) fn slot_capacity(&self) -> u32 {
+        self.slots.capacity()
+    }
+
+    pub(crate) fn pending(&self) -> u32 {
+        self.sq.pending()
+    }
+
+    pub(crate) fn dropped_completions(&self) -> u32 {
+        self.cq.dropped()
+    }
+
+    /// How many of `completions` have not come yet, counting those that were put aside.
+    pub(crate) fn still_to_come(&self, completions: u32) -> u32 {
+        completions.saturating_sub(u32::try_from(self.backlog.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Refuses to work on a copy that came through `fork`.
+    #[inline]
+    pub(crate) fn check_process(&self, call: Call) -> Result<(), Error> {
+        if self.process.is_current() {
+            Ok(())
+        } else {
+            Err(Error::refused(call, Hint::Forked))
+        }
+    }
+
+    /// Whether `slots` more operations of which `large` take 128 bytes can go in at once, without submitting.
+    #[inline]
+    fn check_room(&mut self, operations: u32, large: bool) -> Result<(), Hint> {
+        if large && self.sq.size() == crate::EntrySize::Normal {
+            return Err(Hint::EntryTooLarge);
+        }
+        // A chain is at most as long as its count of operations at two slots each, and a filler.
+        let entries = if operations == 1 {
+            self.sq.slots_for(large)
+        } else if large {
+            2 * operations + 1
+        } else {
+            operations
+        };
+        if !self.sq.has_room(entries) {
+            Err(Hint::QueueFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes room for the operations of one push, by submitting if `submit` allows it.
+    #[inline]
+    pub(crate) fn make_room(
+        &mut self,
+        operations: u32,
+        tracked: u32,
+        large: bool,
+        submit: bool,
+    ) -> Result<(), Error> {
+        self.check_process(Call::Push)?;
+        if !self.slots.has_room(tracked) {
+            self.reap();
+            if !self.slots.has_room(tracked) {
+                return Err(Error::refused(Call::Push, Hint::NoSlot));
+            }
+        }
+        match self.check_room(operations, large) {
+            Ok(()) => Ok(()),
+            Err(Hint::QueueFull) if submit => self.make_room_by_submitting(operations, large),
+            Err(hint) => Err(Error::refused(Call::Push, hint)),
+        }
+    }
+
+    #[cold]
+    fn make_room_by_submitting(&mut self, operations: u32, large: bool) -> Result<(), Error> {
+        self.submit_for_room()?;
+        self.check_room(operations, large)
+            .map_err(|hint| Error::refused(Call::Push, hint))
+    }
+
+    /// Puts a tracked operation into the queue. Room has been made and the operation admitted.
+    #[inline]
+    pub(crate) fn place<O: Operation>(
+        &mut self,
+        op: O,
+        push: Push,
+        depth: u16,
+    ) -> Result<Place, O> {
+        let (place, address) = self.slots.admit(op, depth)?;
+        let mut entry = Entry::new(O::OPCODE);
+        // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
+        unsafe { O::prepare(address, &mut entry) };
+        push.apply(&mut entry);
+        entry.set_user_data(Slots::user_data(place));
+        self.sq.place(&entry, O::LARGE);
+        Ok(place)
+    }
+
+    /// Puts an operation into the queue that nothing is kept of. Room has been made.
+    #[inline]
+    pub(crate) fn place_raw<O: Operation>(&mut self, mut op: O, push: Push, user_data: u64) {
+        let mut entry = Entry::new(O::OPCODE);
+        // SAFETY: a raw operation has no pointers into itself, so it may go away again (contract of `RawOperation`).
+        unsafe { O::prepare(&raw mut op, &mut entry) };
+        push.apply(&mut entry);
+        entry.set_user_data(user_data);
+        self.sq.place(&entry, O::LARGE);
+    }
+
+    /// Takes in everything that the completion queue holds. Completions of raw operations are put aside.
+    #[inline]
+    pub(crate) fn reap(&mut self) {
+        while let Some(completion) = self.cq.take() {
+            if completion.user_data & TRACKED == 0 {
+                self.backlog.push_back(completion);
+            } else {
+                self.land(completion);
+            }
+        }
+        self.cq.publish();
+        self.slots.bury();
+    }
+
+    #[inline]
+    fn land(&mut self, completion: Completion) {
+        if completion.user_data == crate::entry::IGNORED {
+            self.cancel_refused |= completion.result == -libc::EACCES;
+        } else {
+            self.slots.land(completion);
+        }
+    }
+
+    /// Gives each completion of a raw operation to `each`; takes the others in. The queue's head is stored once, at the end, also when
+    /// `each` unwinds.
+    #[inline]
+    pub(crate) fn reap_each(&mut self, mut each: impl FnMut(Completion)) -> usize {
+        struct PublishAtEnd<'a>(&'a mut Core);
+        impl Drop for PublishAtEnd<'_> {
+            fn drop(&mut self) {
+                self.0.cq.publish();
+                self.0.slots.bury();
+            }
+        }
+        let core = PublishAtEnd(self);
+        let mut given = 0;
+        while let Some(completion) = core.0.backlog.pop_front() {
+            given += 1;
+            each(completion);
+        }
+        while let Some(completion) = core.0.cq.take() {
+            if completion.user_data & TRACKED == 0 {
+                given += 1;
+                each(completion);
+            } else {
+                core.0.land(completion);
+            }
+        }
+        given
+    }
+
+    /// The next completion of a raw operation that has arrived.
+    pub(crate) fn next_raw(&mut self) -> Option<Completion> {
+        if self.backlog.is_empty() {
+            self.reap();
+        }
+        self.backlog.pop_front()
+    }
+
+    pub(crate) fn knows(&self, place: Place) -> bool {
+        self.slots.knows(place)
+    }
+
+    #[inline]
+    pub(crate) fn has_landed(&self, place: Place) -> bool {
+        self.slots.has_landed(place)
+    }
+
+    /// Moves a landed operation out.
+    ///
+    /// # Safety
+    ///
+    /// The operation at `place` is an `O`.
+    #[inline]
+    pub(crate) unsafe fn claim<O: Operation>(&mut self, place: Place) -> Option<O::Output> {
+        // SAFETY: passed on to the caller.
+        let (op, completion) = unsafe { self.slots.claim::<O>(place) }?;
+        Some(op.complete(completion))
+    }
+
+    pub(crate) fn take_item<O: crate::op::Multishot>(&mut self, place: Place) -> Option<O::Item> {
+        let (op, completion) = self.slots.take_item::<O>(place)?;
+        // SAFETY: the operation is in its slot until its last completion is claimed, which a place that is found proves has
+        // not happened.
+        Some(unsafe { O::item(op, completion) })
+    }
+
+    pub(crate) fn has_item(&self, place: Place) -> bool {
+        self.slots.has_item(place)
+    }
+
+    /// Nobody will claim the operation; it is dropped when its last completion has come.
+    pub(crate) fn orphan(&mut self, place: Place) {
+        self.slots.orphan(place);
+        self.slots.bury();
+    }
+
+    pub(crate) fn direct(&self) -> Option<&DirectTable> {
+        self.direct.as_ref()
+    }
+
+    pub(crate) fn direct_mut(&mut self) -> Option<&mut DirectTable> {
+        self.direct.as_mut()
+    }
+
+    pub(crate) fn set_direct(&mut self, table: DirectTable) {
+        self.direct = Some(table);
+    }
+}

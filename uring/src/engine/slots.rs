@@ -1,0 +1,541 @@
+//! Where operations live while the kernel works on them.
+//!
+//! Storage is raw memory at a fixed address: no reference ever covers a whole slot, since the kernel writes into parts of it. An
+//! operation moves in before it is prepared and out after its last completion, and not in between (DESIGN 6.1, 6.2).
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::num::NonZeroU64;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::completion::Completion;
+use crate::engine::items::Items;
+use crate::entry::TRACKED;
+use crate::op::Operation;
+
+/// Larger operations are boxed.
+const INLINE: usize = 88;
+
+#[repr(C)]
+struct Slot {
+    state: State,
+    /// Which scope the operation belongs to; 0 is none.
+    depth: u16,
+    /// Whether nobody will claim the result.
+    orphan: bool,
+    multishot: bool,
+    result: i32,
+    flags: u32,
+    /// In a free slot the next free one, else the first item that was not taken.
+    link: u32,
+    /// In a slot in use the last item that was not taken.
+    last_item: u32,
+    sequence: u64,
+    bury: Bury,
+    storage: Storage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Free,
+    /// The kernel has it, or will.
+    Flying,
+    /// The last completion has come; nobody has claimed it yet.
+    Landed,
+    /// Landed and given up: waits for its resources to be dropped.
+    Corpse,
+}
+
+type Storage = std::mem::MaybeUninit<[u64; INLINE / 8]>;
+
+/// Moves an operation out of storage, builds its output and drops that.
+type Bury = unsafe fn(*mut u8, Completion);
+
+/// What a token names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) index: u32,
+    /// Unique in the process, so that it proves ring, slot and generation in one compare.
+    pub(crate) sequence: NonZeroU64,
+}
+
+/// Of how many sequence numbers a ring takes possession at a time.
+const SEQUENCE_BLOCK: u64 = 1 << 16;
+
+static NEXT_BLOCK: AtomicU64 = AtomicU64::new(SEQUENCE_BLOCK);
+
+/// All operations of one ring.
+pub(crate) struct Slots {
+    slots: NonNull<Slot>,
+    len: u32,
+    free: u32,
+    next_sequence: u64,
+    /// Operations in flight, by the depth of the scope they belong to.
+    flying: Vec<u32>,
+    corpses: Vec<u32>,
+    items: Items,
+}
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+impl Slots {
+    pub(crate) fn new(len: u32) -> Slots {
+        let layout = layout(len);
+        // SAFETY: the layout is not empty: a ring has at least one slot.
+        let slots = unsafe { std::alloc::alloc(layout) };
+        let Some(slots) = NonNull::new(slots.cast::<Slot>()) else {
+            handle_alloc_error(layout)
+        };
+        let slots = Slots {
+            slots,
+            len,
+            free: 0,
+            next_sequence: 0,
+            flying: vec![0; 4],
+            corpses: Vec::with_capacity(usize::try_from(len).unwrap_or(0)),
+            items: Items::default(),
+        };
+        for index in 0..len {
+            let link = if index + 1 == len { NONE } else { index + 1 };
+            // SAFETY: the slot is inside the allocation; `write` does not look at what was there.
+            unsafe {
+                slots.slot(index).write(Slot {
+                    state: State::Free,
+                    depth: 0,
+                    orphan: false,
+                    multishot: false,
+                    result: 0,
+                    flags: 0,
+                    link,
+                    last_item: NONE,
+                    sequence: 0,
+                    bury: bury_nothing,
+                    storage: Storage::uninit(),
+                });
+            }
+        }
+        slots
+    }
+
+    /// How many operations may be kept at a time.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.len
+    }
+
+    #[inline]
+    fn slot(&self, index: u32) -> *mut Slot {
+        debug_assert!(index < self.len);
+        // SAFETY: every index that comes here is below `len` (checked where it comes from outside).
+        unsafe { self.slots.add(usize::try_from(index).unwrap_or(0)) }.as_ptr()
+    }
+
+    #[inline]
+    pub(crate) fn has_room(&self, slots: u32) -> bool {
+        if slots == 1 {
+            return self.free != NONE;
+        }
+        let mut index = self.free;
+        for _ in 0..slots {
+            if index == NONE {
+                return false;
+            }
+            // SAFETY: the free list holds indices of free slots, whose header is initialised.
+            index = unsafe { (*self.slot(index)).link };
+        }
+        true
+    }
+
+    /// Moves an operation in. Gives its place, and its address, which is the one to prepare it at.
+    #[inline]
+    pub(crate) fn admit<O: Operation>(&mut self, op: O, depth: u16) -> Result<(Place, *mut O), O> {
+        if self.free == NONE {
+            return Err(op);
+        }
+        let index = self.free;
+        let sequence = self.take_sequence();
+        let slot = self.slot(index);
+        // SAFETY: the slot is free and ours; its storage is large enough for what `store` puts there.
+        let address = unsafe {
+            self.free = (*slot).link;
+            (*slot).depth = depth;
+            (*slot).orphan = false;
+            (*slot).multishot = O::MULTISHOT;
+            (*slot).link = NONE;
+            (*slot).last_item = NONE;
+            (*slot).sequence = sequence.get();
+            (*slot).bury = bury::<O>;
+            (*slot).state = State::Flying;
+            store(&raw mut (*slot).storage, op)
+        };
+        if let Some(flying) = self.flying.get_mut(usize::from(depth)) {
+            *flying += 1;
+        }
+        Ok((Place { index, sequence }, address))
+    }
+
+    #[inline]
+    fn take_sequence(&mut self) -> NonZeroU64 {
+        if self.next_sequence % SEQUENCE_BLOCK == 0 {
+            self.next_sequence = NEXT_BLOCK.fetch_add(SEQUENCE_BLOCK, Ordering::Relaxed);
+        }
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        // 2^64 numbers do not run out; the block numbers start above zero.
+        NonZeroU64::new(sequence).unwrap_or(NonZeroU64::MAX)
+    }
+
+    /// How the completion of the operation at `place` is told.
+    #[inline]
+    pub(crate) fn user_data(place: Place) -> u64 {
+        TRACKED | (place.sequence.get() & 0x7fff_ffff) << 32 | u64::from(place.index)
+    }
+
+    /// Takes in a completion that carries a tracked `user_data`.
+    ///
+    /// One that does not fit an operation in flight is passed over: late, repeated or forged completions reach nobody
+    /// (DESIGN 6.4).
+    #[inline]
+    pub(crate) fn land(&mut self, completion: Completion) {
+        let [low, high] = halves(completion.user_data);
+        if low >= self.len {
+            return;
+        }
+        let slot = self.slot(low);
+        // SAFETY: the header of a slot is always initialised, and only this thread uses it.
+        unsafe {
+            let generation = halves((*slot).sequence)[0] & 0x7fff_ffff;
+            if (*slot).state != State::Flying || generation != high & 0x7fff_ffff {
+                return;
+            }
+            if completion.has_more() {
+                return self.land_more(slot, completion);
+            }
+            (*slot).result = completion.result;
+            (*slot).flags = completion.flags;
+            (*slot).state = State::Landed;
+            let depth = usize::from((*slot).depth);
+            if let Some(flying) = self.flying.get_mut(depth) {
+                *flying -= 1;
+            }
+            if (*slot).orphan {
+                self.give_up(low);
+            }
+        }
+    }
+
+    /// A completion that is not the last: an item of a multishot operation, or the first of two.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is a slot of these.
+    #[cold]
+    unsafe fn land_more(&mut self, slot: *mut Slot, completion: Completion) {
+        // SAFETY: the caller vouches for the slot.
+        unsafe {
+            if !(*slot).multishot || (*slot).orphan {
+                return;
+            }
+            let item = self.items.store(completion);
+            if (*slot).link == NONE {
+                (*slot).link = item;
+            } else {
+                self.items.append((*slot).last_item, item);
+            }
+            (*slot).last_item = item;
+        }
+    }
+
+    /// The slot that `place` names, if it is still the same operation.
+    #[inline]
+    fn find(&self, place: Place) -> Option<*mut Slot> {
+        if place.index >= self.len {
+            return None;
+        }
+        let slot = self.slot(place.index);
+        // SAFETY: the header of a slot is always initialised.
+        (unsafe { (*slot).sequence } == place.sequence.get()).then_some(slot)
+    }
+
+    /// Whether `place` names an operation of this ring that nobody has claimed or given up.
+    pub(crate) fn knows(&self, place: Place) -> bool {
+        self.find(place).is_some()
+    }
+
+    /// Whether its last completion has come.
+    #[inline]
+    pub(crate) fn has_landed(&self, place: Place) -> bool {
+        // SAFETY: as in `find`.
+        self.find(place)
+            .is_some_and(|slot| unsafe { (*slot).state } == State::Landed)
+    }
+
+    /// Whether a multishot operation has an item that was not taken.
+    pub(crate) fn has_item(&self, place: Place) -> bool {
+        // SAFETY: as in `find`.
+        self.find(place)
+            .is_some_and(|slot| unsafe { (*slot).multishot && (*slot).link != NONE })
+    }
+
+    /// Moves an operation out whose last completion has come, and frees its slot.
+    ///
+    /// # Safety
+    ///
+    /// The operation at `place` is an `O`.
+    #[inline]
+    pub(crate) unsafe fn claim<O: Operation>(&mut self, place: Place) -> Option<(O, Completion)> {
+        let slot = self.find(place)?;
+        // SAFETY: the header is initialised; the storage holds an `O` that the kernel has finished with.
+        unsafe {
+            if (*slot).state != State::Landed {
+                return None;
+            }
+            let op = retrieve::<O>((&raw mut (*slot).storage).cast());
+            let completion = Completion::new(0, (*slot).result, (*slot).flags);
+            self.release(place.index);
+            Some((op, completion))
+        }
+    }
+
+    /// The next item of a multishot operation, and the address of the operation.
+    pub(crate) fn take_item<O: Operation>(
+        &mut self,
+        place: Place,
+    ) -> Option<(*const O, Completion)> {
+        let slot = self.find(place)?;
+        // SAFETY: the header is initialised; the storage holds the operation, which is not moved.
+        unsafe {
+            if (*slot).link == NONE || !(*slot).multishot {
+                return None;
+            }
+            let (completion, next) = self.items.remove((*slot).link);
+            (*slot).link = next;
+            Some((locate::<O>(&raw mut (*slot).storage), completion))
+        }
+    }
+
+    /// Frees a slot whose operation has been moved out.
+    #[inline]
+    fn release(&mut self, index: u32) {
+        let slot = self.slot(index);
+        // SAFETY: the header is initialised; the storage is not looked at any more.
+        unsafe {
+            if (*slot).multishot {
+                self.items.remove_all((*slot).link);
+            }
+            (*slot).sequence = 0;
+            (*slot).state = State::Free;
+            (*slot).link = self.free;
+        }
+        self.free = index;
+    }
+
+    /// Nobody will claim the operation: it is buried when its last completion has come.
+    pub(crate) fn orphan(&mut self, place: Place) {
+        let Some(slot) = self.find(place) else { return };
+        // SAFETY: the header is initialised.
+        unsafe {
+            (*slot).orphan = true;
+            if (*slot).state == State::Landed {
+                self.give_up(place.index);
+            }
+        }
+    }
+
+    fn give_up(&mut self, index: u32) {
+        // SAFETY: the header is initialised.
+        unsafe { (*self.slot(index)).state = State::Corpse };
+        self.corpses.push(index);
+    }
+
+    /// Gives up everything at `depth` or deeper that has landed and nobody claimed.
+    pub(crate) fn give_up_landed(&mut self, depth: u16) {
+        for index in 0..self.len {
+            let slot = self.slot(index);
+            // SAFETY: the header is initialised.
+            if unsafe { (*slot).state == State::Landed && (*slot).depth >= depth } {
+                self.give_up(index);
+            }
+        }
+    }
+
+    /// Drops the resources of everything that was given up.
+    ///
+    /// A slot is free before its destructors run, and a panic in one does not keep the others from running (DESIGN 6.8).
+    #[inline]
+    pub(crate) fn bury(&mut self) {
+        if !self.corpses.is_empty() {
+            Burial(self).finish();
+        }
+    }
+
+    fn bury_one(&mut self, index: u32) {
+        let slot = self.slot(index);
+        // SAFETY: the slot holds an operation that the kernel has finished with; its bytes are copied out and the slot is
+        // freed, so from here on the copy is the operation.
+        unsafe {
+            let mut storage = (&raw const (*slot).storage).read();
+            let bury = (*slot).bury;
+            let completion = Completion::new(0, (*slot).result, (*slot).flags);
+            self.release(index);
+            bury((&raw mut storage).cast(), completion);
+        }
+    }
+
+    /// Operations in flight at `depth` or deeper.
+    pub(crate) fn flying(&self, depth: u16) -> u32 {
+        self.flying.iter().skip(usize::from(depth)).sum()
+    }
+
+    /// Whether no operation is kept, in flight or unclaimed.
+    pub(crate) fn is_empty(&self) -> bool {
+        // SAFETY: as in `find`.
+        (0..self.len).all(|index| unsafe { (*self.slot(index)).state } == State::Free)
+    }
+
+    /// Opens a scope at `depth`.
+    pub(crate) fn open_depth(&mut self, depth: u16) {
+        let needed = usize::from(depth) + 1;
+        if self.flying.len() < needed {
+            self.flying.resize(needed, 0);
+        }
+    }
+
+    /// The `user_data` of each operation in flight at `depth` or deeper, or of each that would go on for ever.
+    pub(crate) fn flying_user_data(
+        &self,
+        depth: u16,
+        only_multishot: bool,
+    ) -> impl Iterator<Item = u64> + use<'_> {
+        (0..self.len).filter_map(move |index| {
+            let slot = self.slot(index);
+            // SAFETY: the header is initialised.
+            unsafe {
+                let flies = (*slot).state == State::Flying
+                    && (*slot).depth >= depth
+                    && ((*slot).multishot || !only_multishot);
+                let sequence = NonZeroU64::new((*slot).sequence)?;
+                flies.then(|| Slots::user_data(Place { index, sequence }))
+            }
+        })
+    }
+
+    /// The `user_data` of an operation that is in flight.
+    pub(crate) fn flying_at(&self, place: Place) -> Option<u64> {
+        let slot = self.find(place)?;
+        // SAFETY: the header is initialised.
+        (unsafe { (*slot).state } == State::Flying).then(|| Slots::user_data(place))
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // SAFETY: the allocation was made with this layout. Whoever drops the slots has drained the ring, or is a forked
+        // child whose copy no kernel works on; operations still inside are leaked.
+        unsafe { std::alloc::dealloc(self.slots.as_ptr().cast(), layout(self.len)) };
+    }
+}
+
+/// Buries what is left even if one burial unwinds; a second panic aborts, as everywhere in Rust.
+struct Burial<'a>(&'a mut Slots);
+
+impl Burial<'_> {
+    fn finish(&mut self) {
+        while let Some(index) = self.0.corpses.pop() {
+            self.0.bury_one(index);
+        }
+    }
+}
+
+impl Drop for Burial<'_> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn layout(len: u32) -> Layout {
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    match Layout::array::<Slot>(len) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!("a ring has at most 65536 completions, and so slots"),
+    }
+}
+
+#[inline]
+fn halves(word: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    [
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, g, h]),
+    ]
+}
+
+const fn is_inline<O>() -> bool {
+    size_of::<O>() <= INLINE && align_of::<O>() <= align_of::<u64>()
+}
+
+/// Puts an operation into storage and gives its address.
+///
+/// # Safety
+///
+/// `storage` is writable and holds nothing.
+#[inline]
+unsafe fn store<O>(storage: *mut Storage, op: O) -> *mut O {
+    // SAFETY: the storage is large and aligned enough for an `O`, or for a pointer to one.
+    unsafe {
+        if const { is_inline::<O>() } {
+            storage.cast::<O>().write(op);
+            storage.cast()
+        } else {
+            let boxed = Box::into_raw(Box::new(op));
+            storage.cast::<*mut O>().write(boxed);
+            boxed
+        }
+    }
+}
+
+/// The address of the operation in storage.
+///
+/// # Safety
+///
+/// `storage` holds an `O`.
+unsafe fn locate<O>(storage: *mut Storage) -> *mut O {
+    if const { is_inline::<O>() } {
+        storage.cast()
+    } else {
+        // SAFETY: larger operations are stored as a pointer.
+        unsafe { storage.cast::<*mut O>().read() }
+    }
+}
+
+/// Moves an operation out of storage.
+///
+/// # Safety
+///
+/// `storage` holds an `O`, and is not read again.
+#[inline]
+unsafe fn retrieve<O>(storage: *mut u8) -> O {
+    // SAFETY: as in `store`; the box was made there.
+    unsafe {
+        if const { is_inline::<O>() } {
+            storage.cast::<O>().read()
+        } else {
+            *Box::from_raw(storage.cast::<*mut O>().read())
+        }
+    }
+}
+
+/// Builds the output of an operation that nobody claims, and drops it: an orphaned open closes its file.
+///
+/// # Safety
+///
+/// `storage` holds an `O` that the kernel has finished with, and is not read again.
+unsafe fn bury<O: Operation>(storage: *mut u8, completion: Completion) {
+    // SAFETY: passed on to the caller.
+    drop(unsafe { retrieve::<O>(storage) }.complete(completion));
+}
+
+/// # Safety
+///
+/// Never called: a free slot is not buried.
+unsafe fn bury_nothing(_: *mut u8, _: Completion) {}

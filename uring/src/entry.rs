@@ -1,0 +1,152 @@
+//! A submission queue entry in the making.
+
+use uring_sys::io_uring_sqe;
+
+use crate::resource::RawTarget;
+
+/// How large submission queue entries are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntrySize {
+    /// 64 bytes each.
+    #[default]
+    Normal,
+    /// 128 bytes each (`IORING_SETUP_SQE128`, Linux 5.19).
+    #[doc(alias = "IORING_SETUP_SQE128")]
+    Large,
+    /// 64 bytes, and 128 where the operation needs them (`IORING_SETUP_SQE_MIXED`, Linux 6.19).
+    #[doc(alias = "IORING_SETUP_SQE_MIXED")]
+    Mixed,
+}
+
+impl EntrySize {
+    /// The size of a slot of the queue, as a power of two.
+    pub(crate) const fn shift(self) -> u32 {
+        match self {
+            EntrySize::Normal | EntrySize::Mixed => 6,
+            EntrySize::Large => 7,
+        }
+    }
+}
+
+/// The first 64 bytes of an entry, built beside the queue and copied in whole.
+///
+/// The setters are named after the kernel's fields; which of them an operation uses is in its `prepare`.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Entry(io_uring_sqe);
+
+impl Entry {
+    #[inline]
+    pub(crate) fn new(opcode: u8) -> Entry {
+        Entry(io_uring_sqe {
+            opcode,
+            ..io_uring_sqe::default()
+        })
+    }
+
+    /// A no-op whose completion nobody waits for, for the slot that a large entry would wrap at.
+    pub(crate) fn filler() -> Entry {
+        let mut entry = Entry::new(uring_sys::IORING_OP_NOP);
+        entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
+        entry.set_user_data(IGNORED);
+        entry
+    }
+
+    #[inline]
+    pub(crate) fn user_data(&self) -> u64 {
+        self.0.user_data
+    }
+
+    /// Whether it takes 128 bytes also where entries are mixed.
+    pub(crate) fn is_large(&self) -> bool {
+        matches!(
+            self.0.opcode,
+            uring_sys::IORING_OP_NOP128 | uring_sys::IORING_OP_URING_CMD128
+        )
+    }
+
+    #[inline]
+    pub(crate) fn set_user_data(&mut self, user_data: u64) {
+        self.0.user_data = user_data;
+    }
+
+    /// `IOSQE_*` bits, on top of those already there.
+    #[inline]
+    pub(crate) fn add_flags(&mut self, flags: u8) {
+        self.0.flags |= flags;
+    }
+
+    #[inline]
+    pub(crate) fn set_personality(&mut self, personality: u16) {
+        self.0.personality = personality;
+    }
+
+    #[inline]
+    pub(crate) fn set_target(&mut self, target: RawTarget) {
+        self.0.fd = target.number();
+        if target.is_direct() {
+            self.add_flags(uring_sys::IOSQE_FIXED_FILE);
+        }
+    }
+
+    /// The `fd` field where it is no target: a directory, a descriptor to close.
+    #[inline]
+    pub(crate) fn set_fd(&mut self, fd: i32) {
+        self.0.fd = fd;
+    }
+
+    #[inline]
+    pub(crate) fn set_addr(&mut self, addr: u64) {
+        self.0.anon_2.addr = addr;
+    }
+
+    #[inline]
+    pub(crate) fn set_pointer<T: ?Sized>(&mut self, pointer: *const T) {
+        self.set_addr(address(pointer));
+    }
+
+    #[inline]
+    pub(crate) fn set_off(&mut self, off: u64) {
+        self.0.anon_1.off = off;
+    }
+
+    #[inline]
+    pub(crate) fn set_len(&mut self, len: u32) {
+        self.0.len = len;
+    }
+
+    /// The per-operation flags: `open_flags`, `fsync_flags`, `timeout_flags`, …
+    #[inline]
+    pub(crate) fn set_op_flags(&mut self, flags: u32) {
+        self.0.anon_3.rw_flags = flags;
+    }
+
+    /// More of the same, on top of those already there.
+    #[inline]
+    pub(crate) fn add_op_flags(&mut self, flags: u32) {
+        // SAFETY: all members of the union are 32 bits of plain data.
+        let before = unsafe { self.0.anon_3.rw_flags };
+        self.set_op_flags(before | flags);
+    }
+
+    /// One more than the index in the ring's file table; zero means none.
+    #[inline]
+    pub(crate) fn set_file_index(&mut self, file_index: u32) {
+        self.0.anon_5.file_index = file_index;
+    }
+}
+
+/// The address that the kernel is told. It will write there, so the pointer's provenance is exposed.
+#[inline]
+pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
+    let address = pointer.cast::<()>().expose_provenance();
+    // Every supported target has addresses of at most 64 bits.
+    u64::try_from(address).unwrap_or(u64::MAX)
+}
+
+/// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).
+pub(crate) const TRACKED: u64 = 1 << 63;
+
+/// The `user_data` of entries whose completion nobody waits for: tracked, but at no slot.
+pub(crate) const IGNORED: u64 = u64::MAX;

@@ -1,0 +1,157 @@
+//! Closing a descriptor or a direct descriptor.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::completion::Completion;
+use crate::direct::Direct;
+use crate::entry::Entry;
+use crate::error::Hint;
+use crate::op::{Operation, RawOperation, admit_target, done, sealed};
+use crate::resource::{RawTarget, Untracked};
+
+/// Closes a descriptor without waiting for it in the calling thread.
+///
+/// Dropping an [`OwnedFd`] closes too, but blocks where the last close flushes. A close that was cancelled before it began still
+/// closes, by dropping.
+///
+/// Since Linux 5.6.
+///
+/// ```
+/// use std::os::fd::OwnedFd;
+/// use uring::op::Close;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let fd: OwnedFd = std::fs::File::open("/dev/null")?.into();
+/// ring.call(Close::new(fd))??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: `io_uring_prep_close(3)`, `close(2)`.
+#[derive(Debug)]
+#[doc(alias = "io_uring_prep_close")]
+#[doc(alias = "IORING_OP_CLOSE")]
+#[must_use]
+pub struct Close<F = OwnedFd> {
+    fd: F,
+}
+
+impl<F: Closes> Close<F> {
+    /// Closes that descriptor: an [`OwnedFd`], or by promise a [`RawTarget`] that is one.
+    pub const fn new(fd: F) -> Close<F> {
+        Close { fd }
+    }
+}
+
+/// What [`Close`] can close. Sealed.
+pub trait Closes: sealed::Sealed {
+    #[doc(hidden)]
+    fn descriptor(&self) -> Option<i32>;
+    /// The kernel has closed it.
+    #[doc(hidden)]
+    fn closed(self);
+}
+
+impl sealed::Sealed for OwnedFd {}
+impl sealed::Sealed for RawTarget {}
+
+impl Closes for OwnedFd {
+    fn descriptor(&self) -> Option<i32> {
+        Some(self.as_raw_fd())
+    }
+
+    fn closed(self) {
+        mem::forget(self);
+    }
+}
+
+impl Closes for RawTarget {
+    fn descriptor(&self) -> Option<i32> {
+        (!self.is_direct()).then_some(self.number())
+    }
+
+    fn closed(self) {}
+}
+
+impl<F> sealed::Sealed for Close<F> {}
+
+// SAFETY: there is no memory to point to.
+unsafe impl<F: Closes> Operation for Close<F> {
+    type Output = io::Result<()>;
+    const OPCODE: u8 = uring_sys::IORING_OP_CLOSE;
+
+    fn admit(&self, _: u64) -> Result<(), Hint> {
+        self.fd.descriptor().map(drop).ok_or(Hint::NeedsDescriptor)
+    }
+
+    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
+        // SAFETY: the caller vouches for `this`.
+        let fd = unsafe { (*this).fd.descriptor() };
+        entry.set_fd(fd.unwrap_or(-1));
+    }
+
+    fn complete(self, completion: Completion) -> Self::Output {
+        if was_closed(completion.raw_result()) {
+            self.fd.closed();
+        }
+        done(completion)
+    }
+}
+
+/// Whether a close with that result has let the number go: errors of the file's own flush come after that, refusals before.
+fn was_closed(result: i32) -> bool {
+    !matches!(
+        -result,
+        libc::ECANCELED | libc::EINVAL | libc::EAGAIN | libc::ENOMEM | libc::EPERM | libc::EACCES
+    )
+}
+
+// SAFETY: the target is untracked.
+unsafe impl<F: Closes + Untracked> RawOperation for Close<F> {}
+
+/// Closes a direct descriptor.
+///
+/// Dropping a [`Direct`] closes it too, with the ring's next submission.
+///
+/// Since Linux 5.15.
+///
+/// Source: `io_uring_prep_close_direct(3)`.
+#[derive(Debug)]
+#[doc(alias = "io_uring_prep_close_direct")]
+#[must_use]
+pub struct CloseDirect {
+    direct: Direct,
+}
+
+impl CloseDirect {
+    /// Closes that direct descriptor.
+    pub const fn new(direct: Direct) -> CloseDirect {
+        CloseDirect { direct }
+    }
+}
+
+impl sealed::Sealed for CloseDirect {}
+
+// SAFETY: there is no memory to point to.
+unsafe impl Operation for CloseDirect {
+    type Output = io::Result<()>;
+    const OPCODE: u8 = uring_sys::IORING_OP_CLOSE;
+
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        admit_target(&self.direct, ring)
+    }
+
+    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
+        // SAFETY: the caller vouches for `this`.
+        let index = unsafe { (*this).direct.index() };
+        entry.set_file_index(index + 1);
+    }
+
+    fn complete(self, completion: Completion) -> Self::Output {
+        if was_closed(completion.raw_result()) {
+            drop(self.direct.emptied());
+        }
+        done(completion)
+    }
+}

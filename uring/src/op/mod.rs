@@ -1,0 +1,156 @@
+//! The operations: one type each, with what they work on as type parameters.
+//!
+//! An operation is a value that is built, pushed, and given back. What it owns ([buffers](crate::BufMut),
+//! [targets](crate::Target), [paths](crate::Path)) is kept by the ring from the push to the operation's last completion and returned in its
+//! [`Output`](Operation::Output), on failure too.
+
+mod cancel;
+mod close;
+mod fsync;
+mod nop;
+mod open;
+mod read;
+mod statx;
+mod timeout;
+mod unlink;
+mod write;
+
+pub use cancel::Cancel;
+pub use close::{Close, CloseDirect, Closes};
+pub use fsync::{Fsync, Synced};
+pub use nop::{Nop, Nop128};
+pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
+pub use read::{Read, Transferred};
+pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
+pub use timeout::{
+    Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
+    Timespec,
+};
+pub use unlink::{UnlinkAt, Unlinked};
+pub use write::Write;
+
+use std::io;
+
+use crate::completion::Completion;
+use crate::entry::Entry;
+use crate::error::Hint;
+use crate::resource::Target;
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A request that a ring can carry out.
+///
+/// Sealed: the operations of [this module](crate::op) are all there are.
+///
+/// # Safety
+///
+/// `prepare` stores only pointers to memory that stays valid and in place as long as the value stays where it is, or, for what the value
+/// owns elsewhere, as long as the value lives. `admit` and `prepare` do not unwind.
+pub unsafe trait Operation: Sized + sealed::Sealed {
+    /// The result, with the resources beside it.
+    type Output;
+
+    #[doc(hidden)]
+    const OPCODE: u8;
+
+    /// Whether it takes a 128-byte entry.
+    #[doc(hidden)]
+    const LARGE: bool = false;
+
+    /// Whether it completes more than once.
+    #[doc(hidden)]
+    const MULTISHOT: bool = false;
+
+    /// Refuses what does not belong to the ring with that number.
+    #[doc(hidden)]
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        let _ = ring;
+        Ok(())
+    }
+
+    /// Fills the entry in.
+    ///
+    /// # Safety
+    ///
+    /// `*this` is at its final address: from now on only the kernel and `complete` touch it.
+    #[doc(hidden)]
+    unsafe fn prepare(this: *mut Self, entry: &mut Entry);
+
+    /// Makes the output from the last completion.
+    #[doc(hidden)]
+    fn complete(self, completion: Completion) -> Self::Output;
+}
+
+/// An operation that completes many times.
+///
+/// # Safety
+///
+/// `item` reads nothing of `*this` that the kernel may be writing.
+pub unsafe trait Multishot: Operation {
+    /// What each completion but the last yields.
+    type Item;
+
+    /// Makes an item from a completion that is not the last.
+    ///
+    /// # Safety
+    ///
+    /// `*this` is an operation in flight.
+    #[doc(hidden)]
+    unsafe fn item(this: *const Self, completion: Completion) -> Self::Item;
+}
+
+/// What a ring with handle `H` may keep: an operation, or a [chain](crate::Chain) of them.
+///
+/// A movable ring takes what it keeps with it to another thread, so there it must be `Send`; a [bound](crate::Bound) ring
+/// keeps anything.
+pub trait KeptBy<H: crate::Handle> {}
+
+impl<T: Send> KeptBy<crate::Fd> for T {}
+impl<T, H: crate::Bound> KeptBy<H> for T {}
+
+/// An operation that owns nothing, for [`Ring::push_raw`](crate::Ring::push_raw).
+///
+/// # Safety
+///
+/// Every resource in it is [`Untracked`](crate::Untracked), and no pointer leads into the value itself.
+pub unsafe trait RawOperation: Operation {}
+
+/// A completion's result as a count.
+fn count(completion: Completion) -> io::Result<usize> {
+    completion
+        .result()
+        .map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// A completion's result where only success and failure matter.
+fn done(completion: Completion) -> io::Result<()> {
+    completion.result().map(drop)
+}
+
+/// Refuses a target that belongs to another ring.
+fn admit_target(target: &impl Target, ring: u64) -> Result<(), Hint> {
+    if target.target().belongs_to(ring) {
+        Ok(())
+    } else {
+        Err(Hint::WrongRing)
+    }
+}
+
+/// Refuses a directory that is not a descriptor: the kernel has no other way to name one.
+fn admit_directory(directory: &impl Target) -> Result<(), Hint> {
+    if directory.target().is_direct() {
+        Err(Hint::NeedsDescriptor)
+    } else {
+        Ok(())
+    }
+}
+
+/// A length that fits an entry: what is longer is transferred in part, as `read(2)` does.
+fn entry_len(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX).min(MAX_TRANSFER)
+}
+
+/// The most that Linux transfers in one call (`MAX_RW_COUNT`): 2 GiB less a page.
+const MAX_TRANSFER: u32 = 0x7fff_f000;

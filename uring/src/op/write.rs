@@ -1,0 +1,95 @@
+//! Writing from one buffer.
+
+use crate::completion::Completion;
+use crate::entry::Entry;
+use crate::error::Hint;
+use crate::op::read::CURRENT_POSITION;
+use crate::op::{Operation, RawOperation, Transferred, admit_target, count, entry_len, sealed};
+use crate::resource::{Buf, Target, Untracked};
+
+/// Writes a buffer to a file, socket or pipe.
+///
+/// At most 2 GiB less a page are written at a time.
+///
+/// Since Linux 5.6.
+///
+/// ```
+/// use uring::op::Write;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let done = ring.call(Write::new(std::io::stdout(), "hello\n"))?;
+/// assert_eq!(done.result?, 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: `io_uring_prep_write(3)`, `write(2)`.
+#[derive(Debug)]
+#[doc(alias = "io_uring_prep_write")]
+#[doc(alias = "IORING_OP_WRITE")]
+#[must_use]
+pub struct Write<T, B> {
+    target: T,
+    buf: B,
+    offset: u64,
+    skip: usize,
+}
+
+impl<T: Target, B: Buf> Write<T, B> {
+    /// Writes the whole buffer at the file's current position.
+    pub const fn new(target: T, buf: B) -> Write<T, B> {
+        Write {
+            target,
+            buf,
+            offset: CURRENT_POSITION,
+            skip: 0,
+        }
+    }
+
+    /// Writes at that byte of the file, and leaves its position as it is.
+    pub fn at(self, offset: u64) -> Self {
+        Write { offset, ..self }
+    }
+
+    /// Leaves out that many bytes at the beginning of the buffer: what an earlier write has written already.
+    pub fn skip(self, bytes: usize) -> Self {
+        Write {
+            skip: bytes,
+            ..self
+        }
+    }
+}
+
+impl<T, B> sealed::Sealed for Write<T, B> {}
+
+// SAFETY: the buffer's memory stays where it is as long as the value lives (contract of `Buf`).
+unsafe impl<T: Target, B: Buf> Operation for Write<T, B> {
+    type Output = Transferred<T, B>;
+    const OPCODE: u8 = uring_sys::IORING_OP_WRITE;
+
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        admit_target(&self.target, ring)
+    }
+
+    #[inline]
+    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
+        // SAFETY: the caller vouches for `this`.
+        let this = unsafe { &*this };
+        let skip = this.skip.min(this.buf.len());
+        entry.set_target(this.target.target());
+        entry.set_pointer(this.buf.as_ptr().wrapping_add(skip));
+        entry.set_len(entry_len(this.buf.len() - skip));
+        entry.set_off(this.offset);
+    }
+
+    #[inline]
+    fn complete(self, completion: Completion) -> Self::Output {
+        Transferred {
+            result: count(completion),
+            buf: self.buf,
+            target: self.target,
+        }
+    }
+}
+
+// SAFETY: both resources are untracked; the pointer leads out of the value.
+unsafe impl<T: Target + Untracked, B: Buf + Untracked> RawOperation for Write<T, B> {}

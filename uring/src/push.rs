@@ -1,0 +1,67 @@
+//! How an operation is pushed: what is asked of the kernel beside the operation itself.
+
+use crate::entry::Entry;
+
+/// Options of one push.
+///
+/// Links are not among them: they are a property of a [`Chain`](crate::Chain). Nor is leaving successful completions out
+/// (`IOSQE_CQE_SKIP_SUCCESS`): an operation that never completes could not give its resources back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Push {
+    flags: u8,
+    personality: u16,
+}
+
+impl Push {
+    /// No options.
+    pub const fn new() -> Push {
+        Push {
+            flags: 0,
+            personality: 0,
+        }
+    }
+
+    /// Starts the operation only when everything submitted before it has completed, and nothing after it before it has.
+    #[doc(alias = "IOSQE_IO_DRAIN")]
+    pub const fn drain(self) -> Push {
+        self.with(uring_sys::IOSQE_IO_DRAIN)
+    }
+
+    /// Hands the operation to a worker thread of the kernel without trying it first.
+    ///
+    /// Since Linux 5.6. For what is known to block, it saves the attempt.
+    #[doc(alias = "IOSQE_ASYNC")]
+    pub const fn always_async(self) -> Push {
+        self.with(uring_sys::IOSQE_ASYNC)
+    }
+
+    /// Runs the operation with registered credentials. Since Linux 5.6.
+    ///
+    /// An id that is not registered makes the operation fail with `EINVAL`.
+    #[doc(alias = "io_uring_register_personality")]
+    pub const fn personality(self, id: u16) -> Push {
+        Push {
+            personality: id,
+            ..self
+        }
+    }
+
+    /// Ties the operation to the next one of its chain.
+    pub(crate) const fn linked(self, link: u8) -> Push {
+        self.with(link)
+    }
+
+    const fn with(self, flag: u8) -> Push {
+        Push {
+            flags: self.flags | flag,
+            ..self
+        }
+    }
+
+    #[inline]
+    pub(crate) fn apply(self, entry: &mut Entry) {
+        entry.add_flags(self.flags);
+        entry.set_personality(self.personality);
+    }
+}

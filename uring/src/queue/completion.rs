@@ -1,0 +1,165 @@
+//! The completion queue: the kernel puts completions in at the tail, we take them at the head.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::completion::Completion;
+use crate::queue::RingLayout;
+
+/// Our side of the completion queue. Completions are copied out; the head is stored once per batch.
+pub(crate) struct CompletionQueue {
+    shared_head: NonNull<AtomicU32>,
+    shared_tail: NonNull<AtomicU32>,
+    shared_overflow: NonNull<AtomicU32>,
+    completions: NonNull<u8>,
+    capacity: u32,
+    size: CompletionSize,
+    /// The next completion to take.
+    head: u32,
+    /// The kernel's tail, as far as we have looked.
+    tail: u32,
+}
+
+/// How large completions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompletionSize {
+    /// 16 bytes each.
+    #[default]
+    Normal,
+    /// 32 bytes each (`IORING_SETUP_CQE32`, Linux 5.19).
+    #[doc(alias = "IORING_SETUP_CQE32")]
+    Large,
+    /// 16 bytes, and 32 where the operation asks for it (`IORING_SETUP_CQE_MIXED`, Linux 6.18).
+    #[doc(alias = "IORING_SETUP_CQE_MIXED")]
+    Mixed,
+}
+
+impl CompletionSize {
+    /// The size of a slot of the queue, as a power of two.
+    pub(crate) const fn shift(self) -> u32 {
+        match self {
+            CompletionSize::Normal | CompletionSize::Mixed => 4,
+            CompletionSize::Large => 5,
+        }
+    }
+}
+
+impl CompletionQueue {
+    /// Takes over the queue of a new ring.
+    ///
+    /// # Safety
+    ///
+    /// `layout` is as the kernel reported it for a ring that nobody else drives, with `capacity` completions of `size`; it
+    /// stays mapped as long as the queue is used.
+    pub(crate) unsafe fn new(
+        layout: &RingLayout<'_>,
+        capacity: u32,
+        size: CompletionSize,
+    ) -> CompletionQueue {
+        // SAFETY: all four offsets are the kernel's own for this ring.
+        let (shared_head, shared_tail, shared_overflow, completions) = unsafe {
+            (
+                layout.word(layout.cq.head),
+                layout.word(layout.cq.tail),
+                layout.word(layout.cq.overflow),
+                layout.bytes(layout.cq.cqes),
+            )
+        };
+        // SAFETY: the word lies inside the mapping.
+        let head = unsafe { shared_head.as_ref() }.load(Ordering::Relaxed);
+        CompletionQueue {
+            shared_head,
+            shared_tail,
+            shared_overflow,
+            completions,
+            capacity,
+            size,
+            head,
+            tail: head,
+        }
+    }
+
+    /// Slots of the queue that hold something to take.
+    #[inline]
+    pub(crate) fn ready(&mut self) -> u32 {
+        self.refresh_tail();
+        self.tail.wrapping_sub(self.head)
+    }
+
+    /// Completions that the kernel dropped for want of room and memory, ever.
+    pub(crate) fn dropped(&self) -> u32 {
+        // SAFETY: the word lies inside the ring's mapping, which lives as long as the queue.
+        unsafe { self.shared_overflow.as_ref() }.load(Ordering::Relaxed)
+    }
+
+    /// Takes the next completion; its slot is given back with [`CompletionQueue::publish`].
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Completion> {
+        loop {
+            if self.head == self.tail {
+                self.refresh_tail();
+                if self.head == self.tail {
+                    return None;
+                }
+            }
+            let slot = self.slot(self.head);
+            // SAFETY: the slot is between head and the tail that was loaded with acquire: the kernel has written it and
+            // does not touch it again until the head has passed it.
+            let mut completion = unsafe { read(slot) };
+            if self.size == CompletionSize::Normal {
+                self.head = self.head.wrapping_add(1);
+                return Some(completion);
+            }
+            let large = self.size == CompletionSize::Large
+                || completion.flags & uring_sys::IORING_CQE_F_32 != 0;
+            if large {
+                // SAFETY: a large completion has its further 16 bytes right behind (it never wraps, Q6).
+                completion.extra = unsafe { slot.add(16).cast::<[u64; 2]>().read() };
+            }
+            let slots = if large && self.size == CompletionSize::Mixed {
+                2
+            } else {
+                1
+            };
+            self.head = self.head.wrapping_add(slots);
+            if completion.flags & uring_sys::IORING_CQE_F_SKIP == 0 {
+                return Some(completion);
+            }
+        }
+    }
+
+    /// Gives the slots of everything taken back to the kernel.
+    #[inline]
+    pub(crate) fn publish(&self) {
+        // SAFETY: as in `dropped`. Release: our reads of the slots are over before the kernel sees them free.
+        unsafe { self.shared_head.as_ref() }.store(self.head, Ordering::Release);
+    }
+
+    #[inline]
+    fn refresh_tail(&mut self) {
+        // SAFETY: as in `dropped`. Acquire: what the kernel wrote before this tail is visible.
+        self.tail = unsafe { self.shared_tail.as_ref() }.load(Ordering::Acquire);
+    }
+
+    #[inline]
+    fn slot(&self, index: u32) -> NonNull<u8> {
+        let index = usize::try_from(index & (self.capacity - 1)).unwrap_or(0);
+        // SAFETY: the masked index is below the capacity, so the slot lies inside the completion array.
+        unsafe { self.completions.add(index << self.size.shift()) }
+    }
+}
+
+/// Copies the first 16 bytes of a completion.
+///
+/// # Safety
+///
+/// `slot` holds a completion that the kernel has finished writing.
+#[inline]
+unsafe fn read(slot: NonNull<u8>) -> Completion {
+    // SAFETY: the caller vouches for the slot; the three fields are read where the kernel's struct has them.
+    unsafe {
+        let cqe = slot.cast::<uring_sys::io_uring_cqe>().as_ptr();
+        Completion::new((*cqe).user_data, (*cqe).res, (*cqe).flags)
+    }
+}

@@ -1,0 +1,18 @@
+//! What operations work with: targets, buffers and paths, borrowed, owned, shared or raw.
+
+mod buf;
+mod path;
+mod target;
+
+pub use buf::{Buf, BufMut, RawBuf};
+pub use path::{Path, RawPath};
+pub use target::{Cwd, RawTarget, Target};
+
+/// A resource that owns nothing, so that an operation made of nothing else may be pushed
+/// [raw](crate::Ring::push_raw).
+///
+/// # Safety
+///
+/// Implemented for types whose construction is itself `unsafe` and carries the promise that what they name stays valid until
+/// the operation's last completion has been reaped.
+pub unsafe trait Untracked: Copy {}
