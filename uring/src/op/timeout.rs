@@ -26,14 +26,18 @@ impl From<Duration> for Timespec {
 /// Where the kernel reads a time from: inside the operation ([`Timespec`]), or by promise somewhere else ([`RawTimespec`]). Sealed.
 pub trait TimeMemory: sealed::Sealed {
     /// The address to read, given where the value is.
+    ///
+    /// # Safety
+    ///
+    /// `this` is the address of a value.
     #[doc(hidden)]
-    fn pointer(this: *const Self) -> *const Timespec;
+    unsafe fn pointer(this: *const Self) -> *const Timespec;
 }
 
 impl sealed::Sealed for Timespec {}
 
 impl TimeMemory for Timespec {
-    fn pointer(this: *const Timespec) -> *const Timespec {
+    unsafe fn pointer(this: *const Timespec) -> *const Timespec {
         this
     }
 }
@@ -57,8 +61,8 @@ impl RawTimespec {
 impl sealed::Sealed for RawTimespec {}
 
 impl TimeMemory for RawTimespec {
-    fn pointer(this: *const RawTimespec) -> *const Timespec {
-        // SAFETY: callers pass the address of a value; the type is `Copy` and holds no borrow.
+    unsafe fn pointer(this: *const RawTimespec) -> *const Timespec {
+        // SAFETY: the caller vouches for the address.
         unsafe { (*this).0 }.as_ptr().cast_const()
     }
 }

@@ -1,0 +1,62 @@
+//! What the suites share: rings by handle, and buffers that record their drop.
+
+#![allow(dead_code, reason = "each suite is a crate of its own and uses a part")]
+
+use uring::{Any, Buf, BufMut, Builder, Error, Ring};
+use uring_testkit::{Context, HandleKind, Recording, RecordingBuffer};
+
+/// A ring with the handle that the test is about.
+pub(crate) fn ring(context: &Context, entries: u32) -> Result<Ring<Any>, Error> {
+    build(context, &Builder::new(entries))
+}
+
+/// The ring that `builder` describes, with the handle that the test is about.
+pub(crate) fn build(context: &Context, builder: &Builder<'_>) -> Result<Ring<Any>, Error> {
+    with_handle(context.handle(), builder)
+}
+
+/// The ring that `builder` describes, with that handle.
+pub(crate) fn with_handle(handle: HandleKind, builder: &Builder<'_>) -> Result<Ring<Any>, Error> {
+    Ok(match handle {
+        HandleKind::Fd => builder.build()?.into(),
+        HandleKind::Registered => builder.build_registered()?.into(),
+        HandleKind::Closed => builder.build_registered()?.close_fd()?.into(),
+        HandleKind::Born => builder.build_fdless()?.into(),
+    })
+}
+
+/// A [`RecordingBuffer`] that operations take.
+#[derive(Debug)]
+pub(crate) struct Recorded(pub(crate) RecordingBuffer);
+
+impl Recorded {
+    /// A buffer of that length, and what watches it.
+    pub(crate) fn new(length: usize) -> std::io::Result<(Recorded, Recording)> {
+        let (buffer, recording) = RecordingBuffer::new(length)?;
+        Ok((Recorded(buffer), recording))
+    }
+}
+
+// SAFETY: a mapping owned by the value, initialised throughout; the methods only return what was fixed when it was made.
+unsafe impl BufMut for Recorded {
+    fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.0.as_mut_ptr()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.len()
+    }
+
+    unsafe fn set_filled(&mut self, _: usize) {}
+}
+
+// SAFETY: as for `BufMut`.
+unsafe impl Buf for Recorded {
+    fn as_ptr(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
