@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use sha2::{Digest, Sha256};
 
 /// The keys that Debian signs its suites with, from the package `debian-archive-keyring`.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -104,25 +105,49 @@ impl Apt {
         })
     }
 
-    /// Downloads the package unless it is there, lets apt verify it, and gives the path of the `.deb`.
+    /// The verified `.deb` of the package: what an earlier run downloaded if it is intact, else downloaded now.
     pub(crate) fn fetch(&self, package: &Package) -> Result<PathBuf> {
-        let wanted = format!("{}={}", package.name, package.version);
+        // apt looks only at the size of a file that is there already, so its hash is compared here.
+        let expected = self.sha256(package)?;
         // apt chooses the file's name, so each package has a directory of its own.
         let dir = self.dir.join("debs").join(package.to_string());
+        if let Some(deb) = find_deb(&dir) {
+            if sha256(&deb)? == expected {
+                return Ok(deb);
+            }
+        }
+        remove_tree(&dir)?;
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        let wanted = format!("{}={}", package.name, package.version);
         run(self
             .command("apt-get")
             .current_dir(&dir)
             .args(["--quiet=2", "download", &wanted]))?;
-        fs::read_dir(&dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .with_context(|| {
-                format!(
-                    "apt-get download {wanted} left no package in {}",
-                    dir.display()
-                )
-            })
+        let deb = find_deb(&dir).with_context(|| {
+            format!(
+                "apt-get download {wanted} left no package in {}",
+                dir.display()
+            )
+        })?;
+        if sha256(&deb)? != expected {
+            bail!(
+                "{} is not what the signed index of {} describes",
+                deb.display(),
+                self.suites.join(", ")
+            );
+        }
+        Ok(deb)
+    }
+
+    /// The hash that the signed index has for the package.
+    fn sha256(&self, package: &Package) -> Result<String> {
+        let wanted = format!("{}={}", package.name, package.version);
+        let record = run(self.command("apt-cache").args(["show", &wanted]))?;
+        record
+            .lines()
+            .find_map(|line| line.strip_prefix("SHA256:"))
+            .map(|hash| hash.trim().to_owned())
+            .with_context(|| format!("the index has no hash for {wanted}"))
     }
 
     /// Fetches the package and unpacks its files; gives the directory they are in.
@@ -205,6 +230,21 @@ fn debian_mirror(line: &str) -> Option<&str> {
     let unknown = label.is_empty() || label.starts_with('$');
     let debian = label == "Debian" || (unknown && !release.contains("security"));
     (identifier == "Packages" && debian).then_some(uri)
+}
+
+fn find_deb(dir: &Path) -> Option<PathBuf> {
+    let mut paths = fs::read_dir(dir)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+}
+
+fn sha256(file: &Path) -> Result<String> {
+    let content = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    Ok(Sha256::digest(content)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 fn remove_tree(tree: &Path) -> Result<()> {
