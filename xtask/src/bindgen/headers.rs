@@ -167,3 +167,59 @@ fn release(include: &Path) -> Result<(String, (u32, u32))> {
     let patch = field("LINUX_VERSION_SUBLEVEL")?;
     Ok((format!("{major}.{minor}.{patch}"), (major, minor)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of `linux/io_uring.h`, one header beside it, and the release.
+    fn tree(name: &str, minor: u32) -> PathBuf {
+        let root =
+            std::env::temp_dir().join(format!("xtask-headers-{}-{name}", std::process::id()));
+        let linux = root.join("usr/include/linux");
+        fs::create_dir_all(linux.join("io_uring")).unwrap();
+        fs::write(linux.join("io_uring.h"), "#define A 1\n").unwrap();
+        fs::write(linux.join("io_uring/query.h"), "#define B 2\n").unwrap();
+        let version = format!(
+            "#define LINUX_VERSION_CODE 1\n#define LINUX_VERSION_MAJOR 7\n\
+             #define LINUX_VERSION_PATCHLEVEL {minor}\n#define LINUX_VERSION_SUBLEVEL 4\n"
+        );
+        fs::write(linux.join("version.h"), version).unwrap();
+        root
+    }
+
+    #[test]
+    fn a_tree_is_found_from_its_root_and_from_within() {
+        let root = tree("found", 3);
+        for sub in ["", "usr", "usr/include"] {
+            let headers = Headers::from_tree(&root.join(sub)).unwrap();
+            assert_eq!(headers.release, "7.3.4");
+            let names: Vec<_> = headers.interface.keys().map(String::as_str).collect();
+            assert_eq!(names, ["linux/io_uring.h", "linux/io_uring/query.h"]);
+            // printf '#define A 1\n#define B 2\n' | sha256sum
+            assert_eq!(headers.sha256(), SHA256);
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    const SHA256: &str = "e506d2c4e2aec06081b5b16da2f1da8217fc79f1321783063c2ddba4180d8fbe";
+
+    #[test]
+    fn an_older_release_is_refused() {
+        let root = tree("old", 2);
+        let error = Headers::from_tree(&root).unwrap_err().to_string();
+        fs::remove_dir_all(root).unwrap();
+        assert_eq!(
+            error,
+            "these are the headers of Linux 7.2.4, and the bindings need 7.3 or newer"
+        );
+    }
+
+    #[test]
+    fn a_directory_without_headers_is_refused() {
+        let error = Headers::from_tree(&std::env::temp_dir())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("holds no linux/io_uring.h"), "{error}");
+    }
+}

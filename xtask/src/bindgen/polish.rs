@@ -229,3 +229,90 @@ fn assertions(item: &ItemConst) -> Result<Item> {
     }
     Ok(parse_quote!(const _: () = { #(#asserts)* };))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindgen::since::Since;
+
+    /// A struct with each thing that needs a rule, as bindgen gives it.
+    const RAW: &str = r#"
+        pub type __kernel_time64_t = ::core::ffi::c_longlong;
+        pub type kind = ::core::ffi::c_uint;
+        #[repr(C)] #[derive(Default)]
+        pub struct __IncompleteArrayField<T>(::core::marker::PhantomData<T>, [T; 0]);
+        impl<T> __IncompleteArrayField<T> { pub const fn new() -> Self { loop {} } }
+        #[repr(C)]
+        pub struct entry {
+            pub time: __kernel_time64_t,
+            pub anon_1: entry__bindgen_ty_1,
+            pub pad: [__u8; 3usize],
+        }
+        #[repr(C)]
+        pub union entry__bindgen_ty_1 {
+            pub off: __u64,
+            pub cmd: ::core::mem::ManuallyDrop<__IncompleteArrayField<__u8>>,
+        }
+        pub const KIND_A: kind = 0;
+        #[allow(clippy::identity_op)]
+        const _: () = {
+            ["Size of entry"][::core::mem::size_of::<entry>() - 24usize];
+            ["Offset of field: entry::pad"][::core::mem::offset_of!(entry, pad) - 16usize];
+        };
+    "#;
+    const HEADER: &str = "enum kind { KIND_A };\nstruct entry { int x; };\n";
+
+    fn polished(raw: &str) -> Result<String> {
+        let headers = BTreeMap::from([("linux/x.h".to_owned(), HEADER.to_owned())]);
+        let docs = Docs {
+            since: Since::default(),
+        };
+        polish(raw, &Interface::parse(&headers), &docs)
+    }
+
+    #[test]
+    fn c_becomes_plain_rust() {
+        let text = polished(RAW).unwrap();
+        for expected in [
+            "pub type kind = u32;",
+            "pub const KIND_A: u32 = 0;",
+            "/// `struct entry` of `linux/x.h`.\n#[derive(Debug, Default, Clone, Copy)]\n#[repr(C)]\npub struct entry {",
+            "pub time: i64,",
+            "/// Without a name in C: `off`, `cmd`.\n    pub anon_1: entry_anon_1,",
+            "pub pad: [u8; 3],",
+            "/// The type of [`entry::anon_1`].\n#[derive(Clone, Copy)]\n#[repr(C)]\npub union entry_anon_1 {",
+            "pub cmd: [u8; 0],",
+            "impl Default for entry_anon_1",
+            "impl core::fmt::Debug for entry_anon_1",
+            "assert!(size_of::<entry>() == 24);",
+            "assert!(offset_of!(entry, pad) == 16);",
+        ] {
+            assert!(text.contains(expected), "no {expected:?} in\n{text}");
+        }
+        for unexpected in [
+            "bindgen_ty",
+            "IncompleteArray",
+            "ManuallyDrop",
+            "usize",
+            "c_uint",
+        ] {
+            assert!(!text.contains(unexpected), "{unexpected} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_rule_is_an_error() {
+        for (raw, complaint) in [
+            ("pub static X: u32 = 1;", "something new"),
+            ("pub const X: u32 = 1;", "no header defines X"),
+            (
+                "pub const KIND_A: u32 = f();",
+                "KIND_A is not a plain number",
+            ),
+            ("const _: () = { assert!(true); };", "a new form"),
+        ] {
+            let error = format!("{:#}", polished(raw).unwrap_err());
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}
