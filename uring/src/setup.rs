@@ -157,12 +157,36 @@ pub(crate) fn with_own_memory(request: &Request, fdless: bool) -> Result<(Parts,
     let small = Mapping::private(size.total(), process).map_err(map_failed)?;
     match in_memory(request, fdless, small, &size, process) {
         // Linux 6.5 and its successors want the queues physically contiguous: one page is, and a huge page is.
-        Err(error) if error.errno() == Some(libc::EINVAL) && size.total() > page_size() => {
+        Err(error)
+            if error.errno() == Some(libc::EINVAL)
+                && !size.is_contiguous()
+                && works_in_single_pages(request, process) =>
+        {
             let huge = Mapping::private_huge(size.total(), process)
                 .map_err(|_| error.with_hint(Hint::ContiguousMemory))?;
             in_memory(request, fdless, huge, &size, process)
         }
         other => other,
+    }
+}
+
+/// Whether it is the size of the queues that the kernel refuses: with few entries each of the two parts is one page.
+fn works_in_single_pages(request: &Request, process: Process) -> bool {
+    let few = Request {
+        entries: 8,
+        completion_entries: 16,
+        ..*request
+    };
+    let size = MemorySize::of(&few);
+    let Ok(memory) = Mapping::private(size.total(), process) else {
+        return false;
+    };
+    match in_memory(&few, true, memory, &size, process) {
+        Ok((_, Reach::Index(index))) => {
+            release_slot(Name::index(index), index);
+            true
+        }
+        Ok((_, Reach::Descriptor(_))) | Err(_) => false,
     }
 }
 
@@ -314,6 +338,11 @@ impl MemorySize {
             rings: (RINGS_HEADER + bytes(completions, 4 + wide_completions) + array)
                 .next_multiple_of(page_size()),
         }
+    }
+
+    /// Whether each part is one page, and so physically contiguous.
+    fn is_contiguous(&self) -> bool {
+        self.entries.max(self.rings) <= page_size()
     }
 
     fn total(&self) -> usize {

@@ -5,7 +5,6 @@ use std::io;
 use std::marker::PhantomData;
 
 use crate::engine::Place;
-use crate::entry::TRACKED;
 use crate::error::Error;
 
 /// The claim on the result of an operation that was pushed.
@@ -33,8 +32,7 @@ impl<O> Token<O> {
 
     /// What its completion is told by.
     pub(crate) fn user_data(&self) -> u64 {
-        let generation = self.place.sequence.get() & 0x7fff_ffff;
-        TRACKED | generation << 32 | u64::from(self.place.index)
+        self.place.user_data()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::completion::Completion;
 use crate::engine::{Core, Place, Wait, release_slot};
-use crate::entry::{Entry, IGNORED};
+use crate::entry::{Entry, IGNORED, TRACKED};
 use crate::error::Error;
 use crate::flags::Features;
 use crate::syscall::Name;
@@ -128,7 +128,9 @@ impl Core {
     fn retract_unsubmitted(&mut self) {
         let slots = &mut self.slots;
         self.sq.retract(|user_data| {
-            slots.land(Completion::new(user_data, -libc::ECANCELED, 0));
+            if user_data & TRACKED != 0 {
+                slots.land(Completion::new(user_data, -libc::ECANCELED, 0));
+            }
         });
     }
 

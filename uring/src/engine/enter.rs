@@ -162,8 +162,11 @@ impl Core {
         Err(Error::refused(Call::Enter, hint))
     }
 
-    /// Submits until there is room, taking completions in where the kernel insists on it first.
+    /// Submits to make room, taking completions in where the kernel insists on it first.
     pub(crate) fn submit_for_room(&mut self) -> Result<(), Error> {
+        if self.sq.is_thread_driven() {
+            return self.wait_for_thread();
+        }
         match self.transact(Wait::Not) {
             Ok(_) => Ok(()),
             Err(error) if error.is_busy() => {
@@ -172,6 +175,16 @@ impl Core {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits until the kernel's thread has taken an entry.
+    fn wait_for_thread(&mut self) -> Result<(), Error> {
+        self.transact(Wait::Not)?;
+        let flags = uring_sys::IORING_ENTER_SQ_WAIT;
+        // SAFETY: there is no argument; the entries that the thread takes are as in `enter_once`.
+        unsafe { syscall::enter(self.name, 0, 0, flags, std::ptr::null(), 0) }
+            .map(drop)
+            .map_err(|errno| self.explain(errno))
     }
 
     /// Takes completions in, those that overflowed too, so that the kernel accepts entries again.

@@ -9,6 +9,7 @@ mod enter;
 mod items;
 mod register;
 mod slots;
+mod storage;
 
 pub use drain::leaked_operations;
 pub(crate) use enter::Wait;
@@ -212,7 +213,7 @@ impl Core {
         // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
         unsafe { O::prepare(address, &mut entry) };
         push.apply(&mut entry);
-        entry.set_user_data(Slots::user_data(place));
+        entry.set_user_data(place.user_data());
         self.sq.place(&entry, O::LARGE);
         Ok(place)
     }

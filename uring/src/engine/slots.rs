@@ -10,11 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::completion::Completion;
 use crate::engine::items::Items;
+use crate::engine::storage::{Bury, Storage, bury, bury_nothing, locate, retrieve, store};
 use crate::entry::TRACKED;
 use crate::op::Operation;
-
-/// Larger operations are boxed.
-const INLINE: usize = 88;
 
 #[repr(C)]
 struct Slot {
@@ -46,11 +44,6 @@ enum State {
     Corpse,
 }
 
-type Storage = std::mem::MaybeUninit<[u64; INLINE / 8]>;
-
-/// Moves an operation out of storage, builds its output and drops that.
-type Bury = unsafe fn(*mut u8, Completion);
-
 /// What a token names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -58,6 +51,18 @@ pub(crate) struct Place {
     /// Unique in the process, so that it proves ring, slot and generation in one compare.
     pub(crate) sequence: NonZeroU64,
 }
+
+impl Place {
+    /// How the completion of the operation here is told.
+    #[inline]
+    pub(crate) fn user_data(self) -> u64 {
+        let [generation, _] = halves(self.sequence.get());
+        TRACKED | (u64::from(generation & GENERATION) << 32) | u64::from(self.index)
+    }
+}
+
+/// The bits of a sequence number that a completion carries. They may repeat: a slot is not used again before its last completion.
+const GENERATION: u32 = 0x7fff_ffff;
 
 /// Of how many sequence numbers a ring takes possession at a time.
 const SEQUENCE_BLOCK: u64 = 1 << 16;
@@ -185,12 +190,6 @@ impl Slots {
         NonZeroU64::new(sequence).unwrap_or(NonZeroU64::MAX)
     }
 
-    /// How the completion of the operation at `place` is told.
-    #[inline]
-    pub(crate) fn user_data(place: Place) -> u64 {
-        TRACKED | (place.sequence.get() & 0x7fff_ffff) << 32 | u64::from(place.index)
-    }
-
     /// Takes in a completion that carries a tracked `user_data`.
     ///
     /// One that does not fit an operation in flight is passed over: late, repeated or forged completions reach nobody
@@ -204,8 +203,9 @@ impl Slots {
         let slot = self.slot(low);
         // SAFETY: the header of a slot is always initialised, and only this thread uses it.
         unsafe {
-            let generation = halves((*slot).sequence)[0] & 0x7fff_ffff;
-            if (*slot).state != State::Flying || generation != high & 0x7fff_ffff {
+            let [generation, _] = halves((*slot).sequence);
+            let same = generation & GENERATION == high & GENERATION;
+            if (*slot).state != State::Flying || !same {
                 return;
             }
             if completion.has_more() {
@@ -415,7 +415,7 @@ impl Slots {
                     && (*slot).depth >= depth
                     && ((*slot).multishot || !only_multishot);
                 let sequence = NonZeroU64::new((*slot).sequence)?;
-                flies.then(|| Slots::user_data(Place { index, sequence }))
+                flies.then(|| Place { index, sequence }.user_data())
             }
         })
     }
@@ -424,7 +424,7 @@ impl Slots {
     pub(crate) fn flying_at(&self, place: Place) -> Option<u64> {
         let slot = self.find(place)?;
         // SAFETY: the header is initialised.
-        (unsafe { (*slot).state } == State::Flying).then(|| Slots::user_data(place))
+        (unsafe { (*slot).state } == State::Flying).then(|| place.user_data())
     }
 }
 
@@ -469,73 +469,3 @@ fn halves(word: u64) -> [u32; 2] {
         u32::from_le_bytes([e, f, g, h]),
     ]
 }
-
-const fn is_inline<O>() -> bool {
-    size_of::<O>() <= INLINE && align_of::<O>() <= align_of::<u64>()
-}
-
-/// Puts an operation into storage and gives its address.
-///
-/// # Safety
-///
-/// `storage` is writable and holds nothing.
-#[inline]
-unsafe fn store<O>(storage: *mut Storage, op: O) -> *mut O {
-    // SAFETY: the storage is large and aligned enough for an `O`, or for a pointer to one.
-    unsafe {
-        if const { is_inline::<O>() } {
-            storage.cast::<O>().write(op);
-            storage.cast()
-        } else {
-            let boxed = Box::into_raw(Box::new(op));
-            storage.cast::<*mut O>().write(boxed);
-            boxed
-        }
-    }
-}
-
-/// The address of the operation in storage.
-///
-/// # Safety
-///
-/// `storage` holds an `O`.
-unsafe fn locate<O>(storage: *mut Storage) -> *mut O {
-    if const { is_inline::<O>() } {
-        storage.cast()
-    } else {
-        // SAFETY: larger operations are stored as a pointer.
-        unsafe { storage.cast::<*mut O>().read() }
-    }
-}
-
-/// Moves an operation out of storage.
-///
-/// # Safety
-///
-/// `storage` holds an `O`, and is not read again.
-#[inline]
-unsafe fn retrieve<O>(storage: *mut u8) -> O {
-    // SAFETY: as in `store`; the box was made there.
-    unsafe {
-        if const { is_inline::<O>() } {
-            storage.cast::<O>().read()
-        } else {
-            *Box::from_raw(storage.cast::<*mut O>().read())
-        }
-    }
-}
-
-/// Builds the output of an operation that nobody claims, and drops it: an orphaned open closes its file.
-///
-/// # Safety
-///
-/// `storage` holds an `O` that the kernel has finished with, and is not read again.
-unsafe fn bury<O: Operation>(storage: *mut u8, completion: Completion) {
-    // SAFETY: passed on to the caller.
-    drop(unsafe { retrieve::<O>(storage) }.complete(completion));
-}
-
-/// # Safety
-///
-/// Never called: a free slot is not buried.
-unsafe fn bury_nothing(_: *mut u8, _: Completion) {}

@@ -139,7 +139,13 @@ impl CompletionQueue {
     #[inline]
     fn refresh_tail(&mut self) {
         // SAFETY: as in `dropped`. Acquire: what the kernel wrote before this tail is visible.
-        self.tail = unsafe { self.shared_tail.as_ref() }.load(Ordering::Acquire);
+        let tail = unsafe { self.shared_tail.as_ref() }.load(Ordering::Acquire);
+        // A tail that cannot be the kernel's is that of memory that was lost (H33): there is nothing to take.
+        self.tail = if tail.wrapping_sub(self.head) <= self.capacity {
+            tail
+        } else {
+            self.head
+        };
     }
 
     #[inline]

@@ -110,11 +110,22 @@ impl SubmissionQueue {
     /// Whether `slots` more fit; looks at the shared head only if they seem not to.
     #[inline]
     pub(crate) fn has_room(&mut self, slots: u32) -> bool {
-        if self.capacity - self.pending() >= slots {
+        if self.free() >= slots {
             return true;
         }
         self.refresh_head();
-        self.capacity - self.pending() >= slots
+        self.free() >= slots
+    }
+
+    /// Slots that may be written. None if the shared head cannot be the kernel's: its memory is lost then (H33).
+    #[inline]
+    fn free(&self) -> u32 {
+        self.capacity.saturating_sub(self.pending())
+    }
+
+    /// Whether a kernel thread takes the entries.
+    pub(crate) fn is_thread_driven(&self) -> bool {
+        self.mode == Mode::KernelThread
     }
 
     /// How many slots an entry takes at the current position, filler included.
@@ -136,7 +147,7 @@ impl SubmissionQueue {
     #[inline]
     pub(crate) fn place(&mut self, entry: &Entry, large: bool) {
         let slots = self.slots_for(large);
-        debug_assert!(self.capacity - self.pending() >= slots);
+        debug_assert!(self.free() >= slots);
         if slots == 3 {
             self.write(&Entry::filler(), false);
             self.tail = self.tail.wrapping_add(1);
@@ -265,6 +276,9 @@ impl SubmissionQueue {
             return;
         }
         self.refresh_head();
+        if self.pending() > self.capacity {
+            return;
+        }
         let mut at = self.head;
         while at != self.tail {
             // SAFETY: slots between head and tail hold entries that we wrote and the kernel reads only in `enter`.
