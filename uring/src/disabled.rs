@@ -80,7 +80,7 @@ impl DisabledRing {
     /// # Errors
     ///
     /// The ring is given back disabled, with the errors of [`enable`](DisabledRing::enable), or because the kernel still needs the
-    /// descriptor ([`is_unsupported`](Error::is_unsupported)).
+    /// descriptor ([`is_unsupported`](crate::Error::is_unsupported)).
     pub fn enable_fdless(self) -> Result<Ring<Fdless>, TransitionError<DisabledRing>> {
         if let Err(error) = crate::builder::can_close(self.core.setup().features()) {
             return Err(TransitionError::new(self, error));

@@ -1,4 +1,49 @@
 //! Safe io_uring without file descriptors.
+//!
+//! A [`Ring`] takes [operations](op) and gives their results. How the kernel is told which ring is meant is the ring's *handle*: a
+//! descriptor ([`Fd`]), an index in the calling thread's own table ([`Fdless`]), or both ([`Registered`]). A library inside somebody
+//! else's process wants the index: it shows up nowhere, and nothing that the host does to its descriptors touches it.
+//!
+//! ```
+//! use uring::Ring;
+//! use uring::op::Read;
+//!
+//! // The least visible ring that this kernel has, for this thread.
+//! let mut ring = Ring::best(8)?;
+//! let version = std::fs::File::open("/proc/version")?;
+//! let done = ring.call(Read::new(&version, Vec::with_capacity(4096)))?;
+//! println!("{} bytes through a {}", done.result?, ring.handle_kind());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to begin
+//!
+//! | for | there is |
+//! |---|---|
+//! | a library that is called from any thread | [`PerThread`] |
+//! | a ring, as good as the kernel has it | [`Ring::best`] |
+//! | a ring without a descriptor, or an error | [`Ring::fdless`] |
+//! | a ring that moves between threads | [`Ring::new`], or [`DisabledRing`] for one that moves once |
+//! | anything else about a ring | [`Builder`] |
+//! | files without descriptors | [`Ring::register_direct`], [`op::OpenAt::into_direct`] |
+//! | what the kernel has | [`Capabilities`], [`Query`], [`Ring::probe`] |
+//!
+//! # Three ways to run an operation
+//!
+//! - *Owned*: [`Ring::push`] gives a [`Token`], [`Ring::wait`] or [`Ring::take`] redeem it. The ring owns what the operation works
+//!   on until its last completion. [`Ring::call`] does both at once.
+//! - *Scoped*: within [`Ring::scope`] operations may work on borrowed memory; nothing of them is in flight afterwards.
+//! - *Raw*: [`Ring::push_raw`] takes operations that own nothing, told by a number of the caller's. It costs least, and the
+//!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …).
+//!
+//! # What is promised
+//!
+//! Safe code cannot make the kernel write to memory that is not the operation's any more, drive another thread's ring, or close
+//! somebody else's descriptor: not by dropping, forgetting, forking, panicking or moving anything. Where a ring has been destroyed
+//! from outside with operations in flight, their memory is leaked rather than freed, and [`leaked_operations`] counts it.
+//!
+//! Results of operations are [`std::io::Result`]s with the resources beside them; everything else fails with [`Error`], which
+//! tells what was tried, what the kernel answered and the evidence for the cause.
 
 pub mod op;
 
@@ -55,3 +100,8 @@ pub use self::scope::Scope;
 pub use self::setup::Setup;
 pub use self::token::{PushError, Refused, Token, WaitError};
 pub use self::transition::TransitionError;
+
+/// The program of the README, so that it is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
