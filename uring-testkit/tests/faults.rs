@@ -174,6 +174,39 @@ struct Outcome {
     report: String,
 }
 
+/// Errors and panics in tests are what is under test here, so a failed check ends the process instead.
+impl Outcome {
+    fn require(&self, expected: bool, what: &str) {
+        if !expected {
+            eprintln!("{what}\n{}\n{}", self.output, self.report);
+            std::process::abort();
+        }
+    }
+
+    fn ended(&self, code: Option<i32>) {
+        let what = format!("ended with {:?} instead of {code:?}", self.code);
+        self.require(self.code == code, &what);
+    }
+
+    fn printed(&self, words: &str) {
+        self.require(
+            self.output.contains(words),
+            &format!("did not print {words}"),
+        );
+    }
+
+    fn reported(&self, words: &str) {
+        self.require(
+            self.report.contains(words),
+            &format!("did not report {words}"),
+        );
+    }
+
+    fn did_not_report(&self, words: &str) {
+        self.require(!self.report.contains(words), &format!("reported {words}"));
+    }
+}
+
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<Outcome> {
     let dir = TempDir::new()?;
     let report = dir.path().join("report");
@@ -194,29 +227,17 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<Outcome> 
 fn is_found(fault: &Fault) -> TestResult {
     let (name, _, words) = fault;
     let outcome = run(&["--exact", &format!("planted::{name}")], &[])?;
-    assert_eq!(outcome.code, Some(101), "{}", outcome.output);
-    assert!(outcome.output.contains(words), "{}", outcome.output);
-    assert!(
-        outcome.report.contains(r#""verdict":"failed""#),
-        "{}",
-        outcome.report
-    );
-    assert!(
-        outcome.report.contains(r#""failed":1,"#),
-        "{}",
-        outcome.report
-    );
+    outcome.ended(Some(101));
+    outcome.printed(words);
+    outcome.reported(r#""verdict":"failed""#);
+    outcome.reported(r#""failed":1,"#);
     Ok(())
 }
 
 fn a_good_test_passes(_: &Context) -> TestResult {
     let outcome = run(&["--exact", "planted::passes"], &[])?;
-    assert_eq!(outcome.code, Some(0), "{}", outcome.output);
-    assert!(
-        outcome.report.contains(r#""verdict":"passed""#),
-        "{}",
-        outcome.report
-    );
+    outcome.ended(Some(0));
+    outcome.reported(r#""verdict":"passed""#);
     Ok(())
 }
 
@@ -225,26 +246,18 @@ fn a_single_test_thread_is_no_different(_: &Context) -> TestResult {
         &["--exact", "planted::leaks_a_slot", "--test-threads=1"],
         &[],
     )?;
-    assert_eq!(outcome.code, Some(101), "{}", outcome.output);
+    outcome.ended(Some(101));
     Ok(())
 }
 
 fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
     let outcome = run(&["--exact", "planted::kills_its_suite"], &[])?;
-    assert_eq!(outcome.code, None);
+    outcome.ended(None);
     // What the killed suite was running ends with it and is adopted by this test.
     // SAFETY: no place is given for a status.
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
-    assert!(
-        outcome.report.contains(r#""record":"start""#),
-        "{}",
-        outcome.report
-    );
-    assert!(
-        !outcome.report.contains(r#""record":"end""#),
-        "{}",
-        outcome.report
-    );
+    outcome.reported(r#""record":"start""#);
+    outcome.did_not_report(r#""record":"end""#);
     Ok(())
 }
 
@@ -252,69 +265,41 @@ fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
 fn an_inconclusive_probe_fails(_: &Context) -> TestResult {
     let denied = [(libc::SYS_io_uring_register, libc::EPERM)];
     let outcome = process::with_denied(&denied, || run(&["--exact", "planted::gated"], &[]))??;
-    assert_eq!(outcome.code, Some(101), "{}", outcome.output);
-    assert!(
-        outcome.output.contains("could not be probed"),
-        "{}",
-        outcome.output
-    );
-    assert!(
-        outcome.report.contains(r#""verdict":"failed""#),
-        "{}",
-        outcome.report
-    );
+    outcome.ended(Some(101));
+    outcome.printed("could not be probed");
+    outcome.reported(r#""verdict":"failed""#);
     Ok(())
 }
 
 fn a_blocked_ring_fails_the_suite(_: &Context) -> TestResult {
     let denied = [(libc::SYS_io_uring_setup, libc::EPERM)];
     let outcome = process::with_denied(&denied, || run(&[], &[]))??;
-    assert_eq!(outcome.code, Some(2), "{}", outcome.output);
-    assert!(
-        outcome.output.contains("a seccomp filter is active"),
-        "{}",
-        outcome.output
-    );
-    assert!(
-        outcome.report.contains(r#""record":"refused""#),
-        "{}",
-        outcome.report
-    );
+    outcome.ended(Some(2));
+    outcome.printed("a seccomp filter is active");
+    outcome.reported(r#""record":"refused""#);
     Ok(())
 }
 
 fn a_wrong_declaration_fails_the_suite(_: &Context) -> TestResult {
     let outcome = run(&[], &[("URING_EXPECT_KERNEL", "4.2")])?;
-    assert_eq!(outcome.code, Some(2), "{}", outcome.output);
-    assert!(
-        outcome.output.contains("declares Linux 4.2"),
-        "{}",
-        outcome.output
-    );
+    outcome.ended(Some(2));
+    outcome.printed("declares Linux 4.2");
     Ok(())
 }
 
 fn a_plan_for_another_kernel_needs_no_probe(_: &Context) -> TestResult {
     let old = [("URING_EXPECT_KERNEL", "5.10"), ("URING_LANE", "mainline")];
     let outcome = run(&["--plan", "planted::gated"], &old)?;
-    assert_eq!(outcome.code, Some(0), "{}", outcome.output);
-    assert!(
-        outcome.output.contains(r#""decision":"refuse""#),
-        "{}",
-        outcome.output
-    );
-    assert_eq!(outcome.report, "", "a plan is no report");
+    outcome.ended(Some(0));
+    outcome.printed(r#""decision":"refuse""#);
+    outcome.did_not_report("record");
     Ok(())
 }
 
 fn a_forgotten_refusal_stops_the_suite(_: &Context) -> TestResult {
     let outcome = run(&["--list"], &[("URING_PLANTED_UNDECIDED", "1")])?;
-    assert_eq!(outcome.code, Some(2), "{}", outcome.output);
-    assert!(
-        outcome.output.contains("forgotten_refusal is gated"),
-        "{}",
-        outcome.output
-    );
+    outcome.ended(Some(2));
+    outcome.printed("forgotten_refusal is gated");
     Ok(())
 }
 
