@@ -46,7 +46,7 @@ const_assert_eq!(offset_of!(io_uring_params, cq_off), 80);
 
 // The kernel takes an argument of this size only; the newer form with `min_wait_usec` reuses the padding.
 const_assert_eq!(size_of::<io_uring_getevents_arg>(), 24);
-// Wait regions are arrays of these, addressed by a byte offset that must be a multiple of the size.
+// A wait region holds these at byte offsets, which the program computes and the kernel checks against its end.
 const_assert_eq!(size_of::<io_uring_reg_wait>(), 64);
 
 // The ring's tail lies over the reserved member of the first buffer, so that header and buffers share one page.
@@ -65,7 +65,7 @@ const_assert_eq!(
 const_assert_eq!(size_of::<io_uring_rsrc_update>(), 16);
 const_assert_eq!(offset_of!(io_uring_rsrc_update, data), 8);
 
-// A probe is asked for with a header and 256 entries at most; both sizes are in the kernel's check of the argument.
+// The answer to a probe is a header and up to 256 entries, as the caller lays them out.
 const_assert_eq!(size_of::<io_uring_probe>(), 16);
 const_assert_eq!(size_of::<io_uring_probe_op>(), 8);
 

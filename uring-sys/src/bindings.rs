@@ -66,87 +66,143 @@ pub const IORING_RW_ATTR_FLAG_PI: u64 = 1 << 0;
 /// Since Linux 5.19.
 pub const IORING_FILE_INDEX_ALLOC: u32 = u32::MAX;
 
+/// The file is a direct descriptor.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_FIXED_FILE: u8 = 1 << 0;
 
+/// Waits for all requests before it; those after it wait for it.
+///
 /// Since Linux 5.2. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_IO_DRAIN: u8 = 1 << 1;
 
+/// The next entry starts when this one succeeded.
+///
 /// Since Linux 5.3. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_IO_LINK: u8 = 1 << 2;
 
+/// The next entry starts when this one ended, however it did.
+///
 /// Since Linux 5.5. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_IO_HARDLINK: u8 = 1 << 3;
 
+/// Goes to a worker at once.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_ASYNC: u8 = 1 << 4;
 
+/// The kernel picks a provided buffer of a group.
+///
 /// Since Linux 5.7. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_BUFFER_SELECT: u8 = 1 << 5;
 
+/// Success posts no completion.
+///
 /// Since Linux 5.17. Goes into `io_uring_sqe::flags`.
 pub const IOSQE_CQE_SKIP_SUCCESS: u8 = 1 << 6;
 
+/// Completions of block I/O are polled for instead of interrupting.
+///
 /// Since Linux 5.1.
 pub const IORING_SETUP_IOPOLL: u32 = 1 << 0;
 
+/// A kernel thread submits what it finds in the queue.
+///
 /// Since Linux 5.1.
 pub const IORING_SETUP_SQPOLL: u32 = 1 << 1;
 
+/// The polling thread runs on the given processor.
+///
 /// Since Linux 5.1.
 pub const IORING_SETUP_SQ_AFF: u32 = 1 << 2;
 
+/// The caller chooses the size of the completion queue.
+///
 /// Since Linux 5.5.
 pub const IORING_SETUP_CQSIZE: u32 = 1 << 3;
 
+/// Sizes beyond the limits are reduced instead of refused.
+///
 /// Since Linux 5.6.
 pub const IORING_SETUP_CLAMP: u32 = 1 << 4;
 
+/// Workers and polling thread are shared with another ring.
+///
 /// Since Linux 5.6.
 pub const IORING_SETUP_ATTACH_WQ: u32 = 1 << 5;
 
+/// The ring takes no submissions until it is enabled.
+///
 /// Since Linux 5.10.
 pub const IORING_SETUP_R_DISABLED: u32 = 1 << 6;
 
+/// A bad entry does not stop the submission of those after it.
+///
 /// Since Linux 5.18.
 pub const IORING_SETUP_SUBMIT_ALL: u32 = 1 << 7;
 
+/// Completion work waits for the next system call instead of interrupting the task.
+///
 /// Since Linux 5.19.
 pub const IORING_SETUP_COOP_TASKRUN: u32 = 1 << 8;
 
+/// The submission queue's flags tell that completion work is waiting.
+///
 /// Since Linux 5.19.
 pub const IORING_SETUP_TASKRUN_FLAG: u32 = 1 << 9;
 
+/// All entries are 128 bytes.
+///
 /// Since Linux 5.19.
 pub const IORING_SETUP_SQE128: u32 = 1 << 10;
 
+/// All completions are 32 bytes.
+///
 /// Since Linux 5.19.
 pub const IORING_SETUP_CQE32: u32 = 1 << 11;
 
+/// Only one task submits.
+///
 /// Since Linux 6.0.
 pub const IORING_SETUP_SINGLE_ISSUER: u32 = 1 << 12;
 
+/// Completion work runs only when the task waits for completions.
+///
 /// Since Linux 6.1.
 pub const IORING_SETUP_DEFER_TASKRUN: u32 = 1 << 13;
 
+/// The caller provides the memory of the queues.
+///
 /// Since Linux 6.5.
 pub const IORING_SETUP_NO_MMAP: u32 = 1 << 14;
 
+/// The ring gets no descriptor, only an index among the thread's registered rings.
+///
 /// Since Linux 6.5.
 pub const IORING_SETUP_REGISTERED_FD_ONLY: u32 = 1 << 15;
 
+/// Entries are taken in order, without an array of indices.
+///
 /// Since Linux 6.6.
 pub const IORING_SETUP_NO_SQARRAY: u32 = 1 << 16;
 
+/// Polling sleeps for part of the expected time first.
+///
 /// Since Linux 6.13.
 pub const IORING_SETUP_HYBRID_IOPOLL: u32 = 1 << 17;
 
+/// Completions of 16 and 32 bytes share the queue.
+///
 /// Since Linux 6.18.
 pub const IORING_SETUP_CQE_MIXED: u32 = 1 << 18;
 
+/// Entries of 64 and 128 bytes share the queue.
+///
 /// Since Linux 6.19.
 pub const IORING_SETUP_SQE_MIXED: u32 = 1 << 19;
 
+/// Each submission starts at the first entry; head and tail stay zero.
+///
 /// Since Linux 7.0.
 pub const IORING_SETUP_SQ_REWIND: u32 = 1 << 20;
 
@@ -282,24 +338,38 @@ pub const IORING_NOP_TW: u32 = 1 << 4;
 /// Since Linux 6.18.
 pub const IORING_NOP_CQE32: u32 = 1 << 5;
 
+/// The upper 16 bits are the id of the buffer that was used.
+///
 /// Since Linux 5.7.
 pub const IORING_CQE_F_BUFFER: u32 = 1 << 0;
 
+/// More completions of this request follow.
+///
 /// Since Linux 5.13.
 pub const IORING_CQE_F_MORE: u32 = 1 << 1;
 
+/// The socket has more to read.
+///
 /// Since Linux 5.19.
 pub const IORING_CQE_F_SOCK_NONEMPTY: u32 = 1 << 2;
 
+/// The notification of a zero-copy send: its buffer is free.
+///
 /// Since Linux 6.0.
 pub const IORING_CQE_F_NOTIF: u32 = 1 << 3;
 
+/// The buffer is consumed in part and will be used again.
+///
 /// Since Linux 6.12.
 pub const IORING_CQE_F_BUF_MORE: u32 = 1 << 4;
 
+/// A filler at the end of the queue, to be ignored.
+///
 /// Since Linux 6.18.
 pub const IORING_CQE_F_SKIP: u32 = 1 << 5;
 
+/// This completion is 32 bytes, in a queue of mixed sizes.
+///
 /// Since Linux 6.18.
 pub const IORING_CQE_F_32: u32 = 1 << 15;
 
@@ -324,93 +394,153 @@ pub const IORING_OFF_PBUF_SHIFT: u32 = 16;
 /// Defined by `linux/io_uring.h`.
 pub const IORING_OFF_MMAP_MASK: u64 = 0xf800_0000;
 
+/// The polling thread sleeps and must be woken.
+///
 /// Since Linux 5.1.
 pub const IORING_SQ_NEED_WAKEUP: u32 = 1 << 0;
 
+/// Completions wait in the kernel for room in the queue.
+///
 /// Since Linux 5.8.
 pub const IORING_SQ_CQ_OVERFLOW: u32 = 1 << 1;
 
+/// Completion work waits for the task to enter the kernel.
+///
 /// Since Linux 5.19.
 pub const IORING_SQ_TASKRUN: u32 = 1 << 2;
 
+/// Completions do not signal the eventfd; set by the program.
+///
 /// Since Linux 5.8.
 pub const IORING_CQ_EVENTFD_DISABLED: u32 = 1 << 0;
 
+/// Waits for completions.
+///
 /// Since Linux 5.1.
 pub const IORING_ENTER_GETEVENTS: u32 = 1 << 0;
 
+/// Wakes the polling thread.
+///
 /// Since Linux 5.1.
 pub const IORING_ENTER_SQ_WAKEUP: u32 = 1 << 1;
 
+/// Waits until the submission queue has room.
+///
 /// Since Linux 5.10.
 pub const IORING_ENTER_SQ_WAIT: u32 = 1 << 2;
 
+/// The argument is an `io_uring_getevents_arg`.
+///
 /// Since Linux 5.11.
 pub const IORING_ENTER_EXT_ARG: u32 = 1 << 3;
 
+/// The ring is named by index instead of descriptor.
+///
 /// Since Linux 5.18.
 pub const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
 
+/// The time to wait until is absolute.
+///
 /// Since Linux 6.12.
 pub const IORING_ENTER_ABS_TIMER: u32 = 1 << 5;
 
+/// The argument is an offset into the registered wait region.
+///
 /// Since Linux 6.13.
 pub const IORING_ENTER_EXT_ARG_REG: u32 = 1 << 6;
 
+/// Waiting is not accounted as waiting for I/O.
+///
 /// Since Linux 6.15.
 pub const IORING_ENTER_NO_IOWAIT: u32 = 1 << 7;
 
+/// One mapping holds both queues.
+///
 /// Since Linux 5.4.
 pub const IORING_FEAT_SINGLE_MMAP: u32 = 1 << 0;
 
+/// Completions that do not fit are kept, not dropped.
+///
 /// Since Linux 5.5.
 pub const IORING_FEAT_NODROP: u32 = 1 << 1;
 
+/// What an entry points to is read during submission, except by linked and multishot operations.
+///
 /// Since Linux 5.5.
 pub const IORING_FEAT_SUBMIT_STABLE: u32 = 1 << 2;
 
+/// An offset of -1 means the file's position.
+///
 /// Since Linux 5.6.
 pub const IORING_FEAT_RW_CUR_POS: u32 = 1 << 3;
 
+/// Requests use the credentials of the task that submits them.
+///
 /// Since Linux 5.6.
 pub const IORING_FEAT_CUR_PERSONALITY: u32 = 1 << 4;
 
+/// Reads and writes that would block wait by poll, not in a worker.
+///
 /// Since Linux 5.7.
 pub const IORING_FEAT_FAST_POLL: u32 = 1 << 5;
 
+/// Poll takes all 32 bits of events.
+///
 /// Since Linux 5.9.
 pub const IORING_FEAT_POLL_32BITS: u32 = 1 << 6;
 
+/// The polling thread takes ordinary descriptors too.
+///
 /// Since Linux 5.11.
 pub const IORING_FEAT_SQPOLL_NONFIXED: u32 = 1 << 7;
 
+/// Waiting takes an argument with a timeout.
+///
 /// Since Linux 5.11.
 pub const IORING_FEAT_EXT_ARG: u32 = 1 << 8;
 
+/// Workers are threads of the process.
+///
 /// Since Linux 5.12.
 pub const IORING_FEAT_NATIVE_WORKERS: u32 = 1 << 9;
 
+/// Registered resources can have tags.
+///
 /// Since Linux 5.13.
 pub const IORING_FEAT_RSRC_TAGS: u32 = 1 << 10;
 
+/// Requests can succeed without a completion.
+///
 /// Since Linux 5.17.
 pub const IORING_FEAT_CQE_SKIP: u32 = 1 << 11;
 
+/// A linked request looks its file up when it runs.
+///
 /// Since Linux 5.17.
 pub const IORING_FEAT_LINKED_FILE: u32 = 1 << 12;
 
+/// Registering takes a ring by index too, so its descriptor can be closed.
+///
 /// Since Linux 6.3.
 pub const IORING_FEAT_REG_REG_RING: u32 = 1 << 13;
 
+/// Sending and receiving can use several provided buffers at once.
+///
 /// Since Linux 6.10.
 pub const IORING_FEAT_RECVSEND_BUNDLE: u32 = 1 << 14;
 
+/// Waiting takes a minimum time to gather completions in.
+///
 /// Since Linux 6.12.
 pub const IORING_FEAT_MIN_TIMEOUT: u32 = 1 << 15;
 
+/// Reads and writes take attributes, such as protection information.
+///
 /// Since Linux 6.14.
 pub const IORING_FEAT_RW_ATTR: u32 = 1 << 16;
 
+/// Accounting as waiting for I/O can be switched off.
+///
 /// Since Linux 6.15.
 pub const IORING_FEAT_NO_IOWAIT: u32 = 1 << 17;
 
@@ -429,6 +559,8 @@ pub const IORING_TIMESTAMP_HW_SHIFT: u32 = 16;
 /// Defined by `linux/io_uring.h`.
 pub const IORING_TIMESTAMP_TYPE_SHIFT: u32 = 17;
 
+/// The timestamp is the device's.
+///
 /// Since Linux 6.17.
 pub const IORING_CQE_F_TSTAMP_HW: u32 = 1 << 16;
 
@@ -495,198 +627,328 @@ pub const IOSQE_BUFFER_SELECT_BIT: u32 = 5;
 /// Defined by `linux/io_uring.h`.
 pub const IOSQE_CQE_SKIP_SUCCESS_BIT: u32 = 6;
 
+/// Does nothing and completes.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_NOP: u8 = 0;
 
+/// Reads into several buffers, like `preadv2(2)`.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READV: u8 = 1;
 
+/// Writes from several buffers, like `pwritev2(2)`.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITEV: u8 = 2;
 
+/// Flushes a file to its device, like `fsync(2)`.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FSYNC: u8 = 3;
 
+/// Reads into a registered buffer.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READ_FIXED: u8 = 4;
 
+/// Writes from a registered buffer.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITE_FIXED: u8 = 5;
 
+/// Waits until a file is ready, once or for each time.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_POLL_ADD: u8 = 6;
 
+/// Removes or changes a poll request.
+///
 /// Since Linux 5.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_POLL_REMOVE: u8 = 7;
 
+/// Flushes a range of a file, like `sync_file_range(2)`.
+///
 /// Since Linux 5.2. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SYNC_FILE_RANGE: u8 = 8;
 
+/// Sends a message with header, like `sendmsg(2)`.
+///
 /// Since Linux 5.3. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SENDMSG: u8 = 9;
 
+/// Receives a message with header, like `recvmsg(2)`.
+///
 /// Since Linux 5.3. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RECVMSG: u8 = 10;
 
+/// Completes after a time or a number of completions.
+///
 /// Since Linux 5.4. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_TIMEOUT: u8 = 11;
 
+/// Removes or changes a timeout.
+///
 /// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_TIMEOUT_REMOVE: u8 = 12;
 
+/// Accepts a connection, like `accept4(2)`.
+///
 /// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_ACCEPT: u8 = 13;
 
+/// Cancels requests in flight.
+///
 /// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_ASYNC_CANCEL: u8 = 14;
 
+/// Cancels the request it is linked to after a time.
+///
 /// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_LINK_TIMEOUT: u8 = 15;
 
+/// Connects a socket, like `connect(2)`.
+///
 /// Since Linux 5.5. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_CONNECT: u8 = 16;
 
+/// Allocates or punches a range of a file, like `fallocate(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FALLOCATE: u8 = 17;
 
+/// Opens a file, like `openat(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_OPENAT: u8 = 18;
 
+/// Closes a descriptor or a direct descriptor.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_CLOSE: u8 = 19;
 
+/// Changes entries of the table of registered files.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FILES_UPDATE: u8 = 20;
 
+/// Describes a file, like `statx(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_STATX: u8 = 21;
 
+/// Reads into a buffer, like `pread(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READ: u8 = 22;
 
+/// Writes from a buffer, like `pwrite(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITE: u8 = 23;
 
+/// Announces how a file will be used, like `posix_fadvise(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FADVISE: u8 = 24;
 
+/// Announces how memory will be used, like `madvise(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_MADVISE: u8 = 25;
 
+/// Sends to a socket, like `send(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SEND: u8 = 26;
 
+/// Receives from a socket, like `recv(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RECV: u8 = 27;
 
+/// Opens a file with restricted path resolution, like `openat2(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_OPENAT2: u8 = 28;
 
+/// Changes an epoll set, like `epoll_ctl(2)`.
+///
 /// Since Linux 5.6. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_EPOLL_CTL: u8 = 29;
 
+/// Moves data between a pipe and a file, like `splice(2)`.
+///
 /// Since Linux 5.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SPLICE: u8 = 30;
 
+/// Adds buffers to a group, the older way than a buffer ring.
+///
 /// Since Linux 5.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_PROVIDE_BUFFERS: u8 = 31;
 
+/// Removes buffers that were provided one by one.
+///
 /// Since Linux 5.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_REMOVE_BUFFERS: u8 = 32;
 
+/// Duplicates a pipe's content, like `tee(2)`.
+///
 /// Since Linux 5.8. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_TEE: u8 = 33;
 
+/// Shuts a connection down, like `shutdown(2)`.
+///
 /// Since Linux 5.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SHUTDOWN: u8 = 34;
 
+/// Renames a file, like `renameat2(2)`.
+///
 /// Since Linux 5.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RENAMEAT: u8 = 35;
 
+/// Removes a file or directory, like `unlinkat(2)`.
+///
 /// Since Linux 5.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_UNLINKAT: u8 = 36;
 
+/// Makes a directory, like `mkdirat(2)`.
+///
 /// Since Linux 5.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_MKDIRAT: u8 = 37;
 
+/// Makes a symbolic link, like `symlinkat(2)`.
+///
 /// Since Linux 5.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SYMLINKAT: u8 = 38;
 
+/// Makes a hard link, like `linkat(2)`.
+///
 /// Since Linux 5.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_LINKAT: u8 = 39;
 
+/// Posts a completion to another ring, or gives it a direct descriptor.
+///
 /// Since Linux 5.18. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_MSG_RING: u8 = 40;
 
+/// Sets an extended attribute of an open file.
+///
 /// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FSETXATTR: u8 = 41;
 
+/// Sets an extended attribute of a path.
+///
 /// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SETXATTR: u8 = 42;
 
+/// Reads an extended attribute of an open file.
+///
 /// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FGETXATTR: u8 = 43;
 
+/// Reads an extended attribute of a path.
+///
 /// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_GETXATTR: u8 = 44;
 
+/// Makes a socket, like `socket(2)`.
+///
 /// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SOCKET: u8 = 45;
 
+/// A command that the file's driver defines.
+///
 /// Since Linux 5.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_URING_CMD: u8 = 46;
 
+/// Sends without copying; a second completion gives the buffer back.
+///
 /// Since Linux 6.0. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SEND_ZC: u8 = 47;
 
+/// Sends a message with header without copying.
+///
 /// Since Linux 6.1. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_SENDMSG_ZC: u8 = 48;
 
+/// Reads into provided buffers whenever there is data.
+///
 /// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READ_MULTISHOT: u8 = 49;
 
+/// Waits for a child process, like `waitid(2)`.
+///
 /// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WAITID: u8 = 50;
 
+/// Waits on a futex.
+///
 /// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FUTEX_WAIT: u8 = 51;
 
+/// Wakes waiters of a futex.
+///
 /// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FUTEX_WAKE: u8 = 52;
 
+/// Waits on any of several futexes.
+///
 /// Since Linux 6.7. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FUTEX_WAITV: u8 = 53;
 
+/// Makes an ordinary descriptor of a direct one.
+///
 /// Since Linux 6.8. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FIXED_FD_INSTALL: u8 = 54;
 
+/// Sets a file's length, like `ftruncate(2)`.
+///
 /// Since Linux 6.9. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_FTRUNCATE: u8 = 55;
 
+/// Gives a socket its address, like `bind(2)`.
+///
 /// Since Linux 6.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_BIND: u8 = 56;
 
+/// Makes a socket accept connections, like `listen(2)`.
+///
 /// Since Linux 6.11. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_LISTEN: u8 = 57;
 
+/// Receives into a registered zero-copy area.
+///
 /// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_RECV_ZC: u8 = 58;
 
+/// Waits for events of an epoll set, like `epoll_wait(2)`.
+///
 /// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_EPOLL_WAIT: u8 = 59;
 
+/// Reads into several parts of a registered buffer.
+///
 /// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_READV_FIXED: u8 = 60;
 
+/// Writes from several parts of a registered buffer.
+///
 /// Since Linux 6.15. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_WRITEV_FIXED: u8 = 61;
 
+/// Makes a pipe, like `pipe2(2)`.
+///
 /// Since Linux 6.16. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_PIPE: u8 = 62;
 
+/// Does nothing, as a 128-byte entry.
+///
 /// Since Linux 6.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_NOP128: u8 = 63;
 
+/// A command of the file's driver, as a 128-byte entry.
+///
 /// Since Linux 6.19. Goes into `io_uring_sqe::opcode`.
 pub const IORING_OP_URING_CMD128: u8 = 64;
 
@@ -699,123 +961,201 @@ pub const IORING_MSG_DATA: u64 = 0;
 /// Since Linux 6.0. Goes into `io_uring_sqe::addr`.
 pub const IORING_MSG_SEND_FD: u64 = 1;
 
+/// Registers buffers.
+///
 /// Since Linux 5.1.
 pub const IORING_REGISTER_BUFFERS: u32 = 0;
 
+/// Unregisters all buffers.
+///
 /// Since Linux 5.1.
 pub const IORING_UNREGISTER_BUFFERS: u32 = 1;
 
+/// Registers files.
+///
 /// Since Linux 5.1.
 pub const IORING_REGISTER_FILES: u32 = 2;
 
+/// Unregisters all files.
+///
 /// Since Linux 5.1.
 pub const IORING_UNREGISTER_FILES: u32 = 3;
 
+/// Registers an eventfd that is signalled for completions.
+///
 /// Since Linux 5.2.
 pub const IORING_REGISTER_EVENTFD: u32 = 4;
 
+/// Unregisters the eventfd.
+///
 /// Since Linux 5.2.
 pub const IORING_UNREGISTER_EVENTFD: u32 = 5;
 
+/// Replaces registered files.
+///
 /// Since Linux 5.5.
 pub const IORING_REGISTER_FILES_UPDATE: u32 = 6;
 
+/// Registers an eventfd that is signalled for asynchronous completions only.
+///
 /// Since Linux 5.6.
 pub const IORING_REGISTER_EVENTFD_ASYNC: u32 = 7;
 
+/// Asks which opcodes the kernel has.
+///
 /// Since Linux 5.6.
 pub const IORING_REGISTER_PROBE: u32 = 8;
 
+/// Registers the caller's credentials for use by requests.
+///
 /// Since Linux 5.6.
 pub const IORING_REGISTER_PERSONALITY: u32 = 9;
 
+/// Unregisters credentials.
+///
 /// Since Linux 5.6.
 pub const IORING_UNREGISTER_PERSONALITY: u32 = 10;
 
+/// Limits what a ring may do.
+///
 /// Since Linux 5.10.
 pub const IORING_REGISTER_RESTRICTIONS: u32 = 11;
 
+/// Enables a ring that was made disabled.
+///
 /// Since Linux 5.10.
 pub const IORING_REGISTER_ENABLE_RINGS: u32 = 12;
 
+/// Registers files with tags, or a sparse table.
+///
 /// Since Linux 5.13.
 pub const IORING_REGISTER_FILES2: u32 = 13;
 
+/// Replaces registered files and their tags.
+///
 /// Since Linux 5.13.
 pub const IORING_REGISTER_FILES_UPDATE2: u32 = 14;
 
+/// Registers buffers with tags, or a sparse table.
+///
 /// Since Linux 5.13.
 pub const IORING_REGISTER_BUFFERS2: u32 = 15;
 
+/// Replaces registered buffers and their tags.
+///
 /// Since Linux 5.13.
 pub const IORING_REGISTER_BUFFERS_UPDATE: u32 = 16;
 
+/// Sets the processors that the ring's workers run on.
+///
 /// Since Linux 5.14.
 pub const IORING_REGISTER_IOWQ_AFF: u32 = 17;
 
+/// Lets the ring's workers run anywhere again.
+///
 /// Since Linux 5.14.
 pub const IORING_UNREGISTER_IOWQ_AFF: u32 = 18;
 
+/// Sets and asks for the limits of workers, bound and unbound.
+///
 /// Since Linux 5.15.
 pub const IORING_REGISTER_IOWQ_MAX_WORKERS: u32 = 19;
 
+/// Registers rings with the calling thread, to be named by index.
+///
 /// Since Linux 5.18.
 pub const IORING_REGISTER_RING_FDS: u32 = 20;
 
+/// Frees indices of the calling thread's registered rings.
+///
 /// Since Linux 5.18.
 pub const IORING_UNREGISTER_RING_FDS: u32 = 21;
 
+/// Registers a ring of provided buffers.
+///
 /// Since Linux 5.19.
 pub const IORING_REGISTER_PBUF_RING: u32 = 22;
 
+/// Unregisters a ring of provided buffers.
+///
 /// Since Linux 5.19.
 pub const IORING_UNREGISTER_PBUF_RING: u32 = 23;
 
+/// Cancels requests and waits until they are.
+///
 /// Since Linux 6.0.
 pub const IORING_REGISTER_SYNC_CANCEL: u32 = 24;
 
+/// Sets the range that direct descriptors are allocated from.
+///
 /// Since Linux 6.0.
 pub const IORING_REGISTER_FILE_ALLOC_RANGE: u32 = 25;
 
+/// Asks how far the kernel consumed a ring of provided buffers.
+///
 /// Since Linux 6.8.
 pub const IORING_REGISTER_PBUF_STATUS: u32 = 26;
 
+/// Switches busy polling of network devices on.
+///
 /// Since Linux 6.9.
 pub const IORING_REGISTER_NAPI: u32 = 27;
 
+/// Switches busy polling of network devices off.
+///
 /// Since Linux 6.9.
 pub const IORING_UNREGISTER_NAPI: u32 = 28;
 
+/// Chooses the clock that waits use.
+///
 /// Since Linux 6.12.
 pub const IORING_REGISTER_CLOCK: u32 = 29;
 
+/// Registers another ring's buffers with this one.
+///
 /// Since Linux 6.12.
 pub const IORING_REGISTER_CLONE_BUFFERS: u32 = 30;
 
+/// Sends a message to a ring without having one.
+///
 /// Since Linux 6.13.
 pub const IORING_REGISTER_SEND_MSG_RING: u32 = 31;
 
+/// Registers a queue of a network device for zero-copy receive.
+///
 /// Since Linux 6.15.
 pub const IORING_REGISTER_ZCRX_IFQ: u32 = 32;
 
+/// Changes the sizes of the queues.
+///
 /// Since Linux 6.13.
 pub const IORING_REGISTER_RESIZE_RINGS: u32 = 33;
 
+/// Registers memory shared with the kernel, such as wait arguments.
+///
 /// Since Linux 6.13.
 pub const IORING_REGISTER_MEM_REGION: u32 = 34;
 
+/// Asks what the kernel supports.
+///
 /// Since Linux 6.18.
 pub const IORING_REGISTER_QUERY: u32 = 35;
 
+/// Controls a zero-copy receive queue.
+///
 /// Since Linux 6.19.
 pub const IORING_REGISTER_ZCRX_CTRL: u32 = 36;
 
+/// Registers BPF filters for a ring's or a task's requests.
+///
 /// Since Linux 7.0.
 pub const IORING_REGISTER_BPF_FILTER: u32 = 37;
 
 /// Defined by `linux/io_uring.h`.
 pub const IORING_REGISTER_LAST: u32 = 38;
 
+/// Or-ed into an opcode: the ring is named by index instead of descriptor.
+///
 /// Since Linux 6.3.
 pub const IORING_REGISTER_USE_REGISTERED_RING: u32 = 1 << 31;
 

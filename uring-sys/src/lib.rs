@@ -67,7 +67,7 @@ mod abi;
     non_camel_case_types,
     missing_docs,
     clippy::undocumented_unsafe_blocks,
-    reason = "generated: the names are C's, members are documented by the kernel's man pages, and all unsafe blocks zero plain data"
+    reason = "generated: the names are C's, members are described by the manual pages, and the unsafe blocks zero plain data"
 )]
 mod bindings;
 mod errno;

@@ -21,10 +21,9 @@ use generate::{TARGETS, Target};
 use headers::Headers;
 use interface::Interface;
 use output::{Preamble, Sink};
-use since::Since;
 
+const CRATE: &str = "uring-sys";
 const BINDINGS: &str = "uring-sys/src/bindings.rs";
-const SINCE: &str = "uring-sys/since.toml";
 const SINCE_TABLE: &str = "uring-sys/src/since_table.rs";
 
 #[derive(Debug, clap::Args)]
@@ -65,10 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (None, None) => Headers::newest(&args.suite)?,
     };
     let interface = Interface::parse(&headers.interface);
-    let docs = Docs {
-        since: Since::read(&workspace::root().join(SINCE))?,
-    };
-    docs.since.audit(&interface)?;
+    let docs = Docs::read(&workspace::root().join(CRATE), &interface)?;
 
     let preamble = Preamble::new(&headers, committed)?;
     let generated = generate_all(&headers, &interface, &docs, &progress)?;

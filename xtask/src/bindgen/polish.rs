@@ -40,9 +40,10 @@ pub(crate) fn polish(raw: &str, interface: &Interface, docs: &Docs) -> Result<St
         ]
         .concat(),
     };
-    // prettyplease leaves items without blank lines between them; one before each documented item reads better.
+    // prettyplease leaves items without blank lines between them; one after each end of an item reads better.
     Ok(prettyplease::unparse(&file)
-        .replace("\n/// ", "\n\n/// ")
+        .replace(";\n/// ", ";\n\n/// ")
+        .replace("}\n/// ", "}\n\n/// ")
         .replace("\nconst _:", "\n\nconst _:"))
 }
 
@@ -92,7 +93,7 @@ impl Output {
         let ident = &item.ident;
         let ty = format_ident!("{ty}");
         self.constants.push(parse_quote! {
-            #[doc = #doc]
+            #(#[doc = #doc])*
             pub const #ident: #ty = #expr;
         });
         Ok(())
@@ -233,7 +234,6 @@ fn assertions(item: &ItemConst) -> Result<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindgen::since::Since;
 
     /// A struct with each thing that needs a rule, as bindgen gives it.
     const RAW: &str = r#"
@@ -264,10 +264,7 @@ mod tests {
 
     fn polished(raw: &str) -> Result<String> {
         let headers = BTreeMap::from([("linux/x.h".to_owned(), HEADER.to_owned())]);
-        let docs = Docs {
-            since: Since::default(),
-        };
-        polish(raw, &Interface::parse(&headers), &docs)
+        polish(raw, &Interface::parse(&headers), &Docs::default())
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `uring-sys/since.toml`: since which kernel each name exists.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -57,32 +61,7 @@ impl Since {
 
     /// Every row names something, and everything that a program asks a kernel for has a row.
     pub(crate) fn audit(&self, interface: &Interface) -> Result<()> {
-        let stale: Vec<_> = self
-            .rows
-            .keys()
-            .filter(|name| {
-                !interface.constants.contains_key(*name) && !interface.structs.contains_key(*name)
-            })
-            .map(String::as_str)
-            .collect();
-        if !stale.is_empty() {
-            bail!(
-                "since.toml has rows for names that the headers do not define: {}",
-                stale.join(", ")
-            );
-        }
-        let missing: Vec<_> = interface
-            .constants
-            .iter()
-            .filter(|(name, constant)| {
-                needs_row(name, constant.group.as_deref()) && self.get(name).is_none()
-            })
-            .map(|(name, _)| name.as_str())
-            .collect();
-        if !missing.is_empty() {
-            bail!("since.toml has no row for {}", missing.join(", "));
-        }
-        Ok(())
+        audit_rows("since.toml", self.rows.keys(), interface)
     }
 
     /// The generated table, sorted by name.
@@ -100,6 +79,35 @@ impl Since {
         text.push_str("];\n");
         text
     }
+}
+
+/// Fails unless each row names something that the headers define, and each opcode and flag has a row.
+pub(crate) fn audit_rows<'a>(
+    file: &str,
+    rows: impl Iterator<Item = &'a String>,
+    interface: &Interface,
+) -> Result<()> {
+    let rows: BTreeSet<&str> = rows.map(String::as_str).collect();
+    let defined =
+        |name: &str| interface.constants.contains_key(name) || interface.structs.contains_key(name);
+    let stale: Vec<_> = rows.iter().copied().filter(|name| !defined(name)).collect();
+    if !stale.is_empty() {
+        bail!(
+            "{file} has rows for names that the headers do not define: {}",
+            stale.join(", ")
+        );
+    }
+    let missing: Vec<_> = interface
+        .constants
+        .iter()
+        .filter(|(name, constant)| needs_row(name, constant.group.as_deref()))
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !rows.contains(name))
+        .collect();
+    if !missing.is_empty() {
+        bail!("{file} has no row for {}", missing.join(", "));
+    }
+    Ok(())
 }
 
 /// Opcodes and flags that a kernel has or has not. Counters and the bit numbers behind the flags are not among them.
