@@ -379,7 +379,7 @@ impl<H: Handle> Ring<H> {
     ///
     /// # Errors
     ///
-    /// See [`submit`](Ring::submit). After a signal, what was submitted is submitted.
+    /// See [`submit`](Ring::submit). What was submitted before a signal came stays submitted.
     #[doc(alias = "io_uring_submit_and_wait")]
     pub fn submit_and_wait(&mut self, completions: u32) -> Result<u32, Error> {
         let more = self.core.still_to_come(completions);
@@ -392,8 +392,8 @@ impl<H: Handle> Ring<H> {
     ///
     /// # Errors
     ///
-    /// See [`submit`](Ring::submit), and [`is_timed_out`](Error::is_timed_out); then, too, what was submitted is submitted. On an older
-    /// kernel [`is_unsupported`](Error::is_unsupported).
+    /// See [`submit`](Ring::submit), and [`is_timed_out`](Error::is_timed_out): then, too, what was submitted stays submitted. On an
+    /// older kernel [`is_unsupported`](Error::is_unsupported).
     #[doc(alias = "io_uring_submit_and_wait_timeout")]
     pub fn submit_and_wait_timeout(
         &mut self,
@@ -401,7 +401,7 @@ impl<H: Handle> Ring<H> {
         timeout: Duration,
     ) -> Result<u32, Error> {
         let more = self.core.still_to_come(completions);
-        self.core.transact(Wait::AtMost(more, timeout))
+        self.core.transact(Wait::at_most(more, timeout))
     }
 
     /// Submits, and brings completions that wait in the kernel into the queue, without waiting for any.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use static_assertions::assert_not_impl_any;
+
 use crate::chain::{Chain, Links};
 use crate::engine::{Core, Wait};
 use crate::error::Error;
@@ -19,7 +21,11 @@ pub struct Scope<'scope, 'env: 'scope> {
     depth: u16,
     env: PhantomData<&'env mut &'env ()>,
     scope: PhantomData<&'scope mut &'scope ()>,
+    bound: PhantomData<*const ()>,
 }
+
+// On another thread an index names another ring, and what a scope keeps need not be `Send`.
+assert_not_impl_any!(Scope<'static, 'static>: Send, Sync);
 
 impl<H: Handle> Ring<H> {
     /// Runs `body`, which may push operations on memory that it borrows, and leaves nothing of them in flight.
@@ -73,6 +79,18 @@ impl<H: Handle> Ring<H> {
     /// });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// A scope stays on its thread, as what is pushed in it does:
+    ///
+    /// ```compile_fail,E0277
+    /// # let mut ring = uring::Ring::fdless(8)?;
+    /// ring.scope(|scope| {
+    ///     std::thread::scope(|threads| {
+    ///         threads.spawn(|| scope.submit());
+    ///     });
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scope<'env, F, R>(&mut self, body: F) -> R
     where
         F: for<'scope> FnOnce(&mut Scope<'scope, 'env>) -> R,
@@ -91,6 +109,7 @@ where
         depth,
         env: PhantomData,
         scope: PhantomData,
+        bound: PhantomData,
     };
     let ended = catch_unwind(AssertUnwindSafe(|| body(&mut scope)));
     leave(core, depth, ended.is_err());

@@ -99,7 +99,7 @@ impl Core {
         self.reap();
         while self.slots.flying(depth) > 0 {
             let wait = if self.cancel_refused {
-                Wait::AtMost(1, STEP)
+                Wait::at_most(1, STEP)
             } else {
                 Wait::For(1)
             };

@@ -1,7 +1,7 @@
 //! Submitting and waiting: what goes through `io_uring_enter`.
 
 use std::ffi::c_void;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uring_sys::{Errno, io_uring_getevents_arg};
 
@@ -20,15 +20,23 @@ pub(crate) enum Wait {
     Flush,
     /// Until that many completions are in the queue.
     For(u32),
-    /// The same, or until the time is over.
-    AtMost(u32, Duration),
+    /// The same, or until that moment.
+    Until(u32, Instant),
 }
 
 impl Wait {
+    /// Until that many completions are in the queue, or the time is over.
+    pub(crate) fn at_most(count: u32, timeout: Duration) -> Wait {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => Wait::Until(count, deadline),
+            None => Wait::For(count),
+        }
+    }
+
     fn count(self) -> u32 {
         match self {
             Wait::Not | Wait::Flush => 0,
-            Wait::For(count) | Wait::AtMost(count, _) => count,
+            Wait::For(count) | Wait::Until(count, _) => count,
         }
     }
 }
@@ -36,8 +44,8 @@ impl Wait {
 impl Core {
     /// Submits everything in the queue and waits; gives how many entries the kernel took.
     ///
-    /// What the kernel leaves in the queue, after an entry that it refused, is submitted again at once. An error after a part was taken
-    /// is not reported: the next call meets it again.
+    /// What the kernel leaves in the queue, after an entry that it refused, is submitted again at once. If a call that waits succeeds, the
+    /// completions are there.
     #[inline]
     pub(crate) fn transact(&mut self, wait: Wait) -> Result<u32, Error> {
         self.check_process(Call::Enter)?;
@@ -46,34 +54,32 @@ impl Core {
                 self.close_dropped();
             }
         }
+        let want = wait.count().min(self.cq.capacity());
         let mut submitted = 0;
         loop {
-            match self.enter_once(wait) {
-                Ok(step) => {
-                    submitted += step.taken;
-                    if step.left == 0 || step.taken == 0 {
-                        return Ok(submitted);
-                    }
-                }
-                Err(_) if submitted > 0 => return Ok(submitted),
+            let step = match self.enter_once(wait, want) {
+                Ok(step) => step,
+                // The next call meets it again.
+                Err(_) if submitted > 0 && want == 0 => return Ok(submitted),
                 Err(error) => return Err(error),
+            };
+            submitted += step.taken;
+            // A call that submitted something does not say that a signal or the time ended its wait; one that submits nothing does.
+            let unfinished = step.left > 0 || self.cq.ready() < want;
+            if step.taken == 0 || !unfinished {
+                return Ok(submitted);
             }
         }
     }
 
     #[inline]
-    fn enter_once(&mut self, wait: Wait) -> Result<Step, Error> {
+    fn enter_once(&mut self, wait: Wait, want: u32) -> Result<Step, Error> {
         let submission = self.sq.publish();
         let mut flags = 0;
         if submission.wake {
             flags |= uring_sys::IORING_ENTER_SQ_WAKEUP;
         }
-        let want = wait.count();
-        let ask = match wait {
-            Wait::Not => false,
-            Wait::Flush => true,
-            Wait::For(_) | Wait::AtMost(..) => want > 0,
-        };
+        let ask = want > 0 || matches!(wait, Wait::Flush);
         let needs_call = ask || submission.wake || (submission.count > 0 && !submission.by_thread);
         if !needs_call {
             return Ok(Step {
@@ -84,11 +90,13 @@ impl Core {
         if ask {
             flags |= uring_sys::IORING_ENTER_GETEVENTS;
         }
-        let to_submit = submission.count;
+        let to_submit = if submission.by_thread {
+            0
+        } else {
+            submission.count
+        };
         let answer = match wait {
-            Wait::AtMost(_, timeout) if ask => {
-                self.enter_with_timeout(to_submit, want, flags, timeout)
-            }
+            Wait::Until(_, deadline) if ask => self.enter_until(to_submit, want, flags, deadline),
             // SAFETY: what is in the queue was prepared from operations that the slots keep, or that a caller of a raw push has
             // vouched for; there is no argument.
             _ => unsafe { syscall::enter(self.name, to_submit, want, flags, std::ptr::null(), 0) }
@@ -111,18 +119,18 @@ impl Core {
         })
     }
 
-    fn enter_with_timeout(
+    fn enter_until(
         &mut self,
         to_submit: u32,
         want: u32,
         flags: u32,
-        timeout: Duration,
+        deadline: Instant,
     ) -> Result<u32, Error> {
         if !self.setup.features().contains(Features::EXT_ARG) {
             let hint = Hint::needs_linux(5, 11, &"IORING_FEAT_EXT_ARG is not set");
             return Err(Error::refused(Call::Enter, hint));
         }
-        let timespec = crate::time::timespec(timeout);
+        let timespec = crate::time::timespec(deadline.saturating_duration_since(Instant::now()));
         let arg = io_uring_getevents_arg {
             ts: crate::entry::address(&raw const timespec),
             ..io_uring_getevents_arg::default()

@@ -80,6 +80,10 @@ impl CompletionQueue {
         }
     }
 
+    pub(crate) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
     /// Slots of the queue that hold something to take.
     #[inline]
     pub(crate) fn ready(&mut self) -> u32 {

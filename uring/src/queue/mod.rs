@@ -43,3 +43,6 @@ impl RingLayout<'_> {
         unsafe { self.rings.add(offset) }
     }
 }
+
+#[cfg(test)]
+mod tests;

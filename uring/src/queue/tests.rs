@@ -1,0 +1,596 @@
+//! Both queues over memory of the test's own, with the test as the kernel.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use uring_sys::{io_cqring_offsets, io_sqring_offsets, io_uring_cqe, io_uring_sqe};
+
+use super::{CompletionQueue, CompletionSize, RingLayout, SubmissionQueue};
+use crate::entry::{Entry, EntrySize, IGNORED};
+use crate::flags::SetupFlags;
+
+/// What no test writes on purpose.
+const GARBAGE: u64 = 0xa5a5_a5a5_a5a5_a5a5;
+
+/// Starts from which a queue of eight soon crosses 2^32, and one that does not.
+const STARTS: [u32; 4] = [0, u32::MAX - 3, u32::MAX, u32::MAX - 11];
+
+const CAPACITY: u32 = 8;
+
+const SQ: io_sqring_offsets = io_sqring_offsets {
+    head: 64,
+    tail: 4,
+    ring_mask: 8,
+    ring_entries: 12,
+    flags: 128,
+    dropped: 20,
+    array: 1024,
+    resv1: 0,
+    user_addr: 0,
+};
+
+const CQ: io_cqring_offsets = io_cqring_offsets {
+    head: 192,
+    tail: 196,
+    ring_mask: 200,
+    ring_entries: 204,
+    overflow: 208,
+    cqes: 512,
+    flags: 212,
+    resv1: 0,
+    user_addr: 0,
+};
+
+/// Memory that is only ever reached through its address, as the kernel reaches it.
+struct Memory(NonNull<[u64]>);
+
+impl Memory {
+    fn new(bytes: usize) -> Memory {
+        let words = vec![GARBAGE; bytes / 8].into_boxed_slice();
+        Memory(NonNull::from(Box::leak(words)))
+    }
+
+    fn at(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset < self.0.len() * 8);
+        // SAFETY: the offset lies inside the memory.
+        unsafe { self.0.cast::<u8>().add(offset) }
+    }
+
+    fn word(&self, offset: u32) -> &AtomicU32 {
+        let word = self.at(usize::try_from(offset).unwrap()).cast::<u32>();
+        // SAFETY: the offsets are multiples of four; both sides of the queues use atomics.
+        unsafe { AtomicU32::from_ptr(word.as_ptr()) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: it was leaked from a box in `new`.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// The kernel's side of both queues.
+struct Kernel {
+    rings: Memory,
+    entries: Memory,
+    entry_size: EntrySize,
+    completion_size: CompletionSize,
+}
+
+/// What the kernel finds in a slot.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    user_data: u64,
+    opcode: u8,
+    flags: u8,
+}
+
+impl Kernel {
+    fn new(start: u32, entry_size: EntrySize, completion_size: CompletionSize) -> Kernel {
+        let kernel = Kernel {
+            rings: Memory::new(2048),
+            entries: Memory::new(128 * 8),
+            entry_size,
+            completion_size,
+        };
+        for offset in [SQ.head, SQ.tail, CQ.head, CQ.tail] {
+            kernel.rings.word(offset).store(start, Ordering::Relaxed);
+        }
+        for offset in [SQ.flags, CQ.overflow] {
+            kernel.rings.word(offset).store(0, Ordering::Relaxed);
+        }
+        kernel
+            .rings
+            .word(SQ.ring_entries)
+            .store(CAPACITY, Ordering::Relaxed);
+        kernel
+    }
+
+    fn layout(&self) -> RingLayout<'static> {
+        RingLayout {
+            rings: self.rings.at(0),
+            sq: &SQ,
+            cq: &CQ,
+        }
+    }
+
+    fn submission_queue(&self, flags: SetupFlags) -> SubmissionQueue {
+        // SAFETY: the offsets lie inside the memory, which the test keeps until the queue is gone.
+        unsafe {
+            SubmissionQueue::new(
+                &self.layout(),
+                self.entries.at(0),
+                CAPACITY,
+                self.entry_size,
+                flags,
+            )
+        }
+    }
+
+    fn completion_queue(&self) -> CompletionQueue {
+        // SAFETY: as for the submission queue.
+        unsafe { CompletionQueue::new(&self.layout(), CAPACITY, self.completion_size) }
+    }
+
+    fn sqe(&self, index: u32) -> NonNull<u8> {
+        let index = usize::try_from(index & (CAPACITY - 1)).unwrap();
+        self.entries.at(index << self.entry_size.shift())
+    }
+
+    fn read(&self, index: u32) -> Found {
+        // SAFETY: a slot of the array; every bit pattern is an entry.
+        let sqe = unsafe { self.sqe(index).cast::<io_uring_sqe>().read() };
+        Found {
+            user_data: sqe.user_data,
+            opcode: sqe.opcode,
+            flags: sqe.flags,
+        }
+    }
+
+    /// The second 64 bytes of the entry at `index`.
+    fn second_half(&self, index: u32) -> [u64; 8] {
+        // SAFETY: the callers ask for 128-byte entries only, which lie inside the array.
+        unsafe { self.sqe(index).add(64).cast::<[u64; 8]>().read() }
+    }
+
+    fn visible(&self) -> u32 {
+        let tail = self.rings.word(SQ.tail).load(Ordering::Acquire);
+        tail.wrapping_sub(self.rings.word(SQ.head).load(Ordering::Relaxed))
+    }
+
+    /// Takes at most `most` of the slots that were published.
+    fn consume(&self, most: u32) -> Vec<Found> {
+        let head = self.rings.word(SQ.head).load(Ordering::Relaxed);
+        let count = self.visible().min(most);
+        let found = (0..count)
+            .map(|offset| self.read(head.wrapping_add(offset)))
+            .collect();
+        let head = head.wrapping_add(count);
+        self.rings.word(SQ.head).store(head, Ordering::Release);
+        found
+    }
+
+    fn completion_room(&self) -> u32 {
+        let tail = self.rings.word(CQ.tail).load(Ordering::Relaxed);
+        CAPACITY - tail.wrapping_sub(self.rings.word(CQ.head).load(Ordering::Acquire))
+    }
+
+    /// Posts a completion as `io_get_cqe` does: one that would wrap is preceded by a filler.
+    fn post(&self, user_data: u64, flags: u32, extra: Option<[u64; 2]>) {
+        let mixed = self.completion_size == CompletionSize::Mixed;
+        let tail = self.rings.word(CQ.tail).load(Ordering::Relaxed);
+        if mixed && extra.is_some() && tail & (CAPACITY - 1) == CAPACITY - 1 {
+            assert!(self.completion_room() >= 3, "no room for a filler");
+            self.post_one(GARBAGE, uring_sys::IORING_CQE_F_SKIP, None);
+        }
+        match extra {
+            Some(_) if mixed => self.post_one(user_data, flags | uring_sys::IORING_CQE_F_32, extra),
+            _ => self.post_one(user_data, flags, extra),
+        }
+    }
+
+    fn post_one(&self, user_data: u64, flags: u32, extra: Option<[u64; 2]>) {
+        let mixed = self.completion_size == CompletionSize::Mixed;
+        let slots = if mixed && extra.is_some() { 2 } else { 1 };
+        assert!(
+            self.completion_room() >= slots,
+            "the completion queue is full"
+        );
+        let tail = self.rings.word(CQ.tail).load(Ordering::Relaxed);
+        let index = usize::try_from(tail & (CAPACITY - 1)).unwrap();
+        let offset = usize::try_from(CQ.cqes).unwrap() + (index << self.completion_size.shift());
+        let cqe = self.rings.at(offset);
+        // SAFETY: a slot of the array, and for a large completion the 16 bytes behind it, which lie inside too.
+        unsafe {
+            cqe.cast::<io_uring_cqe>().write(io_uring_cqe {
+                user_data,
+                res: 7,
+                flags,
+                ..io_uring_cqe::default()
+            });
+            if let Some(extra) = extra {
+                cqe.add(16).cast::<[u64; 2]>().write(extra);
+            }
+        }
+        let tail = tail.wrapping_add(slots);
+        self.rings.word(CQ.tail).store(tail, Ordering::Release);
+    }
+}
+
+fn small(user_data: u64) -> Entry {
+    let mut entry = Entry::new(uring_sys::IORING_OP_NOP);
+    entry.set_user_data(user_data);
+    entry
+}
+
+fn large(user_data: u64) -> Entry {
+    let mut entry = Entry::new(uring_sys::IORING_OP_NOP128);
+    entry.set_user_data(user_data);
+    entry
+}
+
+fn numbers(found: &[Found]) -> Vec<u64> {
+    found.iter().map(|found| found.user_data).collect()
+}
+
+fn plain(start: u32) -> Kernel {
+    Kernel::new(start, EntrySize::Normal, CompletionSize::Normal)
+}
+
+#[test]
+fn q01_entries_arrive_in_order_across_the_end_of_the_indices() {
+    for start in STARTS {
+        let kernel = plain(start);
+        let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+        let (mut next, mut seen) = (0, 0);
+        for batch in (1..=CAPACITY).cycle().take(40) {
+            for _ in 0..batch {
+                assert!(queue.has_room(1), "from {start}, entry {next}");
+                queue.place(&small(next), false);
+                next += 1;
+            }
+            assert_eq!(queue.publish().count, batch);
+            assert_eq!(kernel.visible(), batch);
+            for found in kernel.consume(batch) {
+                assert_eq!(found.user_data, seen, "from {start}");
+                seen += 1;
+            }
+            assert_eq!(queue.taken(batch), batch);
+            assert_eq!(queue.pending(), 0);
+        }
+        assert_eq!(seen, next);
+    }
+}
+
+#[test]
+fn q01_completions_arrive_in_order_across_the_end_of_the_indices() {
+    for start in STARTS {
+        for size in [CompletionSize::Normal, CompletionSize::Large] {
+            let kernel = Kernel::new(start, EntrySize::Normal, size);
+            let mut queue = kernel.completion_queue();
+            let extra = |number: u64| (size == CompletionSize::Large).then_some([number, !number]);
+            let (mut next, mut seen) = (0, 0);
+            for batch in (1..=CAPACITY).cycle().take(40) {
+                for _ in 0..batch {
+                    kernel.post(next, 0, extra(next));
+                    next += 1;
+                }
+                assert_eq!(queue.ready(), batch);
+                while let Some(completion) = queue.take() {
+                    assert_eq!(completion.user_data(), seen, "from {start}");
+                    assert_eq!(completion.raw_result(), 7);
+                    assert_eq!(completion.extra(), extra(seen).unwrap_or_default());
+                    seen += 1;
+                }
+                queue.publish();
+                assert_eq!(kernel.completion_room(), CAPACITY);
+            }
+            assert_eq!(seen, next);
+        }
+    }
+}
+
+#[test]
+fn q02_room_is_exact_at_every_fill_level() {
+    for start in STARTS {
+        for level in 0..=CAPACITY {
+            for taken in 0..=level {
+                let kernel = plain(start);
+                let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+                for number in 0..level {
+                    queue.place(&small(number.into()), false);
+                }
+                assert_eq!(queue.pending(), level);
+                assert_eq!(queue.publish().count, level);
+                assert_eq!(kernel.consume(taken).len(), usize::try_from(taken).unwrap());
+                let free = CAPACITY - level + taken;
+                for slots in 0..=CAPACITY + 3 {
+                    assert_eq!(
+                        queue.has_room(slots),
+                        slots <= free,
+                        "{level} {taken} {slots}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn q02_what_the_kernel_has_not_taken_is_never_overwritten() {
+    for start in STARTS {
+        for taken in 0..=CAPACITY {
+            let kernel = plain(start);
+            let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+            let mut next = 0;
+            while queue.has_room(1) {
+                queue.place(&small(next), false);
+                next += 1;
+            }
+            assert_eq!(next, u64::from(CAPACITY));
+            queue.publish();
+            let mut found = kernel.consume(taken);
+            while queue.has_room(1) {
+                queue.place(&small(next), false);
+                next += 1;
+            }
+            assert_eq!(next, u64::from(CAPACITY + taken));
+            queue.publish();
+            found.extend(kernel.consume(u32::MAX));
+            assert_eq!(numbers(&found), (0..next).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn entries_are_invisible_before_they_are_published() {
+    let kernel = plain(u32::MAX);
+    let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+    queue.place(&small(1), false);
+    assert_eq!((kernel.visible(), queue.pending()), (0, 1));
+    queue.publish();
+    assert_eq!(kernel.visible(), 1);
+}
+
+#[test]
+fn completions_are_given_back_only_when_they_are_published() {
+    let kernel = plain(u32::MAX);
+    let mut queue = kernel.completion_queue();
+    kernel.post(1, 0, None);
+    kernel.post(2, 0, None);
+    assert_eq!(
+        queue.take().map(|completion| completion.user_data()),
+        Some(1)
+    );
+    assert_eq!(kernel.completion_room(), CAPACITY - 2);
+    queue.publish();
+    assert_eq!(kernel.completion_room(), CAPACITY - 1);
+    assert_eq!(queue.ready(), 1);
+    assert_eq!(
+        queue.take().map(|completion| completion.user_data()),
+        Some(2)
+    );
+    assert_eq!(queue.take(), None);
+}
+
+#[test]
+fn the_index_array_names_each_entry_in_its_place() {
+    let kernel = plain(0);
+    let array = |index: u32| {
+        kernel
+            .rings
+            .word(SQ.array + 4 * index)
+            .load(Ordering::Relaxed)
+    };
+    drop(kernel.submission_queue(SetupFlags::NO_SQARRAY));
+    assert_eq!(array(1), 0xa5a5_a5a5);
+    drop(kernel.submission_queue(SetupFlags::empty()));
+    for index in 0..CAPACITY {
+        assert_eq!(array(index), index);
+    }
+    assert_eq!(array(CAPACITY), 0xa5a5_a5a5);
+}
+
+#[test]
+fn lost_memory_and_dropped_completions_show() {
+    let kernel = plain(0);
+    let queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+    assert!(queue.memory_is_intact());
+    kernel
+        .rings
+        .word(SQ.ring_entries)
+        .store(0, Ordering::Relaxed);
+    assert!(!queue.memory_is_intact());
+    kernel.rings.word(CQ.overflow).store(3, Ordering::Relaxed);
+    assert_eq!(kernel.completion_queue().dropped(), 3);
+}
+
+#[test]
+fn q03_a_thread_is_woken_only_when_it_sleeps() {
+    let kernel = plain(u32::MAX);
+    let mut queue = kernel.submission_queue(SetupFlags::SQPOLL | SetupFlags::NO_SQARRAY);
+    queue.place(&small(1), false);
+    let awake = queue.publish();
+    assert_eq!((awake.count, awake.by_thread, awake.wake), (1, true, false));
+    let need_wakeup = uring_sys::IORING_SQ_NEED_WAKEUP;
+    kernel
+        .rings
+        .word(SQ.flags)
+        .store(need_wakeup, Ordering::Relaxed);
+    assert!(queue.publish().wake);
+    kernel.consume(1);
+    assert_eq!(queue.publish().count, 0);
+}
+
+#[test]
+fn q06_a_large_entry_never_wraps() {
+    let skips = uring_sys::IOSQE_CQE_SKIP_SUCCESS;
+    for start in STARTS {
+        for before in 0..CAPACITY {
+            let kernel = Kernel::new(start, EntrySize::Mixed, CompletionSize::Normal);
+            let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY | SetupFlags::SQE_MIXED);
+            for _ in 0..before {
+                queue.place(&small(0), false);
+            }
+            queue.publish();
+            kernel.consume(before);
+            let position = start.wrapping_add(before);
+            let last = position % CAPACITY == CAPACITY - 1;
+            assert!(queue.has_room(CAPACITY));
+            assert_eq!(queue.slots_for(true), if last { 3 } else { 2 });
+            assert_eq!(queue.slots_for(false), 1);
+            queue.place(&large(1), true);
+            queue.place(&small(2), false);
+            assert_eq!(queue.publish().count, if last { 4 } else { 3 });
+            let mut at = position;
+            if last {
+                let filler = kernel.read(at);
+                assert_eq!(filler.opcode, uring_sys::IORING_OP_NOP);
+                assert_eq!((filler.user_data, filler.flags), (IGNORED, skips));
+                at = at.wrapping_add(1);
+            }
+            assert_eq!(kernel.read(at).user_data, 1);
+            assert_eq!(kernel.second_half(at), [0; 8]);
+            assert_eq!(kernel.read(at.wrapping_add(2)).user_data, 2);
+        }
+    }
+}
+
+#[test]
+fn q06_a_filler_does_not_cut_a_chain() {
+    for link in [uring_sys::IOSQE_IO_LINK, uring_sys::IOSQE_IO_HARDLINK] {
+        let kernel = Kernel::new(CAPACITY - 2, EntrySize::Mixed, CompletionSize::Normal);
+        let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY | SetupFlags::SQE_MIXED);
+        let mut first = small(1);
+        first.add_flags(link | uring_sys::IOSQE_ASYNC);
+        queue.place(&first, false);
+        queue.place(&large(2), true);
+        let filler = kernel.read(CAPACITY - 1);
+        assert_eq!(filler.user_data, IGNORED);
+        assert_eq!(filler.flags, link | uring_sys::IOSQE_CQE_SKIP_SUCCESS);
+        assert_eq!(kernel.read(CAPACITY).user_data, 2);
+    }
+}
+
+#[test]
+fn q06_large_entries_of_a_large_queue_end_in_zeroes() {
+    let kernel = Kernel::new(u32::MAX, EntrySize::Large, CompletionSize::Normal);
+    let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY | SetupFlags::SQE128);
+    for (number, is_large) in [(1, false), (2, true)] {
+        assert_eq!(queue.slots_for(is_large), 1);
+        queue.place(&small(number), is_large);
+    }
+    assert_eq!(queue.publish().count, 2);
+    for (index, number) in [(u32::MAX, 1), (0, 2)] {
+        assert_eq!(kernel.read(index).user_data, number);
+        assert_eq!(kernel.second_half(index), [0; 8]);
+    }
+}
+
+#[test]
+fn q06_completions_of_both_sizes_mix() {
+    for start in STARTS {
+        // Three slots per round move the place of the large one over every position of the array.
+        let kernel = Kernel::new(start, EntrySize::Normal, CompletionSize::Mixed);
+        let mut queue = kernel.completion_queue();
+        for round in 0..40_u64 {
+            kernel.post(2 * round, uring_sys::IORING_CQE_F_MORE, None);
+            kernel.post(2 * round + 1, 0, Some([round, !round]));
+            let first = queue.take().unwrap();
+            assert_eq!((first.user_data(), first.extra()), (2 * round, [0; 2]));
+            let second = queue.take().unwrap();
+            assert_eq!(second.user_data(), 2 * round + 1);
+            assert_eq!(second.extra(), [round, !round]);
+            assert_eq!(queue.take(), None);
+            queue.publish();
+            assert_eq!(kernel.completion_room(), CAPACITY);
+        }
+    }
+}
+
+#[test]
+fn q06_a_filler_alone_is_no_completion() {
+    let kernel = Kernel::new(0, EntrySize::Normal, CompletionSize::Mixed);
+    let mut queue = kernel.completion_queue();
+    kernel.post_one(1, uring_sys::IORING_CQE_F_SKIP, None);
+    assert_eq!(queue.take(), None);
+    queue.publish();
+    assert_eq!(kernel.completion_room(), CAPACITY);
+}
+
+#[test]
+fn rewinding_moves_what_was_left_to_the_front() {
+    for taken in 0..=CAPACITY {
+        let kernel = plain(0);
+        let flags = SetupFlags::NO_SQARRAY | SetupFlags::SQ_REWIND;
+        let mut queue = kernel.submission_queue(flags);
+        for number in 0..u64::from(CAPACITY) {
+            assert!(queue.has_room(1));
+            queue.place(&small(number), false);
+        }
+        assert!(!queue.has_room(1));
+        assert_eq!(queue.publish().count, CAPACITY);
+        assert_eq!(kernel.visible(), 0, "the shared tail is not used");
+        assert_eq!(queue.taken(taken), taken);
+        assert_eq!(queue.pending(), CAPACITY - taken);
+        for (slot, number) in (taken..CAPACITY).enumerate() {
+            let slot = u32::try_from(slot).unwrap();
+            assert_eq!(kernel.read(slot).user_data, u64::from(number));
+        }
+        for number in 0..taken {
+            assert!(queue.has_room(1));
+            queue.place(&small(100 + u64::from(number)), false);
+        }
+        assert!(!queue.has_room(1));
+        let last = kernel.read(CAPACITY - 1).user_data;
+        let expected = taken
+            .checked_sub(1)
+            .map_or(7, |number| 100 + u64::from(number));
+        assert_eq!(last, expected);
+    }
+}
+
+#[test]
+fn retracting_takes_back_what_the_kernel_has_not_taken() {
+    for start in STARTS {
+        let kernel = plain(start);
+        let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+        for number in 0..5 {
+            queue.place(&small(number), false);
+        }
+        queue.publish();
+        kernel.consume(2);
+        queue.place(&small(5), false);
+        let mut retracted = Vec::new();
+        queue.retract(|user_data| retracted.push(user_data));
+        assert_eq!(retracted, [2, 3, 4, 5]);
+        assert_eq!((queue.pending(), kernel.visible()), (0, 0));
+        queue.place(&small(6), false);
+        queue.publish();
+        assert_eq!(numbers(&kernel.consume(u32::MAX)), [6]);
+    }
+}
+
+#[test]
+fn q06_retracting_passes_over_the_second_halves() {
+    let kernel = Kernel::new(CAPACITY - 2, EntrySize::Mixed, CompletionSize::Normal);
+    let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY | SetupFlags::SQE_MIXED);
+    queue.place(&small(1), false);
+    queue.place(&large(2), true);
+    queue.place(&large(3), true);
+    queue.place(&small(4), false);
+    let mut retracted = Vec::new();
+    queue.retract(|user_data| retracted.push(user_data));
+    assert_eq!(retracted, [1, IGNORED, 2, 3, 4]);
+}
+
+#[test]
+fn nothing_is_retracted_from_a_thread() {
+    let kernel = plain(0);
+    let mut queue = kernel.submission_queue(SetupFlags::SQPOLL | SetupFlags::NO_SQARRAY);
+    queue.place(&small(1), false);
+    queue.publish();
+    queue.retract(|user_data| panic!("{user_data} was retracted"));
+    assert_eq!((queue.pending(), kernel.visible()), (1, 1));
+}
