@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{gate::Decision, json::Object, kernel::Lane, suite::Case};
+use crate::{gate::Decision, json::Object, kernel::Lane, test::Case};
 
 /// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,13 +5,14 @@
 use std::{
     env, fs,
     fs::File,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     process::{Command, ExitCode},
     thread,
     time::Duration,
 };
 
 use uring_testkit::{
-    Context, Feature, HandleKind, Suite, TestResult,
+    Context, FdTable, Feature, HandleKind, Suite, TestResult,
     files::{self, TempDir},
     process,
     raw::RawRing,
@@ -91,7 +92,7 @@ fn leaks_a_slot(_: &Context) -> TestResult {
 
 fn leaks_ring_memory(_: &Context) -> TestResult {
     let ring = RawRing::new(1, 0)?;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(ring.fd().ok_or("no descriptor")?);
+    let fd = ring.fd().ok_or("no descriptor")?.as_raw_fd();
     ring.leak();
     // SAFETY: the ring that owned the descriptor is forgotten.
     Ok(unsafe { process::close_range(fd..=fd) }?)
@@ -143,6 +144,13 @@ fn kills_its_suite(_: &Context) -> TestResult {
     hang()
 }
 
+/// Sees nothing of what the suite inherited.
+fn passes(_: &Context) -> TestResult {
+    let open: Vec<_> = FdTable::now()?.iter().map(|(fd, _)| fd).collect();
+    assert_eq!(open, [0, 1, 2]);
+    Ok(())
+}
+
 fn planted() -> ExitCode {
     let mut suite = Suite::new("planted");
     for (name, body, _) in FAULTS {
@@ -153,7 +161,7 @@ fn planted() -> ExitCode {
             _ => test,
         };
     }
-    suite.test("passes", |_| Ok(()));
+    suite.test("passes", passes);
     suite.test("kills_its_suite", kills_its_suite);
     suite
         .test("gated", |_| Ok(()))
@@ -235,7 +243,10 @@ fn is_found(fault: &Fault) -> TestResult {
 }
 
 fn a_good_test_passes(_: &Context) -> TestResult {
+    // SAFETY: a new descriptor; unlike those that std opens it is inherited by what is started.
+    let inherited = unsafe { OwnedFd::from_raw_fd(libc::dup(0)) };
     let outcome = run(&["--exact", "planted::passes"], &[])?;
+    drop(inherited);
     outcome.ended(Some(0));
     outcome.reported(r#""verdict":"passed""#);
     Ok(())

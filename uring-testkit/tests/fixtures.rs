@@ -60,6 +60,18 @@ fn limits_are_restored(_: &Context) -> TestResult {
     Ok(())
 }
 
+fn a_limit_may_stay_low(_: &Context) -> TestResult {
+    let limit = libc::rlimit {
+        rlim_cur: 3,
+        rlim_max: 1024,
+    };
+    // SAFETY: the structure is borrowed for the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error().into()),
+    }
+}
+
 fn a_filter_ends_with_its_thread(_: &Context) -> TestResult {
     for errno in [libc::EPERM, libc::ENOSYS] {
         for call in [libc::SYS_io_uring_setup, libc::SYS_io_uring_register] {
@@ -148,6 +160,7 @@ fn main() -> ExitCode {
     );
     suite.test("child_may_close_everything", a_child_may_close_everything);
     suite.test("limits_are_restored", limits_are_restored);
+    suite.test("limit_may_stay_low", a_limit_may_stay_low);
     suite
         .test("filter_ends_with_its_thread", a_filter_ends_with_its_thread)
         .needs([Feature::RING_FDS])

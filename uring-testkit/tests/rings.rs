@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use uring_sys::{IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_R_DISABLED, IORING_SETUP_SINGLE_ISSUER};
+use uring_sys::{
+    Errno, IORING_ENTER_REGISTERED_RING, IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_R_DISABLED,
+    IORING_SETUP_SINGLE_ISSUER,
+};
 use uring_testkit::{
     Context, FdTable, Feature, HandleKind, Leaks, Observation, SLOTS, Slots, Suite, TestResult,
     raw::{Entry, RawRing},
@@ -126,7 +129,10 @@ fn probes_leave_the_caller_as_it_was(_: &Context) -> TestResult {
         let _ = feature.observe();
     }
     assert!(before.diff(&FdTable::now()?).is_empty());
-    assert_eq!(Slots::of_this_thread()?.taken(), 0);
+    let flags = IORING_ENTER_REGISTERED_RING;
+    // SAFETY: nothing is submitted and no argument is given.
+    let answer = unsafe { uring_sys::io_uring_enter(0, 0, 0, flags, std::ptr::null(), 0) };
+    assert_eq!(answer, Err(Errno::EINVAL), "this thread has used io_uring");
     Ok(())
 }
 
@@ -177,11 +183,19 @@ fn main() -> ExitCode {
             ring_mappings: 2,
         });
     for feature in Feature::all() {
-        let name = format!("table_is_right_about_{}", feature.name());
         suite
-            .test(name, |_| Ok(()))
+            .test(
+                format!("table_is_right_about_{}", feature.name()),
+                |context| {
+                    assert!(context.has(*feature));
+                    Ok(())
+                },
+            )
             .needs([*feature])
-            .no_refusal("the gate itself is the test");
+            .refused_by(|context| {
+                assert_eq!(context.missing(), [*feature]);
+                Ok(())
+            });
     }
     suite.run()
 }

@@ -1,0 +1,251 @@
+//! One test of a suite: what it needs, what it runs over, what it may leave behind.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    Context, TestResult,
+    feature::Feature,
+    gate::{self, Decision},
+    handle::HandleKind,
+    isolate,
+    json::Object,
+    kernel::Lane,
+    leak::Leaks,
+};
+
+type Body = Arc<dyn Fn(&Context) -> TestResult + Send + Sync>;
+
+/// How long a test may take, times `URING_TEST_TIMEOUT_FACTOR`.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One test under construction: what it needs, what it runs over, what it may leave behind.
+pub struct Test {
+    pub(crate) name: String,
+    body: Body,
+    handles: Vec<HandleKind>,
+    needs: Vec<Feature>,
+    refusal: Refusal,
+    leaks: Leaks,
+    timeout: Duration,
+    alone: bool,
+}
+
+/// What runs where the test's features are absent.
+enum Refusal {
+    Undecided,
+    By(Body),
+    None,
+}
+
+impl std::fmt::Debug for Test {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Test")
+            .field("name", &self.name)
+            .field("handles", &self.handles)
+            .field("needs", &self.needs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Test {
+    pub(crate) fn new(
+        name: String,
+        body: impl Fn(&Context) -> TestResult + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            body: Arc::new(body),
+            handles: Vec::new(),
+            needs: Vec::new(),
+            refusal: Refusal::Undecided,
+            leaks: Leaks::default(),
+            timeout: TIMEOUT,
+            alone: false,
+        }
+    }
+
+    /// Repeats the test for each of `handles`, gated on what each needs; `[born]` and the like end the test's name.
+    pub fn on(&mut self, handles: impl IntoIterator<Item = HandleKind>) -> &mut Self {
+        self.handles.extend(handles);
+        self
+    }
+
+    /// Runs the test only where the kernel has `features`.
+    ///
+    /// [`refused_by`](Self::refused_by) or [`no_refusal`](Self::no_refusal) must say what happens elsewhere.
+    pub fn needs(&mut self, features: impl IntoIterator<Item = Feature>) -> &mut Self {
+        self.needs.extend(features);
+        self
+    }
+
+    /// Runs `body` in the test's place where a feature is absent: it shows that the refusal is a clear one.
+    pub fn refused_by(
+        &mut self,
+        body: impl Fn(&Context) -> TestResult + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.refusal = Refusal::By(Arc::new(body));
+        self
+    }
+
+    /// Skips the test where a feature is absent. `why` tells the reader what covers the refusal.
+    pub fn no_refusal(&mut self, why: &'static str) -> &mut Self {
+        assert!(!why.is_empty(), "a reason is what this call is for");
+        self.refusal = Refusal::None;
+        self
+    }
+
+    /// Announces what the test leaves behind: exactly that much must be there when it is over.
+    pub fn leaks(&mut self, leaks: Leaks) -> &mut Self {
+        self.leaks = leaks;
+        self
+    }
+
+    /// Announces that the test leaves `count` ring slots taken.
+    pub fn leaks_slots(&mut self, count: usize) -> &mut Self {
+        self.leaks.slots = count;
+        self
+    }
+
+    /// Gives the test another time limit than 30 seconds; `URING_TEST_TIMEOUT_FACTOR` multiplies it.
+    pub fn timeout(&mut self, limit: Duration) -> &mut Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// Runs the test while no other test of the suite runs: it changes something of the whole machine.
+    pub fn alone(&mut self) -> &mut Self {
+        self.alone = true;
+        self
+    }
+
+    /// Whether nothing was said about kernels that lack what the test needs.
+    pub(crate) fn is_undecided(&self) -> bool {
+        !self.needs.is_empty() && matches!(self.refusal, Refusal::Undecided)
+    }
+
+    /// The test on each of its handles.
+    pub(crate) fn cases(&self, suite: &str) -> Vec<Case> {
+        let case = |handle: Option<HandleKind>| {
+            let mut features = handle.map_or_else(Vec::new, |handle| handle.needs().to_vec());
+            features.extend(&self.needs);
+            let suffix = handle.map_or_else(String::new, |handle| format!("[{handle}]"));
+            Case {
+                name: format!("{suite}::{}{suffix}", self.name),
+                test: self.name.clone(),
+                handle,
+                features,
+                body: Arc::clone(&self.body),
+                refusal: match &self.refusal {
+                    Refusal::By(body) => Some(Arc::clone(body)),
+                    Refusal::Undecided | Refusal::None => None,
+                },
+                leaks: self.leaks,
+                timeout: self.timeout,
+                alone: self.alone,
+            }
+        };
+        if self.handles.is_empty() {
+            return vec![case(None)];
+        }
+        self.handles
+            .iter()
+            .map(|handle| case(Some(*handle)))
+            .collect()
+    }
+}
+
+/// A test on one handle.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    test: String,
+    pub(crate) handle: Option<HandleKind>,
+    features: Vec<Feature>,
+    body: Body,
+    refusal: Option<Body>,
+    leaks: Leaks,
+    pub(crate) timeout: Duration,
+    pub(crate) alone: bool,
+}
+
+impl Case {
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    pub(crate) fn record(&self, record: &str, suite: &str) -> Object {
+        Object::new(record)
+            .text("suite", suite)
+            .text("name", &self.name)
+            .text("test", &self.test)
+            .optional("handle", self.handle.map(HandleKind::word))
+            .texts("features", self.features.iter().map(Feature::name))
+    }
+
+    /// What happens to it on `lane`: by probing if that is the kernel that is running, else by its version.
+    pub(crate) fn decide(&self, lane: &Lane, running: bool) -> Decision {
+        gate::decide(lane, &self.features, self.refusal.is_some(), |feature| {
+            if running {
+                feature.observe()
+            } else {
+                gate::expected(lane, feature)
+            }
+        })
+    }
+
+    /// Runs the case or its companion in this process, which ends with it.
+    pub(crate) fn become_test(self, refusal: bool) -> ! {
+        let (body, leaks) = match self.refusal {
+            Some(body) if refusal => (body, Leaks::default()),
+            _ => (self.body, self.leaks),
+        };
+        let context = Context {
+            name: self.name,
+            handle: self.handle,
+            features: self.features,
+        };
+        isolate::become_test(context, leaks, move |context| body(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(_: &Context) -> TestResult {
+        Ok(())
+    }
+
+    #[test]
+    fn names_carry_suite_and_handle() {
+        let mut test = Test::new("drains".to_owned(), pass);
+        test.on(HandleKind::ALL);
+        let names: Vec<_> = test
+            .cases("teardown")
+            .into_iter()
+            .map(|case| case.name)
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "teardown::drains[fd]",
+                "teardown::drains[registered]",
+                "teardown::drains[closed]",
+                "teardown::drains[born]"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_handle_brings_its_features() {
+        let mut test = Test::new("t".to_owned(), pass);
+        test.on([HandleKind::Born]).needs([Feature::CQE32]);
+        assert_eq!(
+            test.cases("s")[0].features,
+            [
+                Feature::NO_MMAP,
+                Feature::REGISTERED_FD_ONLY,
+                Feature::CQE32
+            ]
+        );
+    }
+}
