@@ -257,6 +257,20 @@ mod tests {
     }
 
     #[test]
+    fn a_report_without_its_start_is_told() {
+        is_told(&problems(&whole_report()[1..]), "starts 0 times");
+    }
+
+    #[test]
+    fn a_plan_without_its_end_is_told() {
+        let plan = &whole_plan()[..5];
+        is_told(
+            &compare("s", plan, &whole_report()).problems,
+            "the plan is not whole",
+        );
+    }
+
+    #[test]
     fn a_plan_that_is_cut_short_is_told() {
         let plan = &whole_plan()[..3];
         is_told(
