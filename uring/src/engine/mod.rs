@@ -306,7 +306,8 @@ impl Core {
     pub(crate) unsafe fn claim<O: Operation>(&mut self, place: Place) -> Option<O::Output> {
         // SAFETY: passed on to the caller.
         let (op, completion) = unsafe { self.slots.claim::<O>(place) }?;
-        Some(op.complete(completion))
+        // SAFETY: it came out of the slot with its own last completion.
+        Some(unsafe { op.complete(completion) })
     }
 
     pub(crate) fn take_item<O: crate::op::Multishot>(&mut self, place: Place) -> Option<O::Item> {

@@ -74,7 +74,7 @@ pub(crate) unsafe fn retrieve<O>(storage: *mut u8) -> O {
 /// `storage` holds an `O` that the kernel has finished with, and is not read again.
 pub(crate) unsafe fn bury<O: Operation>(storage: *mut u8, completion: Completion) {
     // SAFETY: passed on to the caller.
-    drop(unsafe { retrieve::<O>(storage) }.complete(completion));
+    drop(unsafe { retrieve::<O>(storage).complete(completion) });
 }
 
 /// # Safety

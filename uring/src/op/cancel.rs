@@ -121,7 +121,7 @@ unsafe impl Operation for Cancel {
         entry.set_op_flags(flags);
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         // Without ALL the kernel says 0 for the one that it cancelled.
         completion
             .result()

@@ -91,7 +91,7 @@ unsafe impl<F: Closes> Operation for Close<F> {
         entry.set_fd(fd.unwrap_or(-1));
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         if was_closed(completion.raw_result()) {
             self.fd.closed();
         }
@@ -148,7 +148,7 @@ unsafe impl Operation for CloseDirect {
         entry.set_file_index(index + 1);
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         if was_closed(completion.raw_result()) {
             drop(self.direct.emptied());
         }

@@ -84,7 +84,7 @@ unsafe impl<T: Target> Operation for Fsync<T> {
         }
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         Synced {
             result: done(completion),
             target: self.target,

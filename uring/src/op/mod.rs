@@ -44,6 +44,19 @@ pub(crate) mod sealed {
 ///
 /// Sealed: the operations of [this module](crate::op) are all there are.
 ///
+/// What a completion says is believed, so only the ring brings the two together:
+///
+/// ```compile_fail,E0133
+/// use uring::op::{Nop, OpenAt, Operation};
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// ring.push_raw(Nop::new(), 1)?;
+/// ring.submit_and_wait(1)?;
+/// let of_the_nop = ring.next_completion()?.unwrap();
+/// let standard_input = OpenAt::new(c"/").complete(of_the_nop).result?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Safety
 ///
 /// `prepare` stores only pointers to memory that stays valid and in place as long as the value stays where it is, or, for what the value
@@ -79,8 +92,12 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry);
 
     /// Makes the output from the last completion.
+    ///
+    /// # Safety
+    ///
+    /// The operation was carried out, and `completion` is the last of it: buffers are as full, and descriptors as open, as it says.
     #[doc(hidden)]
-    fn complete(self, completion: Completion) -> Self::Output;
+    unsafe fn complete(self, completion: Completion) -> Self::Output;
 }
 
 /// An operation that completes many times.

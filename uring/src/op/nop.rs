@@ -60,7 +60,7 @@ unsafe impl Operation for Nop {
         }
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         done(completion)
     }
 }
@@ -97,7 +97,7 @@ unsafe impl Operation for Nop128 {
 
     unsafe fn prepare(_: *mut Self, _: &mut Entry) {}
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         done(completion)
     }
 }

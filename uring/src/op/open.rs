@@ -142,8 +142,11 @@ pub trait Opens: sealed::Sealed {
     fn admit(&self, ring: u64) -> Result<(), Hint>;
     #[doc(hidden)]
     fn prepare(&self, flags: i32, entry: &mut Entry);
+    /// # Safety
+    ///
+    /// As for [`Operation::complete`].
     #[doc(hidden)]
-    fn opened(self, completion: Completion) -> io::Result<Self::File>;
+    unsafe fn opened(self, completion: Completion) -> io::Result<Self::File>;
 }
 
 /// Opens as a descriptor.
@@ -168,9 +171,9 @@ impl Opens for IntoDescriptor {
         entry.set_op_flags((flags | libc::O_CLOEXEC).unsigned_abs());
     }
 
-    fn opened(self, completion: Completion) -> io::Result<OwnedFd> {
+    unsafe fn opened(self, completion: Completion) -> io::Result<OwnedFd> {
         completion.result()?;
-        // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows of it.
+        // SAFETY: the completion of an open that nobody has claimed: the kernel has just opened this descriptor for us.
         Ok(unsafe { OwnedFd::from_raw_fd(completion.raw_result()) })
     }
 }
@@ -191,7 +194,7 @@ impl Opens for IntoDirect {
         entry.set_file_index(self.0.index() + 1);
     }
 
-    fn opened(self, completion: Completion) -> io::Result<Direct> {
+    unsafe fn opened(self, completion: Completion) -> io::Result<Direct> {
         completion.result()?;
         Ok(self.0.filled())
     }
@@ -218,9 +221,10 @@ unsafe impl<P: Path, D: Target, R: Opens> Operation for OpenAt<P, D, R> {
         this.into.prepare(this.flags, entry);
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         Opened {
-            result: self.into.opened(completion),
+            // SAFETY: passed on to the caller.
+            result: unsafe { self.into.opened(completion) },
             path: self.path,
             directory: self.directory,
         }

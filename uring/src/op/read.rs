@@ -97,7 +97,7 @@ unsafe impl<T: Target, B: BufMut> Operation for Read<T, B> {
     }
 
     #[inline]
-    fn complete(mut self, completion: Completion) -> Self::Output {
+    unsafe fn complete(mut self, completion: Completion) -> Self::Output {
         let result = count(completion);
         if let Ok(filled) = result {
             // SAFETY: the kernel has written that many bytes from the buffer's beginning.

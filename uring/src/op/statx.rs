@@ -281,7 +281,7 @@ unsafe impl<P: Path, D: Target, M: StatusMemory> Operation for Statx<P, D, M> {
         entry.set_op_flags(this.flags.unsigned_abs());
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         let result = done(completion).map(|()| {
             // SAFETY: the operation succeeded, so the kernel has written the answer.
             unsafe { self.memory.into_status() }

@@ -218,7 +218,7 @@ unsafe impl<M: TimeMemory> Operation for Timeout<M> {
         }
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         match completion.raw_result() {
             result if result == -libc::ETIME => Ok(TimeoutEnd::TimeOver),
             _ => completion.result().map(|_| TimeoutEnd::Completions),
@@ -292,7 +292,7 @@ unsafe impl<M: TimeMemory> Operation for TimeoutMultishot<M> {
         }
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         if completion.raw_result() == -libc::ETIME {
             Ok(())
         } else {
@@ -359,7 +359,7 @@ unsafe impl<M: TimeMemory> Operation for LinkTimeout<M> {
         unsafe { Time::prepare(&raw const (*this).time, entry) };
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         match completion.raw_result() {
             result if result == -libc::ETIME => Ok(TimeoutEnd::TimeOver),
             _ => completion.result().map(|_| TimeoutEnd::Completions),

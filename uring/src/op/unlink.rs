@@ -95,7 +95,7 @@ unsafe impl<P: Path, D: Target> Operation for UnlinkAt<P, D> {
         entry.set_op_flags(this.flags.unsigned_abs());
     }
 
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         Unlinked {
             result: done(completion),
             path: self.path,

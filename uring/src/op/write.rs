@@ -82,7 +82,7 @@ unsafe impl<T: Target, B: Buf> Operation for Write<T, B> {
     }
 
     #[inline]
-    fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
         Transferred {
             result: count(completion),
             buf: self.buf,
