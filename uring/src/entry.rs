@@ -77,6 +77,12 @@ impl Entry {
         self.0.flags |= flags;
     }
 
+    /// How the entry is tied to the next one.
+    #[inline]
+    pub(crate) fn link(&self) -> u8 {
+        self.0.flags & (uring_sys::IOSQE_IO_LINK | uring_sys::IOSQE_IO_HARDLINK)
+    }
+
     #[inline]
     pub(crate) fn set_personality(&mut self, personality: u16) {
         self.0.personality = personality;

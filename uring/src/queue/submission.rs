@@ -23,6 +23,8 @@ pub(crate) struct SubmissionQueue {
     head: u32,
     /// Where the next entry goes.
     tail: u32,
+    /// How the last entry is tied to the next one (`IOSQE_IO_LINK`, `IOSQE_IO_HARDLINK`).
+    link: u8,
     mode: Mode,
 }
 
@@ -94,6 +96,7 @@ impl SubmissionQueue {
             size,
             head,
             tail: head,
+            link: 0,
             mode,
         }
     }
@@ -149,10 +152,14 @@ impl SubmissionQueue {
         let slots = self.slots_for(large);
         debug_assert!(self.free() >= slots);
         if slots == 3 {
-            self.write(&Entry::filler(), false);
+            let mut filler = Entry::filler();
+            // Without the tie a filler in the middle of a chain would end it.
+            filler.add_flags(self.link);
+            self.write(&filler, false);
             self.tail = self.tail.wrapping_add(1);
         }
         self.write(entry, large);
+        self.link = entry.link();
         self.tail = self.tail.wrapping_add(slots.min(2));
     }
 

@@ -383,9 +383,9 @@ fn the_index_array_names_each_entry_in_its_place() {
             .word(SQ.array + 4 * index)
             .load(Ordering::Relaxed)
     };
-    drop(kernel.submission_queue(SetupFlags::NO_SQARRAY));
+    let _ = kernel.submission_queue(SetupFlags::NO_SQARRAY);
     assert_eq!(array(1), 0xa5a5_a5a5);
-    drop(kernel.submission_queue(SetupFlags::empty()));
+    let _ = kernel.submission_queue(SetupFlags::empty());
     for index in 0..CAPACITY {
         assert_eq!(array(index), index);
     }
