@@ -6,6 +6,7 @@ use std::{
     env, fs,
     fs::File,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    path::Path,
     process::{Command, ExitCode},
     thread,
     time::Duration,
@@ -151,6 +152,31 @@ fn passes(_: &Context) -> TestResult {
     Ok(())
 }
 
+/// Is in the crowd's directory for a moment.
+fn crowds(_: &Context) -> TestResult {
+    let Some(dir) = env::var_os("URING_PLANTED_DIR") else {
+        return Ok(());
+    };
+    let place = Path::new(&dir).join(std::process::id().to_string());
+    fs::write(&place, "")?;
+    thread::sleep(Duration::from_millis(20));
+    Ok(fs::remove_file(place)?)
+}
+
+/// Must never see the crowd.
+fn is_alone(_: &Context) -> TestResult {
+    let Some(dir) = env::var_os("URING_PLANTED_DIR") else {
+        return Ok(());
+    };
+    for _ in 0..5 {
+        match fs::read_dir(&dir)?.count() {
+            0 => thread::sleep(Duration::from_millis(10)),
+            crowd => return Err(format!("{crowd} others are running").into()),
+        }
+    }
+    Ok(())
+}
+
 fn planted() -> ExitCode {
     let mut suite = Suite::new("planted");
     for (name, body, _) in FAULTS {
@@ -162,6 +188,12 @@ fn planted() -> ExitCode {
         };
     }
     suite.test("passes", passes);
+    for number in 0..8 {
+        suite.test(format!("crowd::{number}"), crowds);
+        suite
+            .test(format!("crowd::alone_{number}"), is_alone)
+            .alone();
+    }
     suite.test("kills_its_suite", kills_its_suite);
     suite
         .test("gated", |_| Ok(()))
@@ -261,6 +293,26 @@ fn a_single_test_thread_is_no_different(_: &Context) -> TestResult {
     Ok(())
 }
 
+fn an_exclusive_test_is_alone(_: &Context) -> TestResult {
+    let dir = TempDir::new()?;
+    let place = dir.path().to_str().ok_or("a path that is text")?;
+    let arguments = ["planted::crowd::", "--test-threads=4"];
+    let outcome = run(&arguments, &[("URING_PLANTED_DIR", place)])?;
+    outcome.ended(Some(0));
+    outcome.reported(r#""passed":16,"#);
+    Ok(())
+}
+
+fn a_factor_scales_limits(_: &Context) -> TestResult {
+    let factor = |text| [("URING_TEST_TIMEOUT_FACTOR", text)];
+    let outcome = run(&["--exact", "planted::hangs"], &factor("0.1"))?;
+    outcome.printed("still running after 50ms");
+    let outcome = run(&["--exact", "planted::hangs"], &factor("fast"))?;
+    outcome.ended(Some(2));
+    outcome.printed("URING_TEST_TIMEOUT_FACTOR=fast");
+    Ok(())
+}
+
 fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
     let outcome = run(&["--exact", "planted::kills_its_suite"], &[])?;
     outcome.ended(None);
@@ -327,6 +379,8 @@ fn main() -> ExitCode {
         "single_test_thread_is_no_different",
         a_single_test_thread_is_no_different,
     );
+    suite.test("exclusive_test_is_alone", an_exclusive_test_is_alone);
+    suite.test("factor_scales_limits", a_factor_scales_limits);
     suite.test("killed_suite_leaves_no_end", a_killed_suite_leaves_no_end);
     suite.test("inconclusive_probe_fails", an_inconclusive_probe_fails);
     suite.test(
