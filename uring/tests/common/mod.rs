@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each suite is a crate of its own and uses a part")]
 
+pub(crate) mod pending;
+pub(crate) mod raw;
+
 use uring::{Any, Buf, BufMut, Builder, Error, Ring};
 use uring_testkit::{Context, HandleKind, Recording, RecordingBuffer};
 
