@@ -54,11 +54,24 @@ impl Headers {
             }
         }
         let apt = open(suite)?;
-        let package = apt.exact(PACKAGE, version).context(
-            "the committed bindings were made from a release that the mirror has no more: \
-             run `cargo xtask bindgen` to move on to the newest, or name its headers with `--headers DIR`",
-        )?;
-        Self::from_package(&apt.unpack(&package)?, &package)
+        match apt.exact(PACKAGE, version) {
+            Ok(package) => Self::from_package(&apt.unpack(&package)?, &package),
+            Err(gone) => Self::same_in_newest(&apt, sha256).ok_or_else(|| {
+                gone.context(
+                    "the committed bindings were made from a release that the mirror has no more, and the newest \
+                     has other io_uring headers: run `cargo xtask bindgen` to move on to it, or name the old \
+                     headers with `--headers DIR`",
+                )
+            }),
+        }
+    }
+
+    /// The newest package's headers, if they are the same: mirrors drop a release when the next one comes, and most releases
+    /// leave the interface alone.
+    fn same_in_newest(apt: &Apt, sha256: &str) -> Option<Self> {
+        let package = apt.newest(PACKAGE).ok()?;
+        let headers = Self::from_tree(&apt.unpack(&package).ok()?).ok()?;
+        (headers.sha256() == sha256).then_some(headers)
     }
 
     fn from_package(tree: &Path, package: &Package) -> Result<Self> {
