@@ -101,6 +101,12 @@ pub use self::setup::Setup;
 pub use self::token::{PushError, Refused, Token, WaitError};
 pub use self::transition::TransitionError;
 
+/// Guides, each about one task.
+pub mod guide {
+    #[doc = include_str!("../docs/host.md")]
+    pub mod host {}
+}
+
 /// The program of the README, so that it is compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
