@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use uring::op::{KeptBy, OpenAt, Read};
-use uring::{Direct, Handle, Ring, Token};
+use uring::{Direct, Handle, RawTarget, Ring, Token};
 use uring_testkit::{Recording, TestResult, files};
 
 use super::Recorded;
@@ -51,6 +51,22 @@ where
     let pending = push(ring)?;
     ring.submit()?;
     Ok(pending)
+}
+
+/// Submits a read from `reader`, which stays the caller's: a ring that has to leak it leaks a buffer and nothing else.
+pub(crate) fn submit_unowned<H: Handle>(
+    ring: &mut Ring<H>,
+    reader: &OwnedFd,
+) -> TestResult<Recording>
+where
+    Read<RawTarget, Recorded>: KeptBy<H>,
+{
+    let (buffer, recording) = Recorded::new(16)?;
+    // SAFETY: the reader is open until the end of the test, which is later than the end of the ring.
+    let target = unsafe { RawTarget::descriptor(reader.as_raw_fd()) };
+    let _unclaimed = ring.push(Read::new(target, buffer))?;
+    ring.submit()?;
+    Ok(recording)
 }
 
 impl Pending {
