@@ -36,10 +36,10 @@ impl Failure {
     }
 
     /// The file is not what it should be.
-    pub(crate) fn unfit(tried: &str, path: &Path, why: String, advice: &'static str) -> Failure {
+    pub(crate) fn unfit(tried: &str, path: &Path, why: &str, advice: &'static str) -> Failure {
         Failure {
             tried: format!("{tried} {}", path.display()),
-            why,
+            why: why.to_owned(),
             advice: Some(advice),
         }
     }

@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use uring::op::{FileStatus, OpenAt, Opens, Statx};
-use uring::{Any, Cwd, Direct, Ring};
+use uring::op::{FileStatus, OpenAt, Read, Statx};
+use uring::{Any, Direct, Ring};
 
-use crate::call;
 use crate::failure::Failure;
+use crate::{RINGS, call};
 
 /// A path in the form that operations take.
 pub(crate) fn c_path(path: &Path) -> Result<CString, Failure> {
@@ -24,9 +24,9 @@ fn status(path: &Path) -> Result<io::Result<FileStatus>, Failure> {
 }
 
 /// Opens into the calling thread's ring, which has room for both files.
-pub(crate) fn open<R: Opens>(
+pub(crate) fn open(
     ring: &mut Ring<Any>,
-    open: OpenAt<CString, Cwd, R>,
+    open: OpenAt<CString>,
 ) -> Result<io::Result<Direct>, uring::Error> {
     if ring.direct_slots() == 0 {
         ring.register_direct(2)?;
@@ -45,7 +45,7 @@ impl Source {
     pub(crate) fn examine(path: &Path) -> Result<Source, Failure> {
         let status = status(path)?.map_err(|error| Failure::file("cannot find", path, error))?;
         if !status.is_file() {
-            let why = format!("it is {}", kind(&status));
+            let why = kind(&status);
             return Err(Failure::unfit("cannot copy", path, why, "name a file"));
         }
         Ok(Source {
@@ -67,23 +67,41 @@ impl Source {
         Permissions::from_mode(u32::from(self.status.mode()) & 0o777)
     }
 
-    /// Each thread has opened the file by its name, and read it at its own time.
+    /// Each thread has opened the file by its name, and read its part at its own time.
     pub(crate) fn check_unchanged(&self) -> Result<(), Failure> {
         let now = status(&self.path)?
             .map_err(|error| Failure::file("cannot find again", &self.path, error))?;
-        if is_same(&now, &self.status)
+        let unchanged = is_same(&now, &self.status)
             && now.size() == self.status.size()
-            && now.modified() == self.status.modified()
-        {
-            return Ok(());
+            && now.modified() == self.status.modified();
+        if unchanged && self.ends_at_size()? {
+            Ok(())
+        } else {
+            Err(changed(&self.path))
         }
-        Err(changed(&self.path))
+    }
+
+    /// Files that the kernel makes up as they are read often have more than their size says.
+    fn ends_at_size(&self) -> Result<bool, Failure> {
+        let source = OpenAt::new(c_path(&self.path)?);
+        let beyond = RINGS.with(|ring| -> Result<_, uring::Error> {
+            let file = match open(ring, source)? {
+                Ok(file) => file,
+                Err(error) => return Ok(Err(error)),
+            };
+            let read = Read::new(&file, Vec::with_capacity(1)).at(self.size());
+            Ok(ring.call(read)?.result)
+        })??;
+        let beyond =
+            beyond.map_err(|error| Failure::file("cannot read the end of", &self.path, error))?;
+        Ok(beyond == 0)
     }
 }
 
-/// The source is not what it was when the copy began.
+/// The source is not, or no longer, what its status said.
 pub(crate) fn changed(path: &Path) -> Failure {
-    let why = "it was changed while it was being copied".to_owned();
+    let why =
+        "it was changed meanwhile, or it is made up by the kernel and its size is not its own";
     Failure::unfit("cannot copy", path, why, "copy it when nobody writes to it")
 }
 
@@ -104,22 +122,13 @@ impl Target {
             Err(error) => return Err(Failure::file("cannot write", path, error)),
         };
         if is_same(&status, &source.status) {
-            let why = "it is the same file".to_owned();
-            return Err(Failure::unfit(
-                "cannot write",
-                path,
-                why,
-                "choose another target",
-            ));
+            let why = "it is the source";
+            let advice = "choose another target";
+            return Err(Failure::unfit("cannot write", path, why, advice));
         }
         if !status.is_file() {
-            let why = format!("it is {}", kind(&status));
-            return Err(Failure::unfit(
-                "cannot write",
-                path,
-                why,
-                "name a file that is to be made or replaced",
-            ));
+            let advice = "name a file that is to be made or replaced";
+            return Err(Failure::unfit("cannot write", path, kind(&status), advice));
         }
         let path = fs::canonicalize(path)
             .map_err(|error| Failure::file("cannot follow the link", path, error))?;
@@ -144,8 +153,8 @@ fn is_same(one: &FileStatus, other: &FileStatus) -> bool {
 
 fn kind(status: &FileStatus) -> &'static str {
     if status.is_directory() {
-        "a directory"
+        "it is a directory"
     } else {
-        "not a regular file"
+        "it is not a regular file"
     }
 }

@@ -89,5 +89,5 @@ fn read<'a>(
 fn differs(work: &Work<'_>, offset: u64) -> Failure {
     let why = format!("it differs from the source in the block at byte {offset}");
     let advice = "look whether the source is being changed, and whether the disk is sound";
-    Failure::unfit("cannot verify", work.target, why, advice)
+    Failure::unfit("cannot verify", work.target, &why, advice)
 }
