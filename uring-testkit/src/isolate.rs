@@ -108,7 +108,7 @@ fn read_all(output: &OwnedFd) -> io::Result<String> {
 }
 
 /// Whether the child ended within the limit; it is not reaped.
-fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
+pub(crate) fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
     // SAFETY: a call with two numbers; the child has not been waited for, so its number is still its own.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
     if fd == -1 {

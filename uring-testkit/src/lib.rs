@@ -63,6 +63,7 @@ mod fd_table;
 mod feature;
 pub mod files;
 mod gate;
+pub mod guest;
 mod handle;
 mod isolate;
 mod json;

@@ -1,0 +1,139 @@
+//! A bare machine made usable, and switched off.
+
+use std::{
+    ffi::{CStr, CString},
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+    ptr,
+};
+
+/// Where the disk is mounted.
+pub(super) const DISK: &str = "/disk";
+
+pub(super) fn mount_basics() -> Result<(), String> {
+    for (kind, target) in [
+        (c"proc", c"/proc"),
+        (c"sysfs", c"/sys"),
+        (c"devtmpfs", c"/dev"),
+        (c"tmpfs", c"/tmp"),
+        (c"tmpfs", c"/run"),
+    ] {
+        mount(kind, kind, target)?;
+    }
+    for (kind, target) in [(c"devpts", c"/dev/pts"), (c"tmpfs", c"/dev/shm")] {
+        mount(kind, kind, target)?;
+    }
+    Ok(())
+}
+
+pub(super) fn mount_disk(device: &Path) -> Result<(), String> {
+    let name = CString::new(device.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    let target = CString::new(DISK).map_err(|error| error.to_string())?;
+    mount(&name, c"ext4", &target)
+}
+
+fn mount(source: &CStr, kind: &CStr, target: &CStr) -> Result<(), String> {
+    let name = target.to_string_lossy();
+    fs::create_dir_all(&*name).map_err(|error| format!("{name}: {error}"))?;
+    let (source_name, kind_name) = (source.to_string_lossy(), kind.to_string_lossy());
+    // SAFETY: strings that end in zero bytes and outlive the call.
+    let result = unsafe {
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            kind.as_ptr(),
+            0,
+            ptr::null(),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(format!(
+            "mounting {source_name} ({kind_name}) at {name}: {}",
+            io::Error::last_os_error()
+        )),
+    }
+}
+
+pub(super) fn release() -> Result<String, String> {
+    let path = "/proc/sys/kernel/osrelease";
+    let release = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(release.trim().to_owned())
+}
+
+/// Sets the loopback interface up; its addresses come by themselves.
+pub(super) fn loopback_up() -> Result<(), String> {
+    let fail = |what: &str| format!("{what} of lo: {}", io::Error::last_os_error());
+    // SAFETY: a call with three numbers.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if socket == -1 {
+        return Err(fail("a socket"));
+    }
+    // SAFETY: the descriptor was just made and is known to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: all zeroes are a valid request: numbers and bytes.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    // SAFETY: the request names an interface and has room for its flags.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } == -1 {
+        return Err(fail("the flags"));
+    }
+    // SAFETY: the flags are what the call above filled in.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    let up = i16::try_from(libc::IFF_UP).map_err(|error| error.to_string())?;
+    request.ifr_ifru.ifru_flags = flags | up;
+    // SAFETY: as above, with the flags to set.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
+        0 => Ok(()),
+        _ => Err(fail("setting the flags")),
+    }
+}
+
+/// Loads a module, as the distribution ships it: compressed or not.
+pub(super) fn load(path: &Path) -> Result<(), String> {
+    const MODULE_INIT_COMPRESSED_FILE: libc::c_int = 4;
+    let name = path.display();
+    let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
+    let plain = path.extension().is_some_and(|extension| extension == "ko");
+    let flags = if plain {
+        0
+    } else {
+        MODULE_INIT_COMPRESSED_FILE
+    };
+    let (call, no_parameters) = (libc::SYS_finit_module, c"".as_ptr());
+    // SAFETY: a descriptor, a string that ends in a zero byte, a number.
+    if unsafe { libc::syscall(call, file.as_raw_fd(), no_parameters, flags) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    // What another module has brought already is there.
+    if error.raw_os_error() == Some(libc::EEXIST) {
+        return Ok(());
+    }
+    Err(format!("loading {name}: {error}"))
+}
+
+/// Collects what suites have left behind, which is the first process's duty.
+pub(super) fn reap_orphans() {
+    // SAFETY: no place for a status is given.
+    while unsafe { libc::waitpid(-1, ptr::null_mut(), libc::WNOHANG) } > 0 {}
+}
+
+pub(super) fn power_off() -> ! {
+    // SAFETY: ends the machine, and with it this process, its memory and what it had open.
+    unsafe {
+        libc::sync();
+        libc::reboot(libc::RB_POWER_OFF);
+    }
+    // Only a machine that cannot be switched off comes here; its first process must not end.
+    loop {
+        std::thread::park();
+    }
+}

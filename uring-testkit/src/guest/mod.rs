@@ -1,0 +1,75 @@
+//! The first process of a virtual machine that exists to run suites.
+//!
+//! A machine boots with an initramfs of three things: this process as `/init`, the suites, and [`SETTINGS`], which
+//! says what to do. The first process makes the machine usable (file systems, the loopback interface, a disk, modules),
+//! runs the suites one after the other, and sends every record to a channel of its own, usually a second serial port:
+//! the console stays the kernel's. It ends with a record that counts the others, and powers off.
+//!
+//! # Settings
+//!
+//! One a line, a word and its value:
+//!
+//! | word | value |
+//! |---|---|
+//! | `channel` | the device that records go to |
+//! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR` |
+//! | `module` | a kernel module to load, by its path |
+//! | `environment` | `NAME=value`, for the suites |
+//! | `limit` | seconds that one suite may take |
+//! | `suite` | a program to run: its path, then its arguments, separated by blanks |
+//! | `shell` | a program to run on the console instead of the suites, with its arguments |
+//!
+//! # Records
+//!
+//! Beside those of the [suites](crate): `boot` with the kernel's release as soon as the channel is open, `begin` and
+//! `exit` around each suite, and `done` with the number of lines that came before it. A machine that could not be made
+//! usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
+//! of a machine that died.
+
+mod channel;
+mod machine;
+mod run;
+mod settings;
+
+use self::{channel::Channel, settings::Settings};
+use crate::json::Object;
+
+/// Where the settings are in the initramfs.
+pub const SETTINGS: &str = "/settings";
+
+/// Does what [`SETTINGS`] says and powers the machine off: the whole of an `/init`.
+///
+/// # Examples
+///
+/// ```no_run
+/// uring_testkit::guest::main();
+/// ```
+pub fn main() -> ! {
+    if let Err(reason) = work() {
+        eprintln!("error: {reason}");
+    }
+    machine::power_off();
+}
+
+fn work() -> Result<(), String> {
+    machine::mount_basics()?;
+    let settings = Settings::read(SETTINGS)?;
+    let channel = Channel::open(&settings.channel)?;
+    channel.send(Object::new("boot").text("release", &machine::release()?));
+    if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
+        channel.send(Object::new("broken").text("reason", &reason));
+    }
+    channel.finish();
+    Ok(())
+}
+
+fn prepare(settings: &Settings) -> Result<(), String> {
+    machine::loopback_up()?;
+    for module in &settings.modules {
+        machine::load(module)?;
+    }
+    match &settings.disk {
+        Some(disk) => machine::mount_disk(disk),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,106 @@
+//! What the host wants done.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<String>,
+}
+
+/// The settings file, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) channel: PathBuf,
+    pub(super) disk: Option<PathBuf>,
+    pub(super) modules: Vec<PathBuf>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) limit: Duration,
+    pub(super) suites: Vec<Program>,
+    pub(super) shell: Option<Program>,
+}
+
+impl Settings {
+    pub(super) fn read(path: &str) -> Result<Self, String> {
+        let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        Self::parse(&text).map_err(|reason| format!("{path}: {reason}"))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut settings = Self {
+            channel: PathBuf::new(),
+            disk: None,
+            modules: Vec::new(),
+            environment: Vec::new(),
+            limit: Duration::from_secs(600),
+            suites: Vec::new(),
+            shell: None,
+        };
+        for line in text.lines() {
+            let (word, value) = line.split_once(' ').ok_or(format!("no value: {line}"))?;
+            match word {
+                "channel" => settings.channel = value.into(),
+                "disk" => settings.disk = Some(value.into()),
+                "module" => settings.modules.push(value.into()),
+                "environment" => {
+                    let (name, value) = value.split_once('=').ok_or(format!("no =: {line}"))?;
+                    let variable = (name.to_owned(), value.to_owned());
+                    settings.environment.push(variable);
+                }
+                "limit" => {
+                    let seconds = value.parse().map_err(|error| format!("{line}: {error}"))?;
+                    settings.limit = Duration::from_secs(seconds);
+                }
+                "suite" => settings.suites.push(program(value)),
+                "shell" => settings.shell = Some(program(value)),
+                _ => return Err(format!("unheard of: {line}")),
+            }
+        }
+        if settings.channel.as_os_str().is_empty() {
+            return Err("there is no channel".to_owned());
+        }
+        Ok(settings)
+    }
+}
+
+fn program(value: &str) -> Program {
+    let mut words = value.split(' ').map(str::to_owned);
+    Program {
+        path: words.next().unwrap_or_default().into(),
+        arguments: words.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_is_read() {
+        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nenvironment A=b=c\nlimit 7\n\
+            suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\n";
+        let settings = Settings::parse(text).unwrap();
+        assert_eq!(settings.channel.to_str(), Some("/dev/ttyS1"));
+        assert_eq!(settings.disk, Some("/dev/nvme0n1".into()));
+        assert_eq!(settings.modules, [PathBuf::from("/m.ko")]);
+        let variable = ("A".to_owned(), "b=c".to_owned());
+        assert_eq!(settings.environment, [variable]);
+        assert_eq!(settings.limit, Duration::from_secs(7));
+        assert_eq!(settings.suites.len(), 2);
+        assert_eq!(settings.suites[1].arguments, ["--exact", "a"]);
+        assert_eq!(settings.shell.unwrap().arguments, ["sh"]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for text in [
+            "",
+            "channel",
+            "channel /c\nspeed 9",
+            "channel /c\nlimit soon",
+        ] {
+            assert!(Settings::parse(text).is_err(), "{text}");
+        }
+    }
+}
