@@ -431,16 +431,22 @@ impl<H: Handle> Ring<H> {
 
     /// Gives every completion of a raw operation that has come to `each`, and returns how many there were.
     ///
-    /// The queue's head is updated once, at the end. Results of other operations are taken in on the way.
+    /// The queue's head is updated once, at the end. Results of other operations are taken in on the way. If the queue has none, the kernel
+    /// is entered for completions that wait in it.
     ///
     /// # Errors
     ///
-    /// [`is_forked`](Error::is_forked).
+    /// See [`submit`](Ring::submit).
     #[doc(alias = "io_uring_for_each_cqe")]
     #[doc(alias = "io_uring_peek_batch_cqe")]
     #[inline]
-    pub fn for_each(&mut self, each: impl FnMut(Completion)) -> Result<usize, Error> {
+    pub fn for_each(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Error> {
         self.core.check_process(Call::Claim)?;
+        let given = self.core.reap_each(&mut each);
+        if given > 0 {
+            return Ok(given);
+        }
+        self.core.collect()?;
         Ok(self.core.reap_each(each))
     }
 

@@ -127,11 +127,20 @@ impl Core {
     }
 
     pub(crate) fn pending(&self) -> u32 {
-        self.sq.pending()
+        if self.process.is_current() {
+            self.sq.unsubmitted()
+        } else {
+            self.sq.pending()
+        }
     }
 
     pub(crate) fn dropped_completions(&self) -> u32 {
-        self.cq.dropped()
+        // The queues of a forked child's copy may not be mapped there.
+        if self.process.is_current() {
+            self.cq.dropped()
+        } else {
+            0
+        }
     }
 
     /// How many of `completions` have not come yet, counting those that were put aside.
@@ -195,9 +204,17 @@ impl Core {
 
     #[cold]
     fn make_room_by_submitting(&mut self, operations: u32, large: bool) -> Result<(), Error> {
-        self.submit_for_room()?;
-        self.check_room(operations, large)
-            .map_err(|hint| Error::refused(Call::Push, hint))
+        loop {
+            self.submit_for_room()?;
+            match self.check_room(operations, large) {
+                // Waiting for a submission thread ends with the first entry that it takes, or with a signal.
+                Err(Hint::QueueFull) if self.sq.is_thread_driven() && self.sq.pending() > 0 => {
+                    self.collect()?;
+                    std::thread::yield_now();
+                }
+                checked => return checked.map_err(|hint| Error::refused(Call::Push, hint)),
+            }
+        }
     }
 
     /// Puts a tracked operation into the queue. Room has been made and the operation admitted.

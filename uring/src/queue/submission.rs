@@ -110,6 +110,18 @@ impl SubmissionQueue {
         self.tail.wrapping_sub(self.head)
     }
 
+    /// Slots written and not yet taken by the kernel, which a thread may have done at any time.
+    pub(crate) fn unsubmitted(&self) -> u32 {
+        match self.mode {
+            Mode::Enter | Mode::Rewind => self.pending(),
+            Mode::KernelThread => {
+                // SAFETY: the word lies inside the ring's mapping, which lives as long as the queue.
+                let head = unsafe { self.shared_head.as_ref() }.load(Ordering::Relaxed);
+                self.tail.wrapping_sub(head)
+            }
+        }
+    }
+
     /// Whether `slots` more fit; looks at the shared head only if they seem not to.
     #[inline]
     pub(crate) fn has_room(&mut self, slots: u32) -> bool {

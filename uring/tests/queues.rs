@@ -1,0 +1,34 @@
+//! The queues on a real kernel: full ones, overflowing ones, interrupted ones.
+
+mod common;
+#[path = "queues/flow.rs"]
+mod flow;
+#[path = "queues/limits.rs"]
+mod limits;
+#[path = "queues/refused.rs"]
+mod refused;
+#[path = "queues/signals.rs"]
+mod signals;
+#[path = "queues/sizes.rs"]
+mod sizes;
+#[path = "queues/thread.rs"]
+mod thread;
+#[path = "queues/waiting.rs"]
+mod waiting;
+
+use std::process::ExitCode;
+
+use uring_testkit::Suite;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("queues");
+    suite.handles_refused_in("lifecycle");
+    flow::add_to(&mut suite);
+    limits::add_to(&mut suite);
+    refused::add_to(&mut suite);
+    signals::add_to(&mut suite);
+    sizes::add_to(&mut suite);
+    thread::add_to(&mut suite);
+    waiting::add_to(&mut suite);
+    suite.run()
+}
