@@ -330,7 +330,9 @@ impl<H: Handle> Ring<H> {
 
     /// The next item of a multishot operation that has come and was not taken.
     pub fn take_item<O: Multishot>(&mut self, token: &Token<O>) -> Option<O::Item> {
-        self.core.reap();
+        if self.core.check_process(Call::Claim).is_ok() {
+            self.core.reap();
+        }
         self.core.take_item::<O>(token.place())
     }
 
@@ -422,6 +424,7 @@ impl<H: Handle> Ring<H> {
     /// See [`submit`](Ring::submit).
     #[doc(alias = "io_uring_peek_cqe")]
     pub fn next_completion(&mut self) -> Result<Option<Completion>, Error> {
+        self.core.check_process(Call::Claim)?;
         if let Some(completion) = self.core.next_raw() {
             return Ok(Some(completion));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::completion::Completion;
 use crate::engine::{Core, Place, Wait, release_slot};
 use crate::entry::{Entry, IGNORED, TRACKED};
-use crate::error::Error;
+use crate::error::{Call, Error};
 use crate::flags::Features;
 use crate::syscall::Name;
 
@@ -34,6 +34,7 @@ impl Core {
     ///
     /// The request goes out with the next submission.
     pub(crate) fn cancel(&mut self, place: Place) -> Result<(), Error> {
+        self.check_process(Call::Push)?;
         self.reap();
         match self.slots.flying_at(place) {
             Some(user_data) => {
@@ -68,11 +69,28 @@ impl Core {
     ///
     /// The kernel could not be brought to finish, and may still use the memory of what is left.
     pub(crate) fn drain_scope(&mut self, depth: u16, cancel: bool) -> Result<(), Error> {
-        if self.slots.flying(depth) > 0 {
-            self.cancel_flying(depth, !cancel)?;
-            self.wait_for_landing(depth)?;
+        if self.slots.flying(depth) == 0 {
+            return Ok(());
         }
-        Ok(())
+        if !self.process.is_current() {
+            self.land_all_as_cancelled(depth);
+            return Ok(());
+        }
+        self.draining = true;
+        let drained = self
+            .cancel_flying(depth, !cancel)
+            .and_then(|()| self.wait_for_landing(depth));
+        self.draining = false;
+        drained
+    }
+
+    /// In a forked child no kernel works on this copy, so no completion will come.
+    fn land_all_as_cancelled(&mut self, depth: u16) {
+        let flying: Vec<u64> = self.slots.flying_user_data(depth, false).collect();
+        for user_data in flying {
+            self.slots
+                .land(Completion::new(user_data, -libc::ECANCELED, 0));
+        }
     }
 
     /// Drops the results of a scope that nobody took.
@@ -146,13 +164,9 @@ impl Core {
         }
     }
 
-    /// In a forked child no kernel works on this copy: what it holds is dropped as cancelled, and nothing else is touched.
+    /// What a forked child's copy holds is dropped as cancelled, and nothing else is touched.
     fn end_in_a_child(&mut self) {
-        let flying: Vec<u64> = self.slots.flying_user_data(0, false).collect();
-        for user_data in flying {
-            self.slots
-                .land(Completion::new(user_data, -libc::ECANCELED, 0));
-        }
+        self.land_all_as_cancelled(0);
         self.bury_everything();
     }
 

@@ -49,6 +49,8 @@ pub struct Core {
     direct: Option<DirectTable>,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
+    /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
+    draining: bool,
     /// The slot of the thread's table to give back at the end.
     index: Option<u8>,
     /// Unmapped last.
@@ -90,6 +92,7 @@ impl Core {
             id: crate::id::next(),
             direct: None,
             cancel_refused: false,
+            draining: false,
             index,
             _memory: parts.memory,
         })
@@ -159,7 +162,6 @@ impl Core {
     }
 
     /// Whether `slots` more operations of which `large` take 128 bytes can go in at once, without submitting.
-    #[inline]
     fn check_room(&mut self, operations: u32, large: bool) -> Result<(), Hint> {
         if large && self.sq.size() == crate::EntrySize::Normal {
             return Err(Hint::EntryTooLarge);
@@ -188,6 +190,26 @@ impl Core {
         large: bool,
         submit: bool,
     ) -> Result<(), Error> {
+        let common = operations == 1
+            && !large
+            && self.process.is_current()
+            && self.slots.has_room(tracked)
+            && self.sq.has_room(1);
+        if common {
+            Ok(())
+        } else {
+            self.make_more_room(operations, tracked, large, submit)
+        }
+    }
+
+    #[cold]
+    fn make_more_room(
+        &mut self,
+        operations: u32,
+        tracked: u32,
+        large: bool,
+        submit: bool,
+    ) -> Result<(), Error> {
         self.check_process(Call::Push)?;
         if !self.slots.has_room(tracked) {
             self.reap();
@@ -202,7 +224,6 @@ impl Core {
         }
     }
 
-    #[cold]
     fn make_room_by_submitting(&mut self, operations: u32, large: bool) -> Result<(), Error> {
         loop {
             self.submit_for_room()?;
@@ -257,7 +278,9 @@ impl Core {
             }
         }
         self.cq.publish();
-        self.slots.bury();
+        if !self.draining {
+            self.slots.bury();
+        }
     }
 
     #[inline]

@@ -33,6 +33,24 @@ struct Slot {
     storage: Storage,
 }
 
+impl Slot {
+    fn unused() -> Slot {
+        Slot {
+            state: State::Free,
+            depth: 0,
+            orphan: false,
+            multishot: false,
+            result: 0,
+            flags: 0,
+            link: NONE,
+            last_item: NONE,
+            sequence: 0,
+            bury: bury_nothing,
+            storage: Storage::uninit(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Free,
@@ -73,12 +91,22 @@ static NEXT_BLOCK: AtomicU64 = AtomicU64::new(SEQUENCE_BLOCK);
 pub(crate) struct Slots {
     slots: NonNull<Slot>,
     len: u32,
+    /// Slots that have ever been used, which are the initialised ones.
+    used: u32,
     free: u32,
     next_sequence: u64,
-    /// Operations in flight, by the depth of the scope they belong to.
-    flying: Vec<u32>,
+    /// By the depth of the scope that operations belong to; 0 is none.
+    levels: Vec<Level>,
     corpses: Vec<u32>,
     items: Items,
+}
+
+/// How many operations there are at one depth.
+#[derive(Clone, Copy, Default)]
+struct Level {
+    flying: u32,
+    /// In flight, or landed and neither claimed nor buried.
+    kept: u32,
 }
 
 /// No slot.
@@ -92,35 +120,16 @@ impl Slots {
         let Some(slots) = NonNull::new(slots.cast::<Slot>()) else {
             handle_alloc_error(layout)
         };
-        let slots = Slots {
+        Slots {
             slots,
             len,
-            free: 0,
+            used: 0,
+            free: NONE,
             next_sequence: 0,
-            flying: vec![0; 4],
-            corpses: Vec::with_capacity(usize::try_from(len).unwrap_or(0)),
+            levels: vec![Level::default(); 4],
+            corpses: Vec::new(),
             items: Items::default(),
-        };
-        for index in 0..len {
-            let link = if index + 1 == len { NONE } else { index + 1 };
-            // SAFETY: the slot is inside the allocation; `write` does not look at what was there.
-            unsafe {
-                slots.slot(index).write(Slot {
-                    state: State::Free,
-                    depth: 0,
-                    orphan: false,
-                    multishot: false,
-                    result: 0,
-                    flags: 0,
-                    link,
-                    last_item: NONE,
-                    sequence: 0,
-                    bury: bury_nothing,
-                    storage: Storage::uninit(),
-                });
-            }
         }
-        slots
     }
 
     /// How many operations may be kept at a time.
@@ -130,39 +139,29 @@ impl Slots {
 
     #[inline]
     fn slot(&self, index: u32) -> *mut Slot {
-        debug_assert!(index < self.len);
-        // SAFETY: every index that comes here is below `len` (checked where it comes from outside).
+        debug_assert!(index < self.used);
+        // SAFETY: every index that comes here is below `used` (checked where it comes from outside), and so below `len`.
         unsafe { self.slots.add(usize::try_from(index).unwrap_or(0)) }.as_ptr()
     }
 
     #[inline]
     pub(crate) fn has_room(&self, slots: u32) -> bool {
-        if slots == 1 {
-            return self.free != NONE;
+        if slots <= self.len - self.used || (slots == 1 && self.free != NONE) {
+            return true;
         }
-        let mut index = self.free;
-        for _ in 0..slots {
-            if index == NONE {
-                return false;
-            }
-            // SAFETY: the free list holds indices of free slots, whose header is initialised.
-            index = unsafe { (*self.slot(index)).link };
-        }
-        true
+        self.len - self.kept(0) >= slots
     }
 
     /// Moves an operation in. Gives its place, and its address, which is the one to prepare it at.
     #[inline]
     pub(crate) fn admit<O: Operation>(&mut self, op: O, depth: u16) -> Result<(Place, *mut O), O> {
-        if self.free == NONE {
+        let Some(index) = self.take_slot() else {
             return Err(op);
-        }
-        let index = self.free;
+        };
         let sequence = self.take_sequence();
         let slot = self.slot(index);
         // SAFETY: the slot is free and ours; its storage is large enough for what `store` puts there.
         let address = unsafe {
-            self.free = (*slot).link;
             (*slot).depth = depth;
             (*slot).orphan = false;
             (*slot).multishot = O::MULTISHOT;
@@ -173,10 +172,29 @@ impl Slots {
             (*slot).state = State::Flying;
             store(&raw mut (*slot).storage, op)
         };
-        if let Some(flying) = self.flying.get_mut(usize::from(depth)) {
-            *flying += 1;
+        if let Some(level) = self.levels.get_mut(usize::from(depth)) {
+            level.flying += 1;
+            level.kept += 1;
         }
         Ok((Place { index, sequence }, address))
+    }
+
+    /// A slot that holds nothing.
+    #[inline]
+    fn take_slot(&mut self) -> Option<u32> {
+        let index = self.free;
+        if index != NONE {
+            // SAFETY: the free list holds slots that were used before, so their header is initialised.
+            self.free = unsafe { (*self.slot(index)).link };
+            Some(index)
+        } else if self.used < self.len {
+            self.used += 1;
+            // SAFETY: the slot is inside the allocation, and `write` does not look at what was there.
+            unsafe { self.slot(self.used - 1).write(Slot::unused()) };
+            Some(self.used - 1)
+        } else {
+            None
+        }
     }
 
     #[inline]
@@ -197,7 +215,7 @@ impl Slots {
     #[inline]
     pub(crate) fn land(&mut self, completion: Completion) {
         let [low, high] = halves(completion.user_data);
-        if low >= self.len {
+        if low >= self.used {
             return;
         }
         let slot = self.slot(low);
@@ -215,8 +233,8 @@ impl Slots {
             (*slot).flags = completion.flags;
             (*slot).state = State::Landed;
             let depth = usize::from((*slot).depth);
-            if let Some(flying) = self.flying.get_mut(depth) {
-                *flying -= 1;
+            if let Some(level) = self.levels.get_mut(depth) {
+                level.flying -= 1;
             }
             if (*slot).orphan {
                 self.give_up(low);
@@ -249,7 +267,7 @@ impl Slots {
     /// The slot that `place` names, if it is still the same operation.
     #[inline]
     fn find(&self, place: Place) -> Option<*mut Slot> {
-        if place.index >= self.len {
+        if place.index >= self.used {
             return None;
         }
         let slot = self.slot(place.index);
@@ -323,6 +341,9 @@ impl Slots {
             if (*slot).multishot {
                 self.items.remove_all((*slot).link);
             }
+            if let Some(level) = self.levels.get_mut(usize::from((*slot).depth)) {
+                level.kept -= 1;
+            }
             (*slot).sequence = 0;
             (*slot).state = State::Free;
             (*slot).link = self.free;
@@ -350,7 +371,10 @@ impl Slots {
 
     /// Gives up everything at `depth` or deeper that has landed and nobody claimed.
     pub(crate) fn give_up_landed(&mut self, depth: u16) {
-        for index in 0..self.len {
+        if self.kept(depth) == 0 {
+            return;
+        }
+        for index in 0..self.used {
             let slot = self.slot(index);
             // SAFETY: the header is initialised.
             if unsafe { (*slot).state == State::Landed && (*slot).depth >= depth } {
@@ -384,20 +408,32 @@ impl Slots {
 
     /// Operations in flight at `depth` or deeper.
     pub(crate) fn flying(&self, depth: u16) -> u32 {
-        self.flying.iter().skip(usize::from(depth)).sum()
+        self.levels
+            .iter()
+            .skip(usize::from(depth))
+            .map(|level| level.flying)
+            .sum()
+    }
+
+    /// Operations at `depth` or deeper that were neither claimed nor buried.
+    fn kept(&self, depth: u16) -> u32 {
+        self.levels
+            .iter()
+            .skip(usize::from(depth))
+            .map(|level| level.kept)
+            .sum()
     }
 
     /// Whether no operation is kept, in flight or unclaimed.
     pub(crate) fn is_empty(&self) -> bool {
-        // SAFETY: as in `find`.
-        (0..self.len).all(|index| unsafe { (*self.slot(index)).state } == State::Free)
+        self.kept(0) == 0
     }
 
     /// Opens a scope at `depth`.
     pub(crate) fn open_depth(&mut self, depth: u16) {
         let needed = usize::from(depth) + 1;
-        if self.flying.len() < needed {
-            self.flying.resize(needed, 0);
+        if self.levels.len() < needed {
+            self.levels.resize(needed, Level::default());
         }
     }
 
@@ -407,7 +443,7 @@ impl Slots {
         depth: u16,
         only_multishot: bool,
     ) -> impl Iterator<Item = u64> + use<'_> {
-        (0..self.len).filter_map(move |index| {
+        (0..self.used).filter_map(move |index| {
             let slot = self.slot(index);
             // SAFETY: the header is initialised.
             unsafe {

@@ -13,6 +13,7 @@ pub(crate) struct CompletionQueue {
     shared_overflow: NonNull<AtomicU32>,
     completions: NonNull<u8>,
     capacity: u32,
+    mask: u32,
     size: CompletionSize,
     /// The next completion to take.
     head: u32,
@@ -74,6 +75,7 @@ impl CompletionQueue {
             shared_overflow,
             completions,
             capacity,
+            mask: capacity - 1,
             size,
             head,
             tail: head,
@@ -100,36 +102,42 @@ impl CompletionQueue {
     /// Takes the next completion; its slot is given back with [`CompletionQueue::publish`].
     #[inline]
     pub(crate) fn take(&mut self) -> Option<Completion> {
-        loop {
+        if self.head == self.tail {
+            self.refresh_tail();
             if self.head == self.tail {
-                self.refresh_tail();
-                if self.head == self.tail {
-                    return None;
-                }
+                return None;
             }
-            let slot = self.slot(self.head);
-            // SAFETY: the slot is between head and the tail that was loaded with acquire: the kernel has written it and
-            // does not touch it again until the head has passed it.
-            let mut completion = unsafe { read(slot) };
-            if self.size == CompletionSize::Normal {
-                self.head = self.head.wrapping_add(1);
-                return Some(completion);
-            }
-            let large = self.size == CompletionSize::Large
-                || completion.flags & uring_sys::IORING_CQE_F_32 != 0;
-            if large {
-                // SAFETY: a large completion has its further 16 bytes right behind (it never wraps, Q6).
-                completion.extra = unsafe { slot.add(16).cast::<[u64; 2]>().read() };
-            }
-            let slots = if large && self.size == CompletionSize::Mixed {
-                2
-            } else {
-                1
-            };
-            self.head = self.head.wrapping_add(slots);
-            if completion.flags & uring_sys::IORING_CQE_F_SKIP == 0 {
-                return Some(completion);
-            }
+        }
+        if self.size != CompletionSize::Normal {
+            return self.take_sized();
+        }
+        let at = usize::try_from(self.head & self.mask).unwrap_or(0);
+        self.head = self.head.wrapping_add(1);
+        // SAFETY: the slot is below the capacity, and between head and the tail that was loaded with acquire: the kernel has written it
+        // and does not touch it again until the published head has passed it.
+        Some(unsafe { read(self.completions.cast::<[u64; 2]>().add(at).cast()) })
+    }
+
+    /// The same where sizes differ: fillers are passed over, and the further bytes of a large completion are read.
+    fn take_sized(&mut self) -> Option<Completion> {
+        // SAFETY: as in `take`.
+        let mut completion = unsafe { read(self.slot(self.head)) };
+        let large = self.size == CompletionSize::Large
+            || completion.flags & uring_sys::IORING_CQE_F_32 != 0;
+        if large {
+            // SAFETY: as in `take`; a large completion has its further 16 bytes right behind (it never wraps, Q6).
+            completion.extra = unsafe { self.slot(self.head).add(16).cast::<[u64; 2]>().read() };
+        }
+        let slots = if large && self.size == CompletionSize::Mixed {
+            2
+        } else {
+            1
+        };
+        self.head = self.head.wrapping_add(slots);
+        if completion.flags & uring_sys::IORING_CQE_F_SKIP == 0 {
+            Some(completion)
+        } else {
+            self.take()
         }
     }
 
@@ -152,9 +160,8 @@ impl CompletionQueue {
         };
     }
 
-    #[inline]
     fn slot(&self, index: u32) -> NonNull<u8> {
-        let index = usize::try_from(index & (self.capacity - 1)).unwrap_or(0);
+        let index = usize::try_from(index & self.mask).unwrap_or(0);
         // SAFETY: the masked index is below the capacity, so the slot lies inside the completion array.
         unsafe { self.completions.add(index << self.size.shift()) }
     }

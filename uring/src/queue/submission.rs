@@ -18,12 +18,13 @@ pub(crate) struct SubmissionQueue {
     shared_entries: NonNull<AtomicU32>,
     entries: NonNull<u8>,
     capacity: u32,
+    mask: u32,
     size: EntrySize,
     /// Entries before this one have been taken by the kernel, as far as we have looked.
     head: u32,
     /// Where the next entry goes.
     tail: u32,
-    /// How the last entry is tied to the next one (`IOSQE_IO_LINK`, `IOSQE_IO_HARDLINK`).
+    /// In a mixed queue, how the last entry is tied to the next one (`IOSQE_IO_LINK`, `IOSQE_IO_HARDLINK`).
     link: u8,
     mode: Mode,
 }
@@ -93,6 +94,7 @@ impl SubmissionQueue {
             shared_entries,
             entries,
             capacity,
+            mask: capacity - 1,
             size,
             head,
             tail: head,
@@ -148,7 +150,7 @@ impl SubmissionQueue {
     pub(crate) fn slots_for(&self, large: bool) -> u32 {
         if large && self.size == EntrySize::Mixed {
             // A large entry may not wrap (Q6): a filler takes the last slot of the array.
-            if self.tail & (self.capacity - 1) == self.capacity - 1 {
+            if self.tail & self.mask == self.mask {
                 3
             } else {
                 2
@@ -161,6 +163,15 @@ impl SubmissionQueue {
     /// Writes an entry at the tail. It becomes visible to the kernel with [`SubmissionQueue::publish`].
     #[inline]
     pub(crate) fn place(&mut self, entry: &Entry, large: bool) {
+        if self.size == EntrySize::Mixed {
+            return self.place_mixed(entry, large);
+        }
+        debug_assert!(self.free() >= 1);
+        self.write(entry, large);
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    fn place_mixed(&mut self, entry: &Entry, large: bool) {
         let slots = self.slots_for(large);
         debug_assert!(self.free() >= slots);
         if slots == 3 {
@@ -177,21 +188,25 @@ impl SubmissionQueue {
 
     #[inline]
     fn write(&mut self, entry: &Entry, large: bool) {
-        let slot = self.slot(self.tail);
-        // SAFETY: the slot is inside the entry array, aligned, and between tail and head + capacity, where the kernel does
-        // not look until the tail is published; a large entry has its second half inside the array too.
+        let at = usize::try_from(self.tail & self.mask).unwrap_or(0);
+        let entries = self.entries.cast::<Entry>();
+        // SAFETY: the slot is inside the entry array, aligned, and between tail and head + capacity, where the kernel does not look
+        // until the tail is published; a large entry has its second half inside the array too.
         unsafe {
-            slot.cast::<Entry>().write(*entry);
-            if large || self.size == EntrySize::Large {
-                slot.add(size_of::<Entry>())
-                    .write_bytes(0, size_of::<Entry>());
+            if self.size == EntrySize::Large {
+                entries.add(2 * at).write(*entry);
+                entries.add(2 * at + 1).write_bytes(0, 1);
+            } else {
+                entries.add(at).write(*entry);
+                if large {
+                    entries.add(at + 1).write_bytes(0, 1);
+                }
             }
         }
     }
 
-    #[inline]
     fn slot(&self, index: u32) -> NonNull<u8> {
-        let index = usize::try_from(index & (self.capacity - 1)).unwrap_or(0);
+        let index = usize::try_from(index & self.mask).unwrap_or(0);
         // SAFETY: the masked index is below the capacity, so the slot lies inside the entry array.
         unsafe { self.entries.add(index << self.size.shift()) }
     }
