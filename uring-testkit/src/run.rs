@@ -24,84 +24,78 @@ pub(crate) fn run(
     lane: &Lane,
     plan: Vec<(Case, Decision)>,
 ) -> Result<ExitCode, String> {
-    let factor = timeout_factor()?;
-    let verbose = arguments.nocapture;
-    let report = Report::open(suite).map_err(|error| format!("URING_REPORT: {error}"))?;
-    let report = Arc::new(report);
-    report.start(lane, plan.len());
-    let machine = Arc::new(RwLock::new(()));
+    let run = Arc::new(Run {
+        report: Report::open(suite).map_err(|error| format!("URING_REPORT: {error}"))?,
+        machine: RwLock::new(()),
+        timeout_factor: timeout_factor()?,
+        verbose: arguments.nocapture,
+    });
+    run.report.start(lane, plan.len());
     let trials = plan.into_iter().map(|(case, decision)| {
-        let (report, machine) = (Arc::clone(&report), Arc::clone(&machine));
+        let run = Arc::clone(&run);
         let kind = match decision {
             Decision::Refuse { .. } => "refused",
             _ => "",
         };
-        let settings = Settings {
-            limit: case.timeout.mul_f64(factor),
-            verbose,
-        };
-        Trial::ignorable_test(case.name.clone(), move || {
-            execute(&case, &decision, &report, &machine, settings)
-        })
-        .with_kind(kind)
+        Trial::ignorable_test(case.name.clone(), move || run.execute(&case, &decision))
+            .with_kind(kind)
     });
     let conclusion = libtest_mimic::run(arguments, trials.collect());
-    report.end();
+    run.report.end();
     Ok(conclusion.exit_code())
 }
 
-/// What is the same for all tests of a run.
-#[derive(Clone, Copy)]
-struct Settings {
-    limit: Duration,
+/// What the tests of a run share.
+#[derive(Debug)]
+struct Run {
+    report: Report,
+    /// Held for reading by each test that runs, for writing by one that must be alone.
+    machine: RwLock<()>,
+    timeout_factor: f64,
     verbose: bool,
 }
 
-fn execute(
-    case: &Case,
-    decision: &Decision,
-    report: &Report,
-    machine: &RwLock<()>,
-    settings: Settings,
-) -> Result<Completion, Failed> {
-    let start = Instant::now();
-    let (refusal, success) = match decision {
-        Decision::Run { .. } => (false, Verdict::Passed),
-        Decision::Refuse { .. } => (true, Verdict::Refused),
-        Decision::Skip { reason } => {
-            report.test(case, Verdict::Skipped, Some(reason), Duration::ZERO);
-            return Ok(Completion::ignored_with(reason));
-        }
-        Decision::Fail { reason } => {
-            report.test(case, Verdict::Failed, Some(reason), Duration::ZERO);
-            return Err(reason.into());
-        }
-    };
-    let (_shared, _exclusive);
-    if case.alone {
-        _exclusive = machine.write().unwrap_or_else(PoisonError::into_inner);
-    } else {
-        _shared = machine.read().unwrap_or_else(PoisonError::into_inner);
-    }
-    let outcome = isolate::run(&case.name, refusal, settings.limit)
-        .unwrap_or_else(|error| Err(format!("the test's process: {error}")));
-    match outcome {
-        Ok(output) => {
-            if settings.verbose {
-                eprint!("{output}");
+impl Run {
+    fn execute(&self, case: &Case, decision: &Decision) -> Result<Completion, Failed> {
+        let (refusal, success) = match decision {
+            Decision::Run { .. } => (false, Verdict::Passed),
+            Decision::Refuse { .. } => (true, Verdict::Refused),
+            Decision::Skip { reason } => {
+                self.report
+                    .test(case, Verdict::Skipped, Some(reason), Duration::ZERO);
+                return Ok(Completion::ignored_with(reason));
             }
-            let reason = decision.reason();
-            report.test(case, success, reason.as_deref(), start.elapsed());
-            Ok(Completion::Completed)
+            Decision::Fail { reason } => {
+                self.report
+                    .test(case, Verdict::Failed, Some(reason), Duration::ZERO);
+                return Err(reason.into());
+            }
+        };
+        let (_shared, _exclusive);
+        if case.alone {
+            _exclusive = self.machine.write().unwrap_or_else(PoisonError::into_inner);
+        } else {
+            _shared = self.machine.read().unwrap_or_else(PoisonError::into_inner);
         }
-        Err(output) => {
-            report.test(
-                case,
-                Verdict::Failed,
-                Some(output.trim_end()),
-                start.elapsed(),
-            );
-            Err(output.trim_end().into())
+        let start = Instant::now();
+        let limit = case.timeout.mul_f64(self.timeout_factor);
+        let outcome = isolate::run(&case.name, refusal, limit)
+            .unwrap_or_else(|error| Err(format!("the test's process: {error}")));
+        let time = start.elapsed();
+        match outcome {
+            Ok(output) => {
+                if self.verbose {
+                    eprint!("{output}");
+                }
+                self.report
+                    .test(case, success, decision.reason().as_deref(), time);
+                Ok(Completion::Completed)
+            }
+            Err(output) => {
+                let output = output.trim_end();
+                self.report.test(case, Verdict::Failed, Some(output), time);
+                Err(output.into())
+            }
         }
     }
 }

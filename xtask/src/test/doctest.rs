@@ -18,6 +18,7 @@ pub(super) fn run(package: &Package, filter: Option<&str>, logs: &Path) -> Resul
     let ran = execute::logged(
         &mut command,
         &logs.join(format!("{}.doc.log", package.name)),
+        |_| {},
     )?;
 
     let mut outcome = Outcome::new(&format!("{} (doc)", package.name)).took(ran.time);

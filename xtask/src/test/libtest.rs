@@ -8,9 +8,15 @@ use super::{
     binary::Binary,
     execute,
     outcome::{Outcome, Test, Verdict},
+    progress::Progress,
 };
 
-pub(super) fn run(binary: &Binary, filter: Option<&str>, logs: &Path) -> Result<Outcome> {
+pub(super) fn run(
+    binary: &Binary,
+    filter: Option<&str>,
+    logs: &Path,
+    progress: &Progress,
+) -> Result<Outcome> {
     let log = |kind: &str| logs.join(format!("{}.{kind}", binary.file_name()));
     let list = execute::logged(
         binary
@@ -18,12 +24,15 @@ pub(super) fn run(binary: &Binary, filter: Option<&str>, logs: &Path) -> Result<
             .args(["--list", "--format=terse"])
             .args(filter),
         &log("plan"),
+        |_| {},
     )?;
-    let ran = execute::logged(binary.command().args(filter), &log("log"))?;
+    let planned = names(&list.output);
+    let ran = execute::logged(binary.command().args(filter), &log("log"), |output| {
+        progress.look(&binary.name, planned.len(), output);
+    })?;
 
     let mut outcome = Outcome::new(&binary.name).took(ran.time);
     outcome.tests = tests(&ran.output);
-    let planned = names(&list.output);
     let seen: BTreeSet<_> = outcome
         .tests
         .iter()
@@ -67,6 +76,7 @@ fn test(line: &str) -> Option<Test> {
     let verdict = match end {
         "ok" => Verdict::Passed,
         "FAILED" => Verdict::Failed,
+        // The standard harness puts a reason behind a comma, suites put it in parentheses.
         _ if end.starts_with("ignored") => Verdict::Skipped,
         _ => return None,
     };

@@ -45,9 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for binary in &binaries {
         progress.start(&binary.name);
         let outcome = if binary.is_suite {
-            suite::run(binary, filter, &logs)
+            suite::run(binary, filter, &logs, &progress)
         } else {
-            libtest::run(binary, filter, &logs)
+            libtest::run(binary, filter, &logs, &progress)
         };
         outcomes.push(progress.finish(outcome?));
     }

@@ -2,7 +2,10 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::outcome::{Outcome, Verdict};
+use super::{
+    libtest,
+    outcome::{Outcome, Verdict},
+};
 
 /// The progress over all binaries.
 #[derive(Debug)]
@@ -19,6 +22,12 @@ impl Progress {
 
     pub(super) fn start(&self, name: &str) {
         self.0.set_message(name.to_owned());
+    }
+
+    /// Shows how many of the `planned` tests of `name` have printed their line.
+    pub(super) fn look(&self, name: &str, planned: usize, output: &str) {
+        let done = libtest::tests(output).len();
+        self.0.set_message(format!("{name} {done}/{planned}"));
     }
 
     pub(super) fn finish(&self, outcome: Outcome) -> Outcome {

@@ -4,13 +4,22 @@ use std::{fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use super::{binary::Binary, compare, execute, outcome::Outcome, record};
+use super::{binary::Binary, compare, execute, outcome::Outcome, progress::Progress, record};
 
-pub(super) fn run(binary: &Binary, filter: Option<&str>, logs: &Path) -> Result<Outcome> {
+pub(super) fn run(
+    binary: &Binary,
+    filter: Option<&str>,
+    logs: &Path,
+    progress: &Progress,
+) -> Result<Outcome> {
     let log = |kind: &str| logs.join(format!("{}.{kind}", binary.file_name()));
     let mut outcome = Outcome::new(&binary.name);
 
-    let planning = execute::logged(binary.command().arg("--plan").args(filter), &log("plan"))?;
+    let planning = execute::logged(
+        binary.command().arg("--plan").args(filter),
+        &log("plan"),
+        |_| {},
+    )?;
     let plan = match record::parse(&planning.output) {
         Ok(plan) if planning.status.success() => plan,
         _ => {
@@ -33,6 +42,7 @@ pub(super) fn run(binary: &Binary, filter: Option<&str>, logs: &Path) -> Result<
     let ran = execute::logged(
         binary.command().args(filter).env("URING_REPORT", &path),
         &log("log"),
+        |output| progress.look(&binary.name, plan.len().saturating_sub(2), output),
     )?;
     let report = fs::read_to_string(&path).unwrap_or_default();
     let (report, unreadable) = match record::parse(&report) {
