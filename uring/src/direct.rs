@@ -141,6 +141,7 @@ impl Core {
     /// Gives the ring a file table with `len` empty slots.
     pub(crate) fn register_direct(&mut self, len: u32) -> Result<(), Error> {
         let call = Call::register(uring_sys::IORING_REGISTER_FILES);
+        self.check_process(call)?;
         if self.direct().is_some() {
             let hint = Hint::contradiction(&"the ring has a table of direct descriptors already");
             return Err(Error::refused(call, hint));
@@ -156,6 +157,7 @@ impl Core {
     /// Reserves an empty slot.
     pub(crate) fn direct_slot(&mut self) -> Result<DirectSlot, Error> {
         let call = Call::register(uring_sys::IORING_REGISTER_FILES);
+        self.check_process(call)?;
         let Some(table) = self.direct() else {
             let hint = Hint::contradiction(
                 &"the ring has no table of direct descriptors: register_direct first",

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use static_assertions::assert_impl_all;
 
 use crate::engine::Core;
+use crate::error::{Call, Error};
 use crate::handle::{Any, Fd, Fdless, Registered, RingFd, RingIndex};
 use crate::ring::Ring;
 use crate::setup::Setup;
@@ -60,8 +61,14 @@ impl DisabledRing {
         ))
     }
 
+    /// Refuses in a forked child, and where the number leads to another file.
+    fn check(&self) -> Result<(), Error> {
+        self.core.check_process(Call::Transition)?;
+        self.fd.check()
+    }
+
     fn enable_here(self) -> Result<(Box<Core>, RingFd, RingIndex), TransitionError<DisabledRing>> {
-        let index = match self.core.register_ring_fd() {
+        let index = match self.check().and_then(|()| self.core.register_ring_fd()) {
             Ok(index) => index,
             Err(error) => return Err(TransitionError::new(self, error)),
         };
@@ -82,7 +89,10 @@ impl DisabledRing {
     /// The ring is given back disabled, with the errors of [`enable`](DisabledRing::enable), or because the kernel still needs the
     /// descriptor ([`is_unsupported`](crate::Error::is_unsupported)).
     pub fn enable_fdless(self) -> Result<Ring<Fdless>, TransitionError<DisabledRing>> {
-        if let Err(error) = crate::builder::can_close(self.core.setup().features()) {
+        let closable = self
+            .check()
+            .and_then(|()| crate::builder::can_close(self.core.setup().features()));
+        if let Err(error) = closable {
             return Err(TransitionError::new(self, error));
         }
         let (core, fd, index) = self.enable_here()?;
@@ -109,7 +119,7 @@ impl DisabledRing {
     }
 
     fn enable_by_descriptor(self) -> Result<Ring<Any>, TransitionError<DisabledRing>> {
-        match self.core.enable() {
+        match self.check().and_then(|()| self.core.enable()) {
             Ok(()) => {
                 let DisabledRing { mut core, fd } = self;
                 core.setup_mut().note_enabled();

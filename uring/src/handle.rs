@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
+use crate::error::{Call, Error, Hint};
 use crate::flags::Features;
 use crate::syscall::Name;
 
@@ -226,7 +227,7 @@ impl FileIdentity {
 
 /// What a ring's descriptor number names now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Names {
+enum Names {
     /// The ring.
     TheRing,
     /// Nothing: somebody closed it.
@@ -246,12 +247,22 @@ impl RingFd {
     }
 
     /// What the number names now.
-    pub(crate) fn names(&self) -> Names {
+    fn names(&self) -> Names {
         match FileIdentity::of(self.fd) {
             None => Names::Nothing,
             Some(file) if file != self.file => Names::AnotherFile,
             Some(_) => self.names_by_call(),
         }
+    }
+
+    /// Refuses a transition of a ring that its number does not lead to: it would be done to another's.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let hint = match self.names() {
+            Names::TheRing => return Ok(()),
+            Names::Nothing => Hint::DescriptorClosed,
+            Names::AnotherFile => Hint::DescriptorReplaced,
+        };
+        Err(Error::refused(Call::Transition, hint))
     }
 
     /// Where anonymous inodes are shared, a file that is no ring is told by its answer to an empty `io_uring_enter`.

@@ -298,6 +298,7 @@ impl<H: Handle> Ring<H> {
     /// not be brought to finish the operation, the process is aborted: it would write to memory that is no longer borrowed.
     #[inline]
     pub fn call<O: Operation>(&mut self, op: O) -> Result<O::Output, Error> {
+        self.core.check_memory(Call::Push)?;
         self.scope(|scope| {
             let token = scope.push(op)?;
             Ok(scope.wait(token)?)

@@ -6,7 +6,7 @@ use std::io;
 use crate::builder::can_close;
 use crate::error::{Call, Error, Hint};
 use crate::flags::SetupFlags;
-use crate::handle::{Any, AnyHandle, Fd, Fdless, Names, Registered, RingIndex};
+use crate::handle::{Any, AnyHandle, Fd, Fdless, Registered, RingIndex};
 use crate::ring::Ring;
 
 /// A transition that did not happen. The ring is inside, as it was before.
@@ -108,7 +108,12 @@ impl Ring<Fd> {
     /// Source: `io_uring_register_ring_fd(3)`, `io_uring/tctx.c`.
     #[doc(alias = "io_uring_register_ring_fd")]
     pub fn register_fd(self) -> Result<Ring<Registered>, TransitionError<Ring<Fd>>> {
-        match self.core().register_ring_fd() {
+        let index = self
+            .core()
+            .check_process(Call::Transition)
+            .and_then(|()| self.handle().fd.check())
+            .and_then(|()| self.core().register_ring_fd());
+        match index {
             Ok(index) => {
                 let (core, Fd { fd }) = self.into_parts();
                 let handle = Registered {
@@ -153,17 +158,15 @@ impl Ring<Registered> {
 
     fn give_slot_back(&self) -> Result<(), Error> {
         let core = self.core();
+        core.check_process(Call::Transition)?;
         if core.keeps_something() {
             return Err(Error::refused(Call::Transition, Hint::StillInFlight));
         }
         if core.setup().flags().contains(SetupFlags::SINGLE_ISSUER) {
             return Err(Error::refused(Call::Transition, Hint::SingleIssuer));
         }
-        match self.handle().fd.names() {
-            Names::TheRing => core.unregister_ring_fd(self.handle().index.index),
-            Names::Nothing => Err(Error::refused(Call::Transition, Hint::DescriptorClosed)),
-            Names::AnotherFile => Err(Error::refused(Call::Transition, Hint::DescriptorReplaced)),
-        }
+        self.handle().fd.check()?;
+        core.unregister_ring_fd(self.handle().index.index)
     }
 
     /// Closes the ring's descriptor. From now on it is in the table of this thread and nowhere else.

@@ -126,10 +126,7 @@ impl Core {
                 Err(error) if error.is_interrupted() => None,
                 Err(error) if error.is_timed_out() => Some(error),
                 Err(error) if error.is_busy() => self.collect().err(),
-                Err(error) => {
-                    std::thread::sleep(STEP);
-                    Some(error)
-                }
+                Err(error) => return self.watch_for_landing(depth, error),
             };
             if let Some(error) = failure {
                 patience -= 1;
@@ -140,6 +137,21 @@ impl Core {
             self.reap();
         }
         Ok(())
+    }
+
+    /// Waits for what a ring that cannot be entered still completes by itself.
+    ///
+    /// It is not entered again: its name may lead to another's ring, where a wait has no end.
+    fn watch_for_landing(&mut self, depth: u16, error: Error) -> Result<(), Error> {
+        self.retract_unsubmitted();
+        for _ in 0..PATIENCE {
+            self.reap();
+            if self.slots.flying(depth) == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(STEP);
+        }
+        Err(error)
     }
 
     /// Lands what the kernel has never seen, as cancelled.

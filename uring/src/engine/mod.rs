@@ -151,6 +151,17 @@ impl Core {
         completions.saturating_sub(u32::try_from(self.backlog.len()).unwrap_or(u32::MAX))
     }
 
+    /// Refuses to lend memory to operations whose completions could not be seen (H33).
+    #[inline]
+    pub(crate) fn check_memory(&self, call: Call) -> Result<(), Error> {
+        self.check_process(call)?;
+        if self.sq.memory_is_intact() {
+            Ok(())
+        } else {
+            Err(Error::refused(call, Hint::RingMemoryLost))
+        }
+    }
+
     /// Refuses to work on a copy that came through `fork`.
     #[inline]
     pub(crate) fn check_process(&self, call: Call) -> Result<(), Error> {

@@ -310,7 +310,8 @@ impl SubmissionQueue {
             return;
         }
         self.refresh_head();
-        if self.pending() > self.capacity {
+        // A head that is not the kernel's would take back what the kernel has (H33).
+        if !self.memory_is_intact() || self.pending() > self.capacity {
             return;
         }
         let mut at = self.head;
