@@ -1,0 +1,463 @@
+//! What a host does behind the library's back.
+
+mod common;
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd as _, RawFd};
+use std::process::ExitCode;
+
+use common::{memory, pending, raw};
+use uring::op::Nop;
+use uring::{Any, Builder, HandleKind as Reached, Hint, PerThread, Ring};
+use uring_testkit::files::TempDir;
+use uring_testkit::process::{close_range, fork_and, with_rlimit};
+use uring_testkit::raw::{Entry, RawRing};
+use uring_testkit::{
+    Context, FdTable, Feature, HandleKind, Recording, Slots, Suite, TestResult, files,
+};
+
+fn the_handle_is_refused(context: &Context) -> TestResult {
+    let error = common::ring(context, 8).expect_err("the kernel lacks what the handle needs");
+    assert!(error.is_unsupported(), "{error}");
+    Ok(())
+}
+
+/// Whether calls on a ring with that handle go by its index alone.
+fn does_without_descriptor(context: &Context) -> bool {
+    match context.handle() {
+        HandleKind::Fd => false,
+        HandleKind::Registered => context.has(Feature::REG_REG_RING),
+        HandleKind::Closed | HandleKind::Born => true,
+    }
+}
+
+/// The only ring in the descriptor table.
+fn number_of_the_ring() -> TestResult<RawFd> {
+    let rings: Vec<_> = FdTable::now()?.rings().collect();
+    match rings[..] {
+        [ring] => Ok(ring),
+        _ => Err(format!("{rings:?} are rings").into()),
+    }
+}
+
+fn same_file(one: impl AsFd, other: RawFd) -> bool {
+    let inode = |fd| {
+        let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: room for the answer, which is all zeroes where the call fails.
+        unsafe {
+            libc::fstat(fd, stat.as_mut_ptr());
+            let stat = stat.assume_init();
+            (stat.st_dev, stat.st_ino)
+        }
+    };
+    inode(one.as_fd().as_raw_fd()) == inode(other)
+}
+
+fn works(ring: &mut RawRing) -> TestResult {
+    let nop = Entry {
+        user_data: 5,
+        ..Entry::default()
+    };
+    // SAFETY: a no-op uses no memory.
+    let done = unsafe { ring.call(nop) }?;
+    assert_eq!((done.user_data, done.res), (5, 0));
+    assert_eq!(ring.take(), None);
+    Ok(())
+}
+
+fn h23_everything_closed_in_the_middle(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let (reader, writer) = files::pipe()?;
+    let recording = pending::submit_unowned(&mut ring, &reader)?;
+    std::mem::forget((reader, writer));
+    // SAFETY: the pipe's ends were forgotten; the ring has to cope with it.
+    unsafe { close_range(3..=RawFd::MAX) }?;
+
+    let innocent = File::open("/proc/version")?;
+    assert_eq!(innocent.as_raw_fd(), 3, "the lowest number is free again");
+    if does_without_descriptor(context) {
+        ring.submit_and_wait(1)?;
+        ring.call(Nop::new())??;
+        assert!(ring.probe()?.supports(uring_sys::IORING_OP_NOP));
+    } else if context.handle() == HandleKind::Fd {
+        let error = ring.submit_and_wait(2).expect_err("it was closed");
+        assert!(error.is_ring_lost(), "{error}");
+        let error = ring.call(Nop::new()).expect_err("it was closed");
+        assert!(error.is_ring_lost(), "{error}");
+        assert!(ring.probe().expect_err("it was closed").is_ring_lost());
+    }
+    drop(ring);
+    // The last writer is closed, so the read has come to its end and nothing has to be leaked.
+    assert_eq!(uring::leaked_operations(), 0);
+    assert_eq!(recording.changed_since_drop(), Some(0));
+    assert!(same_file(&innocent, 3));
+    assert_eq!(Slots::of_this_thread()?.taken(), 0);
+    Ok(())
+}
+
+/// A ring whose descriptor is gone and that cannot cancel must neither hang at its end nor free what the kernel may write.
+fn h23_closed_with_a_read_that_stays(_: &Context) -> TestResult {
+    let mut ring = Ring::new(8)?;
+    let (reader, writer) = files::pipe()?;
+    let recording = pending::submit_unowned(&mut ring, &reader)?;
+    raw::close_behind(ring.as_fd().as_raw_fd())?;
+    let error = ring.submit_and_wait(1).expect_err("it was closed");
+    assert_eq!(error.hint(), Some(Hint::DescriptorClosed));
+    drop(ring);
+    assert_eq!(uring::leaked_operations(), 1);
+    assert!(recording.dropped().is_none());
+    drop(writer);
+    Ok(())
+}
+
+fn h23_closed_ring_gives_its_tokens_back(_: &Context) -> TestResult {
+    let mut ring = Ring::new(8)?;
+    let pending = pending::submit(&mut ring)?;
+    raw::close_behind(ring.as_fd().as_raw_fd())?;
+    let refused = ring.wait(pending.token).expect_err("it was closed");
+    assert!(refused.error().is_ring_lost(), "{refused}");
+    let token = ring
+        .take(refused.into_inner())
+        .expect_err("nobody has written");
+    drop(pending.writer);
+    // The mapping keeps the ring alive, so the end of the pipe still shows.
+    let mut token = Some(token);
+    let done = loop {
+        match ring.take(token.take().expect("it is given back each time")) {
+            Ok(done) => break done,
+            Err(again) => token = Some(again),
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(done.result?, 0);
+    Ok(())
+}
+
+/// Puts a file over the ring's number and drops the ring, in flight or not.
+fn h05_a_reused_number_is_not_closed(context: &Context) -> TestResult {
+    for in_flight in [false, true] {
+        let mut ring: Ring<Any> = common::ring(context, 8)?;
+        let number = number_of_the_ring()?;
+        let (reader, writer) = files::pipe()?;
+        let mut recording: Option<Recording> = None;
+        if in_flight {
+            recording = Some(pending::submit_unowned(&mut ring, &reader)?);
+        }
+        let innocent = File::open("/proc/version")?;
+        raw::put_over(number, &innocent)?;
+
+        let pushed = ring.push(Nop::new())?;
+        if context.handle() == HandleKind::Fd {
+            let error = ring.submit().expect_err("it was replaced");
+            assert_eq!(error.hint(), Some(Hint::DescriptorReplaced), "{error}");
+            assert!(ring.wait(pushed).is_err());
+        } else {
+            ring.wait(pushed)??;
+        }
+        drop(ring);
+        assert!(same_file(&innocent, number), "the innocent file is closed");
+        if let (true, HandleKind::Fd) = (in_flight, context.handle()) {
+            assert_eq!(uring::leaked_operations(), 1);
+            assert!(recording.is_some_and(|recording| recording.dropped().is_none()));
+        } else {
+            assert_eq!(uring::leaked_operations(), 0);
+        }
+        raw::close_behind(number)?;
+        drop((reader, writer));
+    }
+    Ok(())
+}
+
+/// Whether the kernel tells one ring's file from another's (5.16).
+fn rings_have_files_of_their_own() -> TestResult<bool> {
+    let (one, other) = (RawRing::new(1, 0)?, RawRing::new(1, 0)?);
+    let (one, other) = (
+        one.fd().expect("it has one"),
+        other.fd().expect("so has it"),
+    );
+    Ok(!same_file(one, other.as_raw_fd()))
+}
+
+fn h05_another_ring_under_the_number_is_not_driven(context: &Context) -> TestResult {
+    let told_apart = rings_have_files_of_their_own()?;
+    let mut ring = common::ring(context, 8)?;
+    let number = number_of_the_ring()?;
+    let (reader, _writer) = files::pipe()?;
+    let _recording = pending::submit_unowned(&mut ring, &reader)?;
+    let mut innocent = RawRing::new(8, 0)?;
+    raw::put_over(number, innocent.fd().expect("it has a descriptor"))?;
+
+    let pushed = ring.push(Nop::new())?;
+    if context.handle() == HandleKind::Fd {
+        let error = ring.submit().expect_err("it was replaced");
+        assert_eq!(error.hint(), Some(Hint::DescriptorReplaced), "{error}");
+    } else {
+        ring.wait(pushed)??;
+    }
+    works(&mut innocent)?;
+    drop(ring);
+    works(&mut innocent)?;
+    if told_apart {
+        let descriptor = innocent.fd().expect("it has a descriptor");
+        assert!(same_file(descriptor, number), "another's ring is closed");
+        raw::close_behind(number)?;
+    }
+    Ok(())
+}
+
+fn h05_transitions_look_at_the_number(_: &Context) -> TestResult {
+    let told_apart = rings_have_files_of_their_own()?;
+    for over_ring in [false, true] {
+        if over_ring && !told_apart {
+            continue;
+        }
+        let other = RawRing::new(1, 0)?;
+        let file = File::open("/proc/version")?;
+        let other = if over_ring {
+            other.fd().expect("it has a descriptor").as_fd()
+        } else {
+            file.as_fd()
+        };
+
+        let ring = Ring::new(8)?;
+        let number = ring.as_fd().as_raw_fd();
+        raw::put_over(number, other)?;
+        let failed = ring.register_fd().expect_err("it was replaced");
+        assert!(failed.error().is_ring_lost(), "{failed}");
+        assert_eq!(Slots::of_this_thread()?.taken(), 0);
+        drop(failed);
+        raw::close_behind(number)?;
+
+        let ring = Ring::new(8)?.register_fd()?;
+        let number = ring.as_fd().as_raw_fd();
+        raw::put_over(number, other)?;
+        let failed = ring.unregister_fd().expect_err("it was replaced");
+        assert!(failed.error().is_ring_lost(), "{failed}");
+        let mut ring = failed.into_ring();
+        ring.call(Nop::new())??;
+        drop(ring);
+        raw::close_behind(number)?;
+
+        let ring = Builder::new(8).build_disabled()?;
+        let number = ring.as_fd().as_raw_fd();
+        raw::put_over(number, other)?;
+        let failed = ring.enable().expect_err("it was replaced");
+        assert!(failed.error().is_ring_lost(), "{failed}");
+        let failed = failed.into_ring().enable_best().expect_err("as before");
+        assert!(failed.error().is_ring_lost(), "{failed}");
+        assert_eq!(Slots::of_this_thread()?.taken(), 0);
+        drop(failed);
+        raw::close_behind(number)?;
+    }
+    Ok(())
+}
+
+fn h05_closing_closes_nothing_of_others(_: &Context) -> TestResult {
+    let ring = Builder::new(8).build_registered()?;
+    let number = ring.as_fd().as_raw_fd();
+    let innocent = File::open("/proc/version")?;
+    raw::put_over(number, &innocent)?;
+    let mut ring = ring.close_fd()?;
+    assert!(same_file(&innocent, number));
+    ring.call(Nop::new())??;
+    drop(ring);
+    assert!(same_file(&innocent, number));
+    raw::close_behind(number)?;
+    Ok(())
+}
+
+fn no_transition(_: &Context) -> TestResult {
+    match Builder::new(8).build_registered() {
+        Ok(ring) => {
+            let failed = ring.close_fd().expect_err("not before 6.3");
+            assert!(failed.error().is_unsupported(), "{failed}");
+        }
+        Err(error) => assert!(error.is_unsupported(), "{error}"),
+    }
+    Ok(())
+}
+
+fn h23_no_descriptors_allowed(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let pending = pending::submit(&mut ring)?;
+    with_rlimit(libc::RLIMIT_NOFILE, 0, || -> TestResult {
+        ring.call(Nop::new())??;
+        pending.finish(&mut ring)?;
+        let error = ring.register_direct(1).expect_err("above the limit");
+        assert!(error.is_limited(), "{error}");
+        let error = Ring::new(8).expect_err("no number is left");
+        assert!(error.is_limited(), "{error}");
+        match Ring::best(8) {
+            Ok(mut born) => {
+                assert!(context.has(Feature::REGISTERED_FD_ONLY));
+                assert_eq!(born.handle_kind(), Reached::Fdless);
+                born.call(Nop::new())??;
+            }
+            Err(error) => {
+                assert!(!context.has(Feature::REGISTERED_FD_ONLY));
+                assert!(error.is_limited(), "{error}");
+            }
+        }
+        drop(ring);
+        Ok(())
+    })?
+}
+
+/// A ring in the process's own memory, and the pages of that.
+fn in_own_memory(context: &Context) -> TestResult<(Ring<Any>, Vec<usize>)> {
+    // The first ring makes the page that forked children are told by.
+    drop(Ring::new(1)?);
+    let before = memory::wiped_pages()?;
+    let ring = common::build(context, &Builder::new(8).own_memory(true))?;
+    let pages: Vec<_> = memory::wiped_pages()?
+        .difference(&before)
+        .copied()
+        .collect();
+    assert!(!pages.is_empty(), "the memory of the queues was not found");
+    Ok((ring, pages))
+}
+
+fn discarded(context: &Context, calls_before: u32, only_last_page: bool) -> TestResult {
+    let (mut ring, pages) = in_own_memory(context)?;
+    for _ in 0..calls_before {
+        ring.call(Nop::new())??;
+    }
+    let first = if only_last_page { pages.len() - 1 } else { 0 };
+    for page in &pages[first..] {
+        memory::discard(*page)?;
+    }
+    let error = ring.call(Nop::new()).expect_err("the queues are gone");
+    assert_eq!(error.hint(), Some(Hint::RingMemoryLost), "{error}");
+    ring.push_raw(Nop::new(), 1)?;
+    let error = ring.submit().expect_err("the queues are gone");
+    assert!(error.is_ring_lost(), "{error}");
+    for _ in 0..20 {
+        // Whether there is still room or not: nothing panics, hangs or grows.
+        let _ = ring.push_raw(Nop::new(), 1);
+        let _ = ring.push(Nop::new());
+    }
+    assert_eq!(ring.for_each(|_| ())?, 0, "completions out of nothing");
+    drop(ring);
+    assert_eq!(Slots::of_this_thread()?.taken(), 0);
+    Ok(())
+}
+
+fn h33_discarded_memory_is_an_error(context: &Context) -> TestResult {
+    for calls_before in [1, 3, 100] {
+        for only_last_page in [false, true] {
+            // In a process of its own: what was given up there is leaked for good.
+            fork_and(|| discarded(context, calls_before, only_last_page))?.check()?;
+        }
+    }
+    Ok(())
+}
+
+fn h33_discarded_memory_frees_nothing_in_flight(context: &Context) -> TestResult {
+    let (mut ring, pages) = in_own_memory(context)?;
+    for _ in 0..3 {
+        ring.call(Nop::new())??;
+    }
+    let (reader, _writer) = files::pipe()?;
+    let recording = pending::submit_unowned(&mut ring, &reader)?;
+    // The rings go, the entries stay: what is in them looks as if it had never been submitted.
+    memory::discard(pages[pages.len() - 1])?;
+    drop(ring);
+    assert_eq!(uring::leaked_operations(), 1);
+    assert!(
+        recording.dropped().is_none(),
+        "freed while the kernel has it"
+    );
+    Ok(())
+}
+
+fn own_memory_is_refused(context: &Context) -> TestResult {
+    let error =
+        common::build(context, &Builder::new(8).own_memory(true)).expect_err("not before 6.5");
+    assert!(error.is_unsupported(), "{error}");
+    Ok(())
+}
+
+static RINGS: PerThread = PerThread::new(8);
+
+/// Forks twice, as daemons are made, without touching the ring, and goes on in a root of its own without `/proc`.
+fn a_daemon_makes_rings_of_its_own(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let in_flight = pending::submit(&mut ring)?;
+    let root = TempDir::new()?;
+    let path = std::ffi::CString::new(root.path().as_os_str().as_encoded_bytes())?;
+    fork_and(|| {
+        // SAFETY: changes this child alone.
+        assert!(unsafe { libc::setsid() } != -1);
+        fork_and(|| {
+            // SAFETY: a string that ends in a zero byte, and this process's own root.
+            assert_eq!(unsafe { libc::chroot(path.as_ptr()) }, 0);
+            std::env::set_current_dir("/")?;
+            let error = ring.submit().expect_err("it is the parent's");
+            assert!(error.is_forked(), "{error}");
+            RINGS.with(|ring| ring.call(Nop::new()))???;
+            common::ring(context, 8)?.call(Nop::new())??;
+            Ok(())
+        })?
+        .check()
+    })?
+    .check()?;
+    in_flight.finish(&mut ring)?;
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("host");
+    suite
+        .test("h23_close_range", h23_everything_closed_in_the_middle)
+        .on(HandleKind::ALL)
+        .refused_by(the_handle_is_refused);
+    suite.test("h23_closed_in_flight", h23_closed_with_a_read_that_stays);
+    suite.test(
+        "h23_tokens_come_back",
+        h23_closed_ring_gives_its_tokens_back,
+    );
+    suite
+        .test(
+            "h05_reused_number_is_not_closed",
+            h05_a_reused_number_is_not_closed,
+        )
+        .on(HandleKind::WITH_FD)
+        .refused_by(the_handle_is_refused);
+    suite
+        .test(
+            "h05_another_ring",
+            h05_another_ring_under_the_number_is_not_driven,
+        )
+        .on(HandleKind::WITH_FD)
+        .refused_by(the_handle_is_refused);
+    suite
+        .test("h05_transitions", h05_transitions_look_at_the_number)
+        .needs([Feature::RING_FDS, Feature::REG_REG_RING])
+        .refused_by(no_transition);
+    suite
+        .test("h05_closing", h05_closing_closes_nothing_of_others)
+        .needs([Feature::RING_FDS, Feature::REG_REG_RING])
+        .refused_by(no_transition);
+    suite
+        .test("h23_no_descriptors", h23_no_descriptors_allowed)
+        .on(HandleKind::ALL)
+        .refused_by(the_handle_is_refused);
+    suite
+        .test("h33_discarded", h33_discarded_memory_is_an_error)
+        .on(HandleKind::ALL)
+        .needs([Feature::NO_MMAP])
+        .refused_by(own_memory_is_refused);
+    suite
+        .test(
+            "h33_discarded_in_flight",
+            h33_discarded_memory_frees_nothing_in_flight,
+        )
+        .on(HandleKind::ALL)
+        .needs([Feature::NO_MMAP])
+        .refused_by(own_memory_is_refused);
+    suite
+        .test("h23_daemon", a_daemon_makes_rings_of_its_own)
+        .on(HandleKind::ALL)
+        .refused_by(the_handle_is_refused);
+    suite.run()
+}
