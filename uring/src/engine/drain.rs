@@ -77,9 +77,10 @@ impl Core {
             return Ok(());
         }
         self.draining = true;
-        let drained = self
-            .cancel_flying(depth, !cancel)
-            .and_then(|()| self.wait_for_landing(depth));
+        let drained = match self.cancel_flying(depth, !cancel) {
+            Ok(()) => self.wait_for_landing(depth),
+            Err(error) => self.watch_for_landing(depth, error),
+        };
         self.draining = false;
         drained
     }
