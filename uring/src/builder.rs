@@ -61,7 +61,7 @@ impl SubmissionThread {
         }
     }
 
-    /// How long it looks for entries before it sleeps, in whole milliseconds; zero means the kernel's default of one second.
+    /// How long it looks for entries before it sleeps, rounded up to whole milliseconds; zero means the kernel's default of one second.
     pub const fn idle(self, idle: Duration) -> SubmissionThread {
         SubmissionThread { idle, ..self }
     }
@@ -193,9 +193,9 @@ impl<'workers> Builder<'workers> {
         self
     }
 
-    /// Leaves entries after a refused one in the queue, for the next submission.
+    /// Lets the kernel stop at a refused entry; a submission then takes one more system call for the entries behind it.
     ///
-    /// It is what kernels before 5.18 always do.
+    /// A chain with a refused member is cut there: what comes behind is submitted by itself. It is what kernels before 5.18 always do.
     #[doc(alias = "IORING_SETUP_SUBMIT_ALL")]
     pub const fn stop_at_refused(mut self, stop: bool) -> Self {
         self.stop_at_refused = stop;
@@ -393,7 +393,8 @@ impl<'workers> Builder<'workers> {
                 .submission_thread
                 .and_then(|thread| thread.cpu)
                 .unwrap_or(0),
-            thread_idle_ms: u32::try_from(idle.as_millis()).unwrap_or(u32::MAX),
+            // What is less than a millisecond must not become the kernel's default.
+            thread_idle_ms: u32::try_from(idle.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX),
             workers_of: self.workers_of,
         })
     }
@@ -425,26 +426,26 @@ impl<'workers> Builder<'workers> {
             self.rewind && thread,
             &"a submission thread keeps its own place in the queue: leave rewind or submission_thread out",
         )?;
-        refuse(
-            self.completion_entries
-                .is_some_and(|completions| completions < self.entries),
-            &"fewer completion entries than submission entries",
-        )?;
-        refuse(
-            self.entry_size == EntrySize::Mixed && self.entries < 2,
-            &"a 128-byte entry takes two of a mixed queue's entries, so it needs at least 2",
-        )?;
         let too_large = |asked: u32, most: u32| asked == 0 || (asked > most && !self.clamp);
         let wrong = [
-            (Some(self.entries), 32768),
-            (self.completion_entries, 65536),
+            (Some(self.entries), MOST_ENTRIES),
+            (self.completion_entries, MOST_COMPLETIONS),
         ];
         for (asked, most) in wrong {
             if let Some(asked) = asked.filter(|&asked| too_large(asked, most)) {
                 return Err(Error::refused(Call::Build, Hint::EntryCount { asked }));
             }
         }
-        Ok(())
+        let entries = self.entries.min(MOST_ENTRIES);
+        refuse(
+            self.completion_entries
+                .is_some_and(|completions| completions < entries),
+            &"fewer completion entries than submission entries",
+        )?;
+        refuse(
+            self.entry_size == EntrySize::Mixed && entries < 3,
+            &"a 128-byte entry takes two of a mixed queue's entries and the end of the queue a third, so it needs at least 3",
+        )
     }
 
     fn asked_flags(&self) -> SetupFlags {
@@ -506,6 +507,10 @@ enum Stays {
     Yes,
     No,
 }
+
+/// The largest queues of any kernel.
+const MOST_ENTRIES: u32 = 32768;
+const MOST_COMPLETIONS: u32 = 65536;
 
 /// The most operations that a ring keeps: as many as the largest completion queue has room for.
 const MOST_SLOTS: u32 = 65536;

@@ -1,0 +1,25 @@
+//! What is asked of a ring, what the ring then is, and what is refused.
+
+#[path = "builder/best.rs"]
+mod best;
+mod common;
+#[path = "builder/contradictions.rs"]
+mod contradictions;
+#[path = "builder/options.rs"]
+mod options;
+#[path = "builder/thread.rs"]
+mod thread;
+
+use std::process::ExitCode;
+
+use uring_testkit::Suite;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("builder");
+    suite.handles_refused_in("lifecycle");
+    best::add_to(&mut suite);
+    contradictions::add_to(&mut suite);
+    options::add_to(&mut suite);
+    thread::add_to(&mut suite);
+    suite.run()
+}
