@@ -195,7 +195,7 @@ impl<'workers> Builder<'workers> {
 
     /// Lets the kernel stop at a refused entry; a submission then takes one more system call for the entries behind it.
     ///
-    /// A chain with a refused member is cut there: what comes behind is submitted by itself. It is what kernels before 5.18 always do.
+    /// It is what kernels before 5.18 always do.
     #[doc(alias = "IORING_SETUP_SUBMIT_ALL")]
     pub const fn stop_at_refused(mut self, stop: bool) -> Self {
         self.stop_at_refused = stop;

@@ -21,13 +21,16 @@ pub(crate) fn add_to(suite: &mut Suite) {
             )
             .on(HandleKind::ALL);
     }
-    suite
-        .test("q07_a_refused_member_ends_its_chain", |context| {
-            a_refused_member_ends_its_chain(context)
-        })
-        .on(HandleKind::ALL)
-        .needs([Feature::SUBMIT_ALL, Feature::NOP_INJECT_RESULT])
-        .no_refusal("a NOP that is refused needs a kernel that looks at its flags");
+    for (stop, name) in [(false, "past"), (true, "up_to")] {
+        suite
+            .test(
+                format!("q07_a_refused_member_ends_its_chain_submitted_{name}_it"),
+                move |context| a_refused_member_ends_its_chain(context, stop),
+            )
+            .on(HandleKind::ALL)
+            .needs([Feature::NOP_INJECT_RESULT])
+            .no_refusal("a NOP that is refused needs a kernel that looks at its flags");
+    }
 }
 
 /// Nobody registers a personality here.
@@ -96,21 +99,32 @@ fn owned_operations_beside_refused_ones_run(context: &Context, stop: bool) -> Te
     Ok(())
 }
 
-fn a_refused_member_ends_its_chain(context: &Context) -> TestResult {
-    let mut ring = ring(context, false)?;
+fn a_refused_member_ends_its_chain(context: &Context, stop: bool) -> TestResult {
+    let mut ring = ring(context, stop)?;
     let (reader, writer) = files::pipe()?;
+    let writer = std::sync::Arc::new(writer);
+    let write = |text| Write::new(writer.clone(), text);
     // Large completions do not fit this ring, so the kernel refuses the second member before it starts the first.
     let refused = Nop::new().large_completion([0; 2]);
+    let before = ring.push(write("a"))?;
     let chain = Chain::new(Nop::new())
         .then(refused)
-        .then(Write::new(writer, "x"));
-    let ((first, second), third) = ring.push_chain(chain)?;
-    assert_eq!(ring.submit()?, 3);
+        .then(write("b"))
+        .then(write("c"));
+    let (((first, second), third), fourth) = ring.push_chain(chain)?;
+    let after = ring.push(write("d"))?;
+    assert_eq!(ring.submit()?, 6);
+    assert_eq!(ring.pending(), 0);
     let errno = |result: std::io::Result<()>| result.err().and_then(|error| error.raw_os_error());
     assert_eq!(errno(ring.wait(first)?), Some(libc::ECANCELED));
     assert_eq!(errno(ring.wait(second)?), Some(libc::EINVAL));
-    let third = ring.wait(third)?;
-    assert_eq!(errno(third.result.map(drop)), Some(libc::ECANCELED));
-    assert_eq!(files::bytes_waiting(&reader)?, 0);
+    for member in [third, fourth] {
+        let member = ring.wait(member)?;
+        assert_eq!(errno(member.result.map(drop)), Some(libc::ECANCELED));
+    }
+    for other in [before, after] {
+        assert_eq!(ring.wait(other)?.result?, 1);
+    }
+    assert_eq!(files::bytes_waiting(&reader)?, 2);
     Ok(())
 }
