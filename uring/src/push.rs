@@ -6,6 +6,22 @@ use crate::entry::Entry;
 ///
 /// Links are not among them: they are a property of a [`Chain`](crate::Chain). Nor is leaving successful completions out
 /// (`IOSQE_CQE_SKIP_SUCCESS`): an operation that never completes could not give its resources back.
+///
+/// ```
+/// use uring::Push;
+/// use uring::op::{Fsync, Write};
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// # let path = std::env::temp_dir().join(format!("uring-doc-push-{}", std::process::id()));
+/// let file = std::sync::Arc::new(std::fs::File::create(&path)?);
+/// let write = ring.push(Write::new(file.clone(), "all of it"))?;
+/// // Not before everything that was pushed has completed.
+/// let sync = ring.push_with(Fsync::new(file), Push::new().drain())?;
+/// ring.wait(sync)?.result?;
+/// assert_eq!(ring.wait(write)?.result?, 9);
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Push {

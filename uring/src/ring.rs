@@ -147,6 +147,14 @@ impl<H: Handle> Ring<H> {
     ///
     /// Since Linux 5.6.
     ///
+    /// ```
+    /// # let ring = uring::Ring::best(8)?;
+    /// for opcode in ring.probe()?.iter() {
+    ///     println!("{opcode}: {}", uring::opcode_name(opcode).unwrap_or("new"));
+    /// }
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `io_uring_register(2)`.
@@ -169,6 +177,20 @@ impl<H: Handle> Ring<H> {
     /// - it names a direct descriptor of another ring ([`is_wrong_ring`](Error::is_wrong_ring));
     /// - it needs a larger entry than the ring's;
     /// - the process is a forked child ([`is_forked`](Error::is_forked)).
+    ///
+    /// ```
+    /// use uring::op::Read;
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// let open = std::fs::File::open;
+    /// let one = ring.push(Read::new(open("/proc/version")?, Vec::with_capacity(4096)))?;
+    /// let two = ring.push(Read::new(open("/proc/uptime")?, Vec::with_capacity(4096)))?;
+    /// // Both are in flight from here on, and can be waited for in any order.
+    /// let uptime = ring.wait(two)?.buf;
+    /// let version = ring.wait(one)?.buf;
+    /// assert!(version.starts_with(b"Linux") && uptime.contains(&b'.'));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// A buffer in flight is the ring's:
     ///
@@ -258,6 +280,27 @@ impl<H: Handle> Ring<H> {
     ///
     /// See [`push`](Ring::push), and: the top bit of `user_data` is set. That bit is the ring's own, since with it a completion could be taken
     /// for one of an operation that the ring keeps.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// use std::ptr::NonNull;
+    /// use uring::op::Read;
+    /// use uring::{RawBuf, RawTarget};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// let file = std::fs::File::open("/proc/version")?;
+    /// let mut buf = [0; 5];
+    /// // SAFETY: file and buffer stay as they are until the completion was reaped, below.
+    /// let (target, raw) = unsafe {
+    ///     (RawTarget::descriptor(file.as_raw_fd()), RawBuf::new(NonNull::from(&mut buf).cast(), 5))
+    /// };
+    /// ring.push_raw(Read::new(target, raw).at(0), 42)?;
+    /// ring.submit_and_wait(1)?;
+    /// let completion = ring.next_completion()?.expect("one has been waited for");
+    /// assert_eq!((completion.user_data(), completion.result()?), (42, 5));
+    /// assert_eq!(&buf, b"Linux");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// An operation that owns something is not raw:
     ///
@@ -480,6 +523,22 @@ impl<H: Handle> Ring<H> {
     }
 
     /// Gives the ring a table for that many direct descriptors, all empty.
+    ///
+    /// ```
+    /// use uring::op::{CloseDirect, OpenAt, Read};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.register_direct(1)?;
+    /// for path in [c"/proc/version", c"/proc/uptime"] {
+    ///     let slot = ring.direct_slot()?;
+    ///     let file = ring.call(OpenAt::new(path).into_direct(slot))?.result?;
+    ///     let done = ring.call(Read::new(&file, Vec::with_capacity(4096)))?;
+    ///     assert!(done.result? > 0);
+    ///     // Dropping closes as well; this hears of errors.
+    ///     ring.call(CloseDirect::new(file))??;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -15,6 +15,19 @@ use crate::queue::{CompletionQueue, CompletionSize, RingLayout, SubmissionQueue}
 use crate::syscall::Name;
 
 /// What a ring was made with, as the kernel reported it.
+///
+/// ```
+/// use uring::{Builder, Features, SetupFlags};
+///
+/// let ring = Builder::new(100).build_best()?;
+/// let setup = ring.setup();
+/// assert_eq!((setup.entries(), setup.completion_entries()), (128, 256));
+/// if setup.flags().contains(SetupFlags::DEFER_TASKRUN) {
+///     println!("completions are produced when this thread asks for them");
+/// }
+/// assert!(setup.features().contains(Features::NODROP));
+/// # Ok::<(), uring::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "io_uring_params")]
 pub struct Setup {

@@ -12,6 +12,22 @@ use crate::error::Error;
 /// [`Ring::take`](crate::Ring::take) and [`Ring::wait`](crate::Ring::wait) redeem it. A token is a number: it keeps nothing alive,
 /// and on another ring it is refused. Dropping it gives the result up without telling the ring, so the operation's slot stays taken
 /// until the ring ends: [`Ring::detach`](crate::Ring::detach) frees it as soon as the operation has completed.
+///
+/// ```
+/// use std::time::Duration;
+/// use uring::op::{Nop, Timeout};
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let hour = ring.push(Timeout::after(Duration::from_secs(3600)))?;
+/// // Not yet: the token comes back.
+/// let hour = ring.take(hour).unwrap_err();
+/// ring.cancel(&hour)?;
+/// ring.detach(hour);
+///
+/// let nop = ring.push(Nop::new())?;
+/// ring.wait(nop)??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping a token leaves its slot taken until the ring ends: take, wait or detach"]
 pub struct Token<O> {
     place: Place,

@@ -235,6 +235,18 @@ unsafe impl<M: TimeMemory + Untracked> RawOperation for Timeout<M> {}
 ///
 /// Since Linux 6.4; on older kernels it completes with `EINVAL`.
 ///
+/// ```
+/// use std::time::Duration;
+/// use uring::op::TimeoutMultishot;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let ticks = ring.push(TimeoutMultishot::every(Duration::from_millis(1)).repeats(3))?;
+/// while ring.wait_item(&ticks)?.is_some() {
+///     println!("a millisecond later");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Source: `io_uring_prep_timeout(3)`, `IORING_TIMEOUT_MULTISHOT`.
 #[derive(Clone, Copy, Debug)]
 #[doc(alias = "IORING_TIMEOUT_MULTISHOT")]
