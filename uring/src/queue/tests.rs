@@ -234,6 +234,16 @@ fn numbers(found: &[Found]) -> Vec<u64> {
     found.iter().map(|found| found.user_data).collect()
 }
 
+/// Places entries as long as there is room, each with the next number.
+fn fill(queue: &mut SubmissionQueue, next: &mut u64) {
+    let limit = *next + u64::from(CAPACITY);
+    while queue.has_room(1) {
+        assert!(*next < limit, "there is room without end");
+        queue.place(&small(*next), false);
+        *next += 1;
+    }
+}
+
 fn plain(start: u32) -> Kernel {
     Kernel::new(start, EntrySize::Normal, CompletionSize::Normal)
 }
@@ -324,17 +334,11 @@ fn q02_what_the_kernel_has_not_taken_is_never_overwritten() {
             let kernel = plain(start);
             let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
             let mut next = 0;
-            while queue.has_room(1) {
-                queue.place(&small(next), false);
-                next += 1;
-            }
+            fill(&mut queue, &mut next);
             assert_eq!(next, u64::from(CAPACITY));
             queue.publish();
             let mut found = kernel.consume(taken);
-            while queue.has_room(1) {
-                queue.place(&small(next), false);
-                next += 1;
-            }
+            fill(&mut queue, &mut next);
             assert_eq!(next, u64::from(CAPACITY + taken));
             queue.publish();
             found.extend(kernel.consume(u32::MAX));
