@@ -29,6 +29,10 @@ pub fn leaked_operations() -> u64 {
 const PATIENCE: u32 = 1000;
 const STEP: Duration = Duration::from_millis(1);
 
+/// How long cancelled operations are waited for before they are cancelled again: one that is between two states, such as a multishot
+/// timeout that has fired and is not armed again yet, is found in neither. Those that make themselves heard are cancelled again at once.
+const CANCEL_AGAIN: Duration = Duration::from_millis(20);
+
 impl Core {
     /// Asks the kernel to cancel one operation. Whether it did shows in the operation's own completion.
     ///
@@ -78,7 +82,7 @@ impl Core {
         }
         self.draining = true;
         let drained = match self.cancel_flying(depth, !cancel) {
-            Ok(()) => self.wait_for_landing(depth),
+            Ok(()) => self.wait_for_landing(depth, !cancel),
             Err(error) => self.watch_for_landing(depth, error),
         };
         self.draining = false;
@@ -113,20 +117,23 @@ impl Core {
         Ok(())
     }
 
-    fn wait_for_landing(&mut self, depth: u16) -> Result<(), Error> {
+    fn wait_for_landing(&mut self, depth: u16, only_multishot: bool) -> Result<(), Error> {
         let mut patience = PATIENCE;
         self.reap();
         while self.slots.flying(depth) > 0 {
+            let cancelled = self.is_flying(depth, only_multishot);
             let wait = if self.cancel_refused {
                 Wait::at_most(1, STEP)
+            } else if cancelled && self.setup.features().contains(Features::EXT_ARG) {
+                Wait::at_most(1, CANCEL_AGAIN)
             } else {
                 Wait::For(1)
             };
-            let failure = match self.transact(wait) {
-                Ok(_) => None,
-                Err(error) if error.is_interrupted() => None,
-                Err(error) if error.is_timed_out() => Some(error),
-                Err(error) if error.is_busy() => self.collect().err(),
+            let (failure, quiet) = match self.transact(wait) {
+                Ok(_) => (None, false),
+                Err(error) if error.is_interrupted() => (None, false),
+                Err(error) if error.is_timed_out() => (self.cancel_refused.then_some(error), true),
+                Err(error) if error.is_busy() => (self.collect().err(), false),
                 Err(error) => return self.watch_for_landing(depth, error),
             };
             if let Some(error) = failure {
@@ -136,8 +143,20 @@ impl Core {
                 }
             }
             self.reap();
+            if !self.cancel_refused && (quiet || self.is_flying(depth, true)) {
+                if let Err(error) = self.cancel_flying(depth, only_multishot || !quiet) {
+                    return self.watch_for_landing(depth, error);
+                }
+            }
         }
         Ok(())
+    }
+
+    fn is_flying(&self, depth: u16, only_multishot: bool) -> bool {
+        self.slots
+            .flying_user_data(depth, only_multishot)
+            .next()
+            .is_some()
     }
 
     /// Waits for what a ring that cannot be entered still completes by itself.
