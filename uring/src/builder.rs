@@ -343,10 +343,9 @@ impl<'workers> Builder<'workers> {
         let fd =
             RingFd::new(fd).ok_or_else(|| Error::sys(Call::Setup, crate::memory::last_errno()))?;
         let slots = self.slots(parts.setup.completion_entries());
-        Ok((
-            Core::new(parts, slots, Name::descriptor(fd.as_raw_fd()), None),
-            fd,
-        ))
+        let mut core = Core::new(parts, slots, Name::descriptor(fd.as_raw_fd()), None);
+        core.set_descriptor(fd.descriptor());
+        Ok((core, fd))
     }
 
     fn born_fdless(&self, request: &Request) -> Result<Ring<Fdless>, Error> {

@@ -64,7 +64,7 @@ impl DisabledRing {
     /// Refuses in a forked child, and where the number leads to another file.
     fn check(&self) -> Result<(), Error> {
         self.core.check_process(Call::Transition)?;
-        self.fd.check()
+        self.fd.descriptor().check(Call::Transition)
     }
 
     fn enable_here(self) -> Result<(Box<Core>, RingFd, RingIndex), TransitionError<DisabledRing>> {

@@ -197,8 +197,12 @@ impl RingIndex {
 /// A host may close the number behind the library's back and open something else under it; closing *that* would be somebody
 /// else's loss. Between the look and the close another thread can still swap the number: nothing in the kernel closes that gap.
 #[derive(Debug)]
-pub(crate) struct RingFd {
-    fd: RawFd,
+pub(crate) struct RingFd(Descriptor);
+
+/// A descriptor number and the file that it named when the ring was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Descriptor {
+    number: RawFd,
     file: FileIdentity,
 }
 
@@ -236,40 +240,30 @@ enum Names {
     AnotherFile,
 }
 
-impl RingFd {
-    /// Takes a descriptor that `io_uring_setup` has just returned.
-    pub(crate) fn new(fd: OwnedFd) -> Option<RingFd> {
-        let file = FileIdentity::of(fd.as_raw_fd())?;
-        Some(RingFd {
-            fd: std::os::fd::IntoRawFd::into_raw_fd(fd),
-            file,
-        })
+impl Descriptor {
+    /// Refuses `call` if the number does not lead to the ring: it would be made on another's.
+    pub(crate) fn check(self, call: Call) -> Result<(), Error> {
+        let hint = match self.names() {
+            Names::TheRing => return Ok(()),
+            Names::Nothing => Hint::DescriptorClosed,
+            Names::AnotherFile => Hint::DescriptorReplaced,
+        };
+        Err(Error::refused(call, hint))
     }
 
-    /// What the number names now.
-    fn names(&self) -> Names {
-        match FileIdentity::of(self.fd) {
+    fn names(self) -> Names {
+        match FileIdentity::of(self.number) {
             None => Names::Nothing,
             Some(file) if file != self.file => Names::AnotherFile,
             Some(_) => self.names_by_call(),
         }
     }
 
-    /// Refuses a transition of a ring that its number does not lead to: it would be done to another's.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let hint = match self.names() {
-            Names::TheRing => return Ok(()),
-            Names::Nothing => Hint::DescriptorClosed,
-            Names::AnotherFile => Hint::DescriptorReplaced,
-        };
-        Err(Error::refused(Call::Transition, hint))
-    }
-
     /// Where anonymous inodes are shared, a file that is no ring is told by its answer to an empty `io_uring_enter`.
-    fn names_by_call(&self) -> Names {
+    fn names_by_call(self) -> Names {
         // SAFETY: nothing is submitted and nothing waited for; no argument is passed.
         let answer = unsafe {
-            crate::syscall::enter(Name::descriptor(self.fd), 0, 0, 0, std::ptr::null(), 0)
+            crate::syscall::enter(Name::descriptor(self.number), 0, 0, 0, std::ptr::null(), 0)
         };
         match answer {
             Err(uring_sys::Errno::EBADF) => Names::Nothing,
@@ -279,24 +273,39 @@ impl RingFd {
     }
 }
 
+impl RingFd {
+    /// Takes a descriptor that `io_uring_setup` has just returned.
+    pub(crate) fn new(fd: OwnedFd) -> Option<RingFd> {
+        let file = FileIdentity::of(fd.as_raw_fd())?;
+        Some(RingFd(Descriptor {
+            number: std::os::fd::IntoRawFd::into_raw_fd(fd),
+            file,
+        }))
+    }
+
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        self.0
+    }
+}
+
 impl AsRawFd for RingFd {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd
+        self.0.number
     }
 }
 
 impl AsFd for RingFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor is owned and open; a host that closes it behind our back breaks I/O safety itself.
-        unsafe { BorrowedFd::borrow_raw(self.fd) }
+        unsafe { BorrowedFd::borrow_raw(self.0.number) }
     }
 }
 
 impl Drop for RingFd {
     fn drop(&mut self) {
-        if self.names() == Names::TheRing {
+        if self.0.names() == Names::TheRing {
             // SAFETY: the number names the ring that this value owns, and nobody else does.
-            unsafe { libc::close(self.fd) };
+            unsafe { libc::close(self.0.number) };
         }
     }
 }

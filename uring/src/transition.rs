@@ -111,7 +111,7 @@ impl Ring<Fd> {
         let index = self
             .core()
             .check_process(Call::Transition)
-            .and_then(|()| self.handle().fd.check())
+            .and_then(|()| self.handle().fd.descriptor().check(Call::Transition))
             .and_then(|()| self.core().register_ring_fd());
         match index {
             Ok(index) => {
@@ -165,7 +165,7 @@ impl Ring<Registered> {
         if core.setup().flags().contains(SetupFlags::SINGLE_ISSUER) {
             return Err(Error::refused(Call::Transition, Hint::SingleIssuer));
         }
-        self.handle().fd.check()?;
+        self.handle().fd.descriptor().check(Call::Transition)?;
         core.unregister_ring_fd(self.handle().index.index)
     }
 

@@ -205,6 +205,49 @@ fn h05_another_ring_under_the_number_is_not_driven(context: &Context) -> TestRes
     Ok(())
 }
 
+/// Neither a table of direct descriptors nor the closing of one is done to another's ring.
+fn h05_another_ring_is_not_changed(_: &Context) -> TestResult {
+    let mut ring = Ring::new(8)?;
+    let mut other = Ring::new(8)?;
+    let (_, direct) = pending::only_writer(&mut ring)?;
+    let (reader, _others_direct) = pending::only_writer(&mut other)?;
+    let number = ring.as_fd().as_raw_fd();
+    raw::put_over(number, &other)?;
+    drop(direct);
+    assert!(ring.direct_slot().is_err(), "the only one is in use");
+    assert!(ring.submit_and_get_events().is_err() || ring.pending() == 0);
+    assert!(
+        pending::has_writer(&reader)?,
+        "another ring's file is closed"
+    );
+    assert!(ring.probe().expect_err("it was replaced").is_ring_lost());
+
+    let mut second = Ring::new(8)?;
+    let second_number = second.as_fd().as_raw_fd();
+    let empty = Ring::new(8)?;
+    raw::put_over(second_number, &empty)?;
+    let error = second.register_direct(2).expect_err("it was replaced");
+    assert!(error.is_ring_lost(), "{error}");
+    let mut empty = empty;
+    empty.register_direct(3)?;
+    drop((ring, second));
+    raw::close_behind(number)?;
+    raw::close_behind(second_number)?;
+    Ok(())
+}
+
+fn h05_a_file_is_not_taken_for_the_ring(_: &Context) -> TestResult {
+    let mut ring = Ring::new(8)?;
+    let number = ring.as_fd().as_raw_fd();
+    raw::put_over(number, File::open("/proc/version")?)?;
+    assert!(ring.probe().expect_err("it was replaced").is_ring_lost());
+    let error = ring.register_direct(1).expect_err("it was replaced");
+    assert!(error.is_ring_lost(), "{error}");
+    drop(ring);
+    raw::close_behind(number)?;
+    Ok(())
+}
+
 fn h05_transitions_look_at_the_number(_: &Context) -> TestResult {
     let told_apart = rings_have_files_of_their_own()?;
     for over_ring in [false, true] {
@@ -430,6 +473,14 @@ fn main() -> ExitCode {
         )
         .on(HandleKind::WITH_FD)
         .refused_by(the_handle_is_refused);
+    // The kernel tells rings apart from 5.16 on, and has no feature that says so.
+    suite
+        .test(
+            "h05_another_ring_unchanged",
+            h05_another_ring_is_not_changed,
+        )
+        .needs([Feature::RING_FDS])
+        .refused_by(h05_a_file_is_not_taken_for_the_ring);
     suite
         .test("h05_transitions", h05_transitions_look_at_the_number)
         .needs([Feature::RING_FDS, Feature::REG_REG_RING])

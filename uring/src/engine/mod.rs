@@ -26,6 +26,7 @@ use crate::direct::DirectTable;
 use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
 use crate::fork::Process;
+use crate::handle::Descriptor;
 use crate::memory::Mapping;
 use crate::op::Operation;
 use crate::push::Push;
@@ -51,6 +52,8 @@ pub struct Core {
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
     draining: bool,
+    /// What the ring was made with, and may still go by; looked at before calls that would change another's ring.
+    descriptor: Option<Descriptor>,
     /// The slot of the thread's table to give back at the end.
     index: Option<u8>,
     /// Unmapped last.
@@ -93,6 +96,7 @@ impl Core {
             direct: None,
             cancel_refused: false,
             draining: false,
+            descriptor: None,
             index,
             _memory: parts.memory,
         })
@@ -108,6 +112,11 @@ impl Core {
 
     pub(crate) fn setup_mut(&mut self) -> &mut Setup {
         &mut self.setup
+    }
+
+    /// The descriptor that the ring has from the beginning.
+    pub(crate) fn set_descriptor(&mut self, descriptor: Descriptor) {
+        self.descriptor = Some(descriptor);
     }
 
     /// Another way to reach the same ring, after a transition.

@@ -21,7 +21,11 @@ impl Core {
         arg: *mut c_void,
         count: u32,
     ) -> Result<u32, Error> {
-        self.check_process(Call::register(opcode))?;
+        let call = Call::register(opcode);
+        self.check_process(call)?;
+        if let (false, Some(descriptor)) = (self.name.registers_by_index(), self.descriptor) {
+            descriptor.check(call)?;
+        }
         // SAFETY: passed on to the caller.
         unsafe { syscall::register(self.name, opcode, arg, count) }
             .map_err(|errno| evidence::register_failed(self.name, opcode, errno))
