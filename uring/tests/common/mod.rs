@@ -9,7 +9,7 @@ pub(crate) mod pending;
 pub(crate) mod raw;
 
 use uring::{Any, Buf, BufMut, Builder, Error, Ring};
-use uring_testkit::{Context, HandleKind, Recording, RecordingBuffer};
+use uring_testkit::{Context, Feature, HandleKind, Recording, RecordingBuffer};
 
 /// A ring with the handle that the test is about.
 pub(crate) fn ring(context: &Context, entries: u32) -> Result<Ring<Any>, Error> {
@@ -29,6 +29,14 @@ pub(crate) fn with_handle(handle: HandleKind, builder: &Builder<'_>) -> Result<R
         HandleKind::Closed => builder.build_registered()?.close_fd()?.into(),
         HandleKind::Born => builder.build_fdless()?.into(),
     })
+}
+
+/// Whether rings of more than one page are born without a descriptor whatever memory is free.
+///
+/// Linux 6.5 to 6.9 want the memory of the queues physically contiguous, and without huge pages the ring has a descriptor first.
+pub(crate) fn births_are_certain(context: &Context) -> bool {
+    // A feature of the same kernel, which can be probed.
+    context.has(Feature::REGISTERED_FD_ONLY) && context.has(Feature::NOP_INJECT_RESULT)
 }
 
 /// A [`RecordingBuffer`] that operations take.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use uring::op::{Nop, Read};
 use uring::{Any, Builder, Ring};
-use uring_testkit::{Context, HandleKind, Suite, TestResult};
+use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult};
 
 use crate::common;
 
@@ -80,19 +80,35 @@ fn each_entry_runs_once(context: &Context) -> TestResult {
     Ok(())
 }
 
+/// Submits; old kernels want completions that overflowed reaped first.
+fn submit_and_drain(ring: &mut Ring<Any>) -> Result<Vec<u64>, uring::Error> {
+    let mut seen = Vec::new();
+    while ring.pending() > 0 {
+        match ring.submit() {
+            Ok(_) => {}
+            Err(error) if error.is_completions_waiting() => seen.extend(drained(ring)?),
+            Err(error) => return Err(error),
+        }
+    }
+    seen.extend(drained(ring)?);
+    Ok(seen)
+}
+
 fn overflowing_completions_are_all_there(context: &Context) -> TestResult {
     let mut ring = common::build(context, &Builder::new(4).completion_entries(4))?;
     push_nops(&mut ring, 0..100)?;
-    assert_eq!(ring.submit()?, 4);
     let mut seen = Vec::new();
-    // What the queue has room for; the rest waits in the kernel.
-    assert_eq!(
-        ring.for_each(|completion| seen.push(completion.user_data()))?,
-        4
-    );
+    // What the queue has room for, the rest waits in the kernel; where that takes no more entries, a push has reaped for it.
+    let count = ring.for_each(|completion| seen.push(completion.user_data()))?;
+    assert_eq!(count, seen.len());
+    assert!(if context.has(Feature::SINGLE_ISSUER) {
+        count == 4
+    } else {
+        count >= 4
+    });
+    seen.extend(submit_and_drain(&mut ring)?);
     push_nops(&mut ring, 100..104)?;
-    ring.submit()?;
-    seen.extend(drained(&mut ring)?);
+    seen.extend(submit_and_drain(&mut ring)?);
     assert_eq!(seen, (0..104).collect::<Vec<_>>());
     assert_eq!(ring.dropped_completions(), 0);
     ring.call(Nop::new())??;
