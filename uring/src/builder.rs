@@ -288,7 +288,7 @@ impl<'workers> Builder<'workers> {
     /// Makes a ring with the least visible handle that this kernel and this thread have room for.
     ///
     /// In this order: no descriptor from birth (Linux 6.5), none after it was closed (6.3), an index beside the descriptor (5.18), only a
-    /// descriptor. A thread whose 16 slots are taken gets a descriptor too.
+    /// descriptor. A thread whose 16 slots are taken, or that may not register rings, gets a descriptor too.
     ///
     /// # Errors
     ///
@@ -309,10 +309,14 @@ impl<'workers> Builder<'workers> {
                 Ok(fdless) => fdless.into(),
                 Err(failed) => failed.into_ring().into(),
             }),
-            Err(failed) if failed.error().is_unsupported() || failed.error().is_slots_taken() => {
-                Ok(failed.into_ring().into())
+            Err(failed) => {
+                let error = failed.error();
+                if error.is_unsupported() || error.is_slots_taken() || error.is_blocked() {
+                    Ok(failed.into_ring().into())
+                } else {
+                    Err(failed.into())
+                }
             }
-            Err(failed) => Err(failed.into()),
         }
     }
 

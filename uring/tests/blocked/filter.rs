@@ -265,6 +265,10 @@ fn one_slot_each(_: &Context) -> TestResult {
                 ring.call(Nop::new())??;
             }
             assert!(Ring::fdless(2).unwrap_err().is_slots_taken());
+            // A ring that may not be registered is still a ring.
+            let mut plain = Ring::best(2)?;
+            assert_eq!(plain.handle_kind(), uring::HandleKind::Fd);
+            plain.call(Nop::new())??;
             Ok(())
         },
     )?

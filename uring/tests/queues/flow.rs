@@ -40,6 +40,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .test("for_each_survives_a_panic", for_each_survives_a_panic)
         .on(HandleKind::ALL);
     suite
+        .test(
+            "a_panic_in_for_each_makes_room",
+            a_panic_in_for_each_makes_room,
+        )
+        .on(HandleKind::ALL);
+    suite
         .test("submit_counts_what_was_taken", submit_counts_what_was_taken)
         .on(HandleKind::ALL);
     suite
@@ -204,6 +210,27 @@ fn for_each_survives_a_panic(context: &Context) -> TestResult {
     push_nops(&mut ring, 0..100)?;
     ring.submit()?;
     assert_eq!(drained(&mut ring)?.len(), 100);
+    Ok(())
+}
+
+/// What a panicking closure has seen makes room in the kernel's queue at once.
+fn a_panic_in_for_each_makes_room(context: &Context) -> TestResult {
+    let mut ring = common::build(context, &Builder::new(4).completion_entries(4))?;
+    push_nops(&mut ring, 0..4)?;
+    ring.submit()?;
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        ring.for_each(|completion| assert_ne!(completion.user_data(), 1))
+    }));
+    assert!(panicked.is_err());
+    push_nops(&mut ring, 4..6)?;
+    ring.submit()?;
+    let mut seen = Vec::new();
+    ring.for_each(|completion| seen.push(completion.user_data()))?;
+    assert_eq!(
+        seen,
+        [2, 3, 4, 5],
+        "the last two did not fit into the queue"
+    );
     Ok(())
 }
 
