@@ -32,6 +32,8 @@ pub enum CompletionSize {
     #[doc(alias = "IORING_SETUP_CQE32")]
     Large,
     /// 16 bytes, and 32 where the operation asks for it (`IORING_SETUP_CQE_MIXED`, Linux 6.18).
+    ///
+    /// The kernel counts in 16 bytes: to a call that waits for a number of completions, a large one is two.
     #[doc(alias = "IORING_SETUP_CQE_MIXED")]
     Mixed,
 }

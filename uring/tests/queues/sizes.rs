@@ -43,6 +43,14 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .needs([Feature::CQE_MIXED])
         .no_refusal("see q06_mixed_completions_carry_more");
     suite
+        .test(
+            "q06_a_large_completion_ends_a_wait_for_two",
+            a_large_completion_counts_twice,
+        )
+        .on(HandleKind::ALL)
+        .needs([Feature::CQE_MIXED])
+        .no_refusal("see q06_mixed_completions_carry_more");
+    suite
         .test("q06_no_large_completion_in_small_ones", no_large_completion)
         .on(HandleKind::ALL)
         .needs([Feature::NOP_INJECT_RESULT])
@@ -203,6 +211,22 @@ fn owned_large_completions(context: &Context) -> TestResult {
             (round, [1, round])
         );
     }
+    Ok(())
+}
+
+fn a_large_completion_counts_twice(context: &Context) -> TestResult {
+    let mut ring = common::build(context, &MIXED_COMPLETIONS)?;
+    let limit = std::time::Duration::from_secs(10);
+    ring.push_raw(Nop::new().large_completion([1, 2]), 1)?;
+    assert_eq!(ring.submit_and_wait_timeout(2, limit)?, 1);
+    assert_eq!(ring.for_each(drop)?, 1);
+    let short = std::time::Duration::from_millis(1);
+    ring.push_raw(Nop::new(), 2)?;
+    assert!(
+        ring.submit_and_wait_timeout(2, short)
+            .unwrap_err()
+            .is_timed_out()
+    );
     Ok(())
 }
 
