@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, AsRawFd as _, RawFd};
 use std::process::ExitCode;
 
 use common::{memory, pending, raw};
-use uring::op::Nop;
-use uring::{Any, Builder, HandleKind as Reached, Hint, PerThread, Ring};
+use uring::op::{Nop, Read};
+use uring::{Any, Builder, HandleKind as Reached, Hint, PerThread, RawTarget, Ring};
 use uring_testkit::files::TempDir;
 use uring_testkit::process::{close_range, fork_and, with_rlimit};
 use uring_testkit::raw::{Entry, RawRing};
@@ -233,6 +233,28 @@ fn h05_another_ring_is_not_changed(_: &Context) -> TestResult {
     drop((ring, second));
     raw::close_behind(number)?;
     raw::close_behind(second_number)?;
+    Ok(())
+}
+
+/// A wait that another ring's completions end again and again is not repeated for ever.
+fn h05_another_rings_completions_end_no_wait(_: &Context) -> TestResult {
+    let mut ring = Ring::new(8)?;
+    let (reader, _writer) = files::pipe()?;
+    let number = ring.as_fd().as_raw_fd();
+    let (buffer, _recording) = common::Recorded::new(16)?;
+    // SAFETY: the reader is open until the end of the test, which is later than the end of the ring.
+    let target = unsafe { RawTarget::descriptor(reader.as_raw_fd()) };
+    let token = ring.push(Read::new(target, buffer))?;
+    ring.submit()?;
+    let mut other = Ring::new(8)?;
+    let others = other.push(Nop::new())?;
+    other.submit()?;
+    raw::put_over(number, &other)?;
+    let refused = ring.wait(token).expect_err("it was replaced");
+    assert!(refused.error().is_ring_lost(), "{refused}");
+    other.wait(others)??;
+    drop(ring);
+    raw::close_behind(number)?;
     Ok(())
 }
 
@@ -478,6 +500,13 @@ fn main() -> ExitCode {
         .test(
             "h05_another_ring_unchanged",
             h05_another_ring_is_not_changed,
+        )
+        .needs([Feature::RING_FDS])
+        .refused_by(h05_a_file_is_not_taken_for_the_ring);
+    suite
+        .test(
+            "h05_another_rings_completions",
+            h05_another_rings_completions_end_no_wait,
         )
         .needs([Feature::RING_FDS])
         .refused_by(h05_a_file_is_not_taken_for_the_ring);

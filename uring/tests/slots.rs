@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use common::{pending, raw};
 use uring::op::Nop;
@@ -87,13 +89,15 @@ fn h07_what_may_not_be_cancelled_is_leaked(context: &Context) -> TestResult {
 fn h07_what_completes_in_time_is_not_leaked(context: &Context) -> TestResult {
     let mut ring = restricted(context.handle(), &[READ])?;
     let pending = pending::submit(&mut ring)?;
-    let uncancelled = pending.writer.try_clone()?;
-    thread::spawn(move || {
-        use std::io::Write as _;
-        thread::sleep(std::time::Duration::from_millis(20));
-        (&uncancelled).write_all(b"in time")
-    });
-    drop(ring);
+    let mut writer = &pending.writer;
+    thread::scope(|scope| {
+        let late = scope.spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            writer.write_all(b"in time")
+        });
+        drop(ring);
+        late.join().expect("the thread does not panic")
+    })?;
     assert_eq!(uring::leaked_operations(), 0);
     let dropped = pending.recording.dropped().expect("the read has completed");
     assert_eq!(dropped.contents[..7], *b"in time");

@@ -248,12 +248,22 @@ impl Core {
                 Err(error) if error.is_busy() => self.wait_out(error)?,
                 Err(error) => return Err(error),
             }
-            if self.cq.ready() == 0 && !self.sq.memory_is_intact() {
-                return Err(Error::refused(Call::Enter, Hint::RingMemoryLost));
+            if self.cq.ready() == 0 {
+                self.check_reach()?;
             }
             self.reap();
         }
         Ok(())
+    }
+
+    /// A wait has ended and nothing has come: is it still our ring that was waited in?
+    #[cold]
+    fn check_reach(&self) -> Result<(), Error> {
+        self.check_memory(Call::Enter)?;
+        match self.descriptor {
+            Some(descriptor) if !self.name.enters_by_index() => descriptor.check(Call::Enter),
+            _ => Ok(()),
+        }
     }
 
     /// Waits for something in flight, because the kernel takes nothing new.
