@@ -64,11 +64,26 @@ impl Core {
                 Err(error) => return Err(error),
             };
             submitted += step.taken;
-            // A call that submitted something does not say that a signal or the time ended its wait; one that submits nothing does.
-            let unfinished = step.left > 0 || self.cq.ready() < want;
-            if step.taken == 0 || !unfinished {
+            // A call that submitted something does not say that a signal or the time ended its wait: the next one waits on.
+            let missing = self.cq.ready() < want;
+            if step.taken == 0 && missing {
+                return Err(self.cut_short(wait));
+            }
+            if step.taken == 0 || (step.left == 0 && !missing) {
                 return Ok(submitted);
             }
+        }
+    }
+
+    /// Why a wait ended early: the kernel does not say so if at least one completion has come.
+    #[cold]
+    fn cut_short(&self, wait: Wait) -> Error {
+        if !self.sq.memory_is_intact() {
+            return Error::refused(Call::Enter, Hint::RingMemoryLost);
+        }
+        match wait {
+            Wait::Until(_, deadline) if deadline <= Instant::now() => self.explain(Errno::ETIME),
+            _ => self.explain(Errno::EINTR),
         }
     }
 

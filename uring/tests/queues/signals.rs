@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use uring::Error;
-use uring::op::{Read, Write};
+use uring::op::{Nop, Read, Write};
 use uring_testkit::{Context, HandleKind, Suite, TestResult, files};
 
 use crate::common;
@@ -16,6 +16,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .test(
             "q08_an_interrupted_wait_loses_nothing",
             an_interrupted_wait_loses_nothing,
+        )
+        .on(HandleKind::ALL);
+    suite
+        .test(
+            "q08_an_interrupted_wait_tells_of_what_is_missing",
+            an_interrupted_wait_tells_of_what_is_missing,
         )
         .on(HandleKind::ALL);
     suite
@@ -104,6 +110,23 @@ fn an_interrupted_wait_loses_nothing(context: &Context) -> TestResult {
     let done = ring.wait(token)?;
     assert_eq!((done.result?, &done.buf[..]), (4, &b"once"[..]));
     assert_eq!(ring.next_completion()?, None);
+    Ok(())
+}
+
+/// Also if a part of what was waited for has come, of which the kernel makes a success.
+fn an_interrupted_wait_tells_of_what_is_missing(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    ring.push_raw(Nop::new(), 1)?;
+    let signals = Signals::new()?;
+    for _ in 0..20 {
+        let interrupted: Error = ring.submit_and_wait(2).unwrap_err();
+        assert!(interrupted.is_interrupted(), "{interrupted}");
+        assert_eq!(ring.pending(), 0);
+    }
+    drop(signals);
+    ring.push_raw(Nop::new(), 2)?;
+    assert_eq!(ring.submit_and_wait(2)?, 1);
+    assert_eq!(ring.for_each(drop)?, 2);
     Ok(())
 }
 

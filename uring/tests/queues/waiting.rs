@@ -50,6 +50,14 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .needs([EXT_ARG])
         .refused_by(time_limits_are_refused);
     suite
+        .test(
+            "a_time_limit_tells_of_what_is_missing",
+            a_time_limit_tells_of_what_is_missing,
+        )
+        .on(HandleKind::ALL)
+        .needs([EXT_ARG])
+        .refused_by(time_limits_are_refused);
+    suite
         .test("a_time_limit_ends_a_wait", a_time_limit_ends_a_wait)
         .on(HandleKind::ALL)
         .needs([EXT_ARG])
@@ -217,6 +225,24 @@ fn a_time_limit_ends_a_wait(context: &Context) -> TestResult {
             .unwrap_err()
             .is_timed_out()
     );
+    Ok(())
+}
+
+/// Also if a part of what was waited for has come, of which the kernel makes a success.
+fn a_time_limit_tells_of_what_is_missing(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let limit = Duration::from_millis(5);
+    for number in 1..=3 {
+        ring.push_raw(Nop::new(), number)?;
+        let error = ring.submit_and_wait_timeout(4, limit).unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+        let error = ring.submit_and_wait_timeout(4, limit).unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+        assert_eq!(ring.pending(), 0);
+    }
+    ring.push_raw(Nop::new(), 4)?;
+    assert_eq!(ring.submit_and_wait_timeout(4, Duration::from_secs(20))?, 1);
+    assert_eq!(ring.for_each(drop)?, 4);
     Ok(())
 }
 
