@@ -125,15 +125,13 @@ impl DirectTable {
         self.shared.any_dropped.load(Ordering::Acquire)
     }
 
-    fn take_dropped(&self) -> Vec<Dropped> {
-        self.shared.any_dropped.store(false, Ordering::Relaxed);
-        std::mem::take(
-            &mut *self
-                .shared
-                .dropped
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+    /// One at a time, so that the list keeps its memory and no lock is held while the kernel is called.
+    fn next_dropped(&self) -> Option<Dropped> {
+        self.shared
+            .dropped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
     }
 }
 
@@ -188,8 +186,12 @@ impl Core {
     /// Closes the files of direct descriptors that were dropped, and makes their slots free.
     #[cold]
     pub(crate) fn close_dropped(&mut self) {
-        let Some(table) = self.direct() else { return };
-        for Dropped { index, holds_file } in table.take_dropped() {
+        if let Some(table) = self.direct() {
+            table.shared.any_dropped.store(false, Ordering::Relaxed);
+        }
+        while let Some(Dropped { index, holds_file }) =
+            self.direct().and_then(DirectTable::next_dropped)
+        {
             // A slot that the kernel would not empty is not used again: a file may still be in it.
             if !holds_file || self.empty_direct(index).is_ok() {
                 if let Some(table) = self.direct_mut() {

@@ -254,7 +254,7 @@ pub(crate) fn m01_scope_left_by_a_panic(context: &Context) -> TestResult {
             ring.scope(|scope| {
                 for buffer in buffers {
                     let token = scope.push(Read::new(file, &mut buffer[..]).at(0)).unwrap();
-                    mem::forget(token);
+                    drop(token);
                 }
                 scope.submit().unwrap();
                 panic!("with reads in flight");

@@ -59,10 +59,7 @@ fn main() -> ExitCode {
             "m10_destructor_while_a_scope_drains",
             panics::m10_destructor_while_a_scope_drains,
         ),
-        (
-            "m06_tokens_and_results_forgotten",
-            opens::m06_tokens_and_results_forgotten,
-        ),
+        ("m06_tokens_forgotten", opens::m06_tokens_forgotten),
     ];
     for &(name, body) in with_reads {
         suite

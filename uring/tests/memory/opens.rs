@@ -255,14 +255,14 @@ pub(crate) fn m06_ring_in_its_own_buffer(context: &Context) -> TestResult {
     close_leaked_files()
 }
 
-pub(crate) fn m06_tokens_and_results_forgotten(context: &Context) -> TestResult {
+pub(crate) fn m06_tokens_forgotten(context: &Context) -> TestResult {
     let disk = Disk::new()?;
     let mut ring = common::ring(context, 8)?;
     let (read, recording) = disk.read()?;
-    mem::forget(ring.push(read)?);
+    drop(ring.push(read)?);
     let (read, lent) = disk.read()?;
     ring.scope(|scope| -> TestResult {
-        mem::forget(scope.push(read)?);
+        drop(scope.push(read)?);
         Ok(())
     })?;
     assert_eq!(lent.changed_since_drop(), Some(0));

@@ -165,7 +165,7 @@ pub(crate) fn m18_sequence_numbers_stay_unique(context: &Context) -> TestResult 
                     assert!(seen.insert(numbers(&inner)?.1), "{inner:?}");
                     Ok(inner)
                 })?;
-                mem::forget(forgotten);
+                drop(forgotten);
                 let token = ring.push(Nop::new())?;
                 assert!(seen.insert(numbers(&token)?.1), "{token:?}");
                 ring.wait(token)??;

@@ -1,0 +1,150 @@
+//! No heap allocation per operation in the steady state.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use uring::op::{Cancel, Close, CloseDirect, Fsync, Nop, OpenAt, Read, Statx, Timeout, Write};
+use uring::{Any, Chain, Ring};
+use uring_testkit::files::TempDir;
+use uring_testkit::{Context, HandleKind, Suite, TestResult};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: passed on to the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        // SAFETY: passed on to the caller.
+        unsafe { System.dealloc(start, layout) }
+    }
+
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, length: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: passed on to the caller.
+        unsafe { System.realloc(start, layout, length) }
+    }
+}
+
+const OPERATIONS: u32 = 100_000;
+const WARM_UP: u32 = 100;
+
+/// What the rounds hand to operations and get back.
+struct Resources {
+    file: Arc<File>,
+    buffer: Vec<u8>,
+}
+
+/// Operations of every kind that owns no more than what it was given; the number of them.
+fn mixed(ring: &mut Ring<Any>, resources: &mut Resources) -> TestResult<u32> {
+    let file = || Arc::clone(&resources.file);
+    // Several in flight, claimed in another order.
+    let first = ring.push(Nop::new())?;
+    let second = ring.push(Nop::new())?;
+    let write = ring.push(Write::new(file(), std::mem::take(&mut resources.buffer)).at(0))?;
+    let timeout = ring.push(Timeout::after(Duration::from_nanos(1)))?;
+    ring.wait(second)??;
+    let written = ring.wait(write)?;
+    assert_eq!(written.result?, written.buf.len());
+    let read = ring.call(Read::new(file(), written.buf).at(0))?;
+    read.result?;
+    resources.buffer = read.buf;
+    ring.wait(timeout)??;
+    ring.wait(first)??;
+    ring.call(Fsync::new(&resources.file).data_only())?.result?;
+
+    let fd: OwnedFd = ring.call(OpenAt::new(c"/dev/null"))?.result?;
+    ring.call(Close::new(fd))??;
+    let slot = ring.direct_slot()?;
+    let direct = ring
+        .call(OpenAt::new(c"/dev/null").into_direct(slot))?
+        .result?;
+    ring.call(CloseDirect::new(direct))??;
+    let slot = ring.direct_slot()?;
+    drop(
+        ring.call(OpenAt::new(c"/dev/null").into_direct(slot))?
+            .result?,
+    );
+
+    let hour = ring.push(Timeout::after(Duration::from_secs(3600)))?;
+    assert_eq!(ring.call(Cancel::token(&hour))??, 1);
+    assert!(ring.wait(hour)?.is_err());
+    let detached = ring.push(Nop::new())?;
+    ring.detach(detached);
+    let (first, second) = ring.push_chain(Chain::new(Nop::new()).then(Nop::new()))?;
+    ring.wait(second)??;
+    ring.wait(first)??;
+    ring.push_raw(Nop::new(), 1)?;
+    ring.submit_and_wait(1)?;
+    while ring.next_completion()?.is_some() {}
+    Ok(16)
+}
+
+fn owned_operations_do_not_allocate(context: &Context) -> TestResult {
+    let dir = TempDir::new()?;
+    let path = dir.path().join("file");
+    let file = File::options()
+        .create_new(true)
+        .read(true)
+        .write(true)
+        .open(path)?;
+    let mut resources = Resources {
+        file: Arc::new(file),
+        buffer: vec![7; 512],
+    };
+    let mut ring = common::ring(context, 16)?;
+    ring.register_direct(4)?;
+    for _ in 0..WARM_UP {
+        mixed(&mut ring, &mut resources)?;
+    }
+    let (mut operations, before) = (0, ALLOCATIONS.load(Ordering::Relaxed));
+    while operations < OPERATIONS {
+        operations += mixed(&mut ring, &mut resources)?;
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    Ok(())
+}
+
+/// The answer of a [`Statx`] is on the heap, once, and nothing else is.
+fn statx_allocates_its_answer(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 4)?;
+    for _ in 0..WARM_UP {
+        ring.call(Statx::new(c"/dev/null"))?.result?;
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..WARM_UP {
+        ring.call(Statx::new(c"/dev/null"))?.result?;
+    }
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    assert_eq!(allocations, u64::from(WARM_UP));
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("allocation");
+    suite.handles_refused_in("lifecycle");
+    suite
+        .test("owned_operations", owned_operations_do_not_allocate)
+        .on(HandleKind::ALL)
+        .timeout(Duration::from_secs(120));
+    suite
+        .test("statx_answer", statx_allocates_its_answer)
+        .on(HandleKind::ALL);
+    suite.run()
+}
