@@ -11,7 +11,7 @@ use uring::{Any, Direct, Ring, Scope, Token};
 use crate::RINGS;
 use crate::failure::Failure;
 use crate::files;
-use crate::midpoint::{Arrival, Midpoint};
+use crate::midpoint::{Arrival, OnTheWay};
 use crate::status::RingStatus;
 use crate::work::{Block, Stop, Work, bytes};
 
@@ -20,12 +20,11 @@ pub(crate) fn copy(
     work: &Work<'_>,
     part: Range<u64>,
     bar: &ProgressBar,
-    midpoint: &Midpoint,
+    midpoint: OnTheWay<'_>,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let on_the_way = midpoint.set_out();
     RINGS.with(|ring| {
-        let arrive = |arrival| on_the_way.arrive(arrival);
+        let arrive = |arrival| midpoint.arrive(arrival);
         copy_through(ring, work, part, bar, stop, arrive)
     })?
 }

@@ -33,7 +33,6 @@ use uring::{Builder, PerThread};
 
 use crate::failure::Failure;
 use crate::midpoint::Midpoint;
-use crate::report::Report;
 use crate::temporary::Temporary;
 use crate::work::Work;
 
@@ -82,8 +81,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Failure> {
     stop_on_signals()?;
-    let report = Report::new();
-    report.table("before")?;
+    report::table("before")?;
 
     let source = files::Source::examine(&options.source)?;
     let target = files::Target::examine(&options.target, &source)?;
@@ -91,16 +89,17 @@ fn run(options: &Options) -> Result<(), Failure> {
     let work = Work::new(options, &source, &target, &temporary);
 
     let start = Instant::now();
-    let midpoint = Midpoint::new(options.threads.into());
-    let bar = report.progress("copying", source.size());
+    let midpoint = Midpoint::default();
+    let bar = report::progress("copying", source.size());
     work.on_threads(
-        |part, stop| copy::copy(&work, part, &bar, &midpoint, stop),
-        || close_everything(&report, &midpoint, &bar),
+        || midpoint.set_out(),
+        |part, on_the_way, stop| copy::copy(&work, part, &bar, on_the_way, stop),
+        || close_everything(&midpoint, &bar),
     )?;
     bar.finish_and_clear();
     let copied = start.elapsed();
     temporary.sync(&target)?;
-    report.line(format_args!(
+    report::line(format_args!(
         "copied    {} in {:.2?} with {} threads, {} a second; on the device after {:.2?}",
         BinaryBytes(source.size()),
         copied,
@@ -111,34 +110,31 @@ fn run(options: &Options) -> Result<(), Failure> {
 
     if !options.no_verify {
         let start = Instant::now();
-        let bar = report.progress("verifying", source.size());
+        let bar = report::progress("verifying", source.size());
         work.on_threads(
-            |part, stop| verify::verify(&work, part, &bar, stop),
+            || (),
+            |part, (), stop| verify::verify(&work, part, &bar, stop),
             || Ok(()),
         )?;
         bar.finish_and_clear();
-        report.line(format_args!(
+        report::line(format_args!(
             "verified  both files read through rings in {:.2?}: identical",
             start.elapsed()
         ));
     }
     source.check_unchanged()?;
     temporary.rename_to(&target, source.permissions())?;
-    report.table("after")
+    report::table("after")
 }
 
 /// What a host that daemonizes does to the libraries in it.
-fn close_everything(
-    report: &Report,
-    midpoint: &Midpoint,
-    bar: &indicatif::ProgressBar,
-) -> Result<(), Failure> {
-    let arrivals = midpoint.wait_for_all();
-    let closed = bar.suspend(|| {
-        report.rings(&arrivals);
-        report.table("half-way")?;
-        if arrivals.iter().any(|arrival| arrival.ring.has_descriptor()) {
-            report.line(format_args!(
+fn close_everything(midpoint: &Midpoint, bar: &indicatif::ProgressBar) -> Result<(), Failure> {
+    let gathered = midpoint.gather();
+    bar.suspend(|| {
+        report::rings(&gathered.arrivals);
+        report::table("half-way")?;
+        if gathered.arrivals.iter().any(|arrival| arrival.ring.has_descriptor()) {
+            report::line(format_args!(
                 "close_range(3, ~0) left out: this kernel or thread could not hide the rings' descriptors, and without them the rings end"
             ));
             return Ok(());
@@ -150,11 +146,9 @@ fn close_everything(
             let error = std::io::Error::last_os_error();
             return Err(Failure::system("cannot close all descriptors", error));
         }
-        report.line(format_args!("close_range(3, ~0) called"));
-        report.table("after close_range")
-    });
-    midpoint.open();
-    closed
+        report::line(format_args!("close_range(3, ~0) called"));
+        report::table("after close_range")
+    })
 }
 
 /// Runs one operation on the calling thread's ring and waits for it.

@@ -5,13 +5,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::status::RingStatus;
 
 /// A place that each thread passes once, when all are there and the main thread has opened it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Midpoint {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     on_the_way: usize,
     arrivals: Vec<Arrival>,
@@ -29,36 +29,30 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 pub(crate) struct OnTheWay<'a>(&'a Midpoint);
 
-impl Midpoint {
-    pub(crate) fn new(threads: usize) -> Midpoint {
-        Midpoint {
-            state: Mutex::new(State {
-                on_the_way: threads,
-                arrivals: Vec::new(),
-                open: false,
-            }),
-            changed: Condvar::new(),
-        }
-    }
+/// All that have arrived. Dropping it opens the midpoint.
+#[derive(Debug)]
+pub(crate) struct Gathered<'a> {
+    midpoint: &'a Midpoint,
+    pub(crate) arrivals: Vec<Arrival>,
+}
 
-    /// Called once by each thread.
+impl Midpoint {
+    /// For one more thread to take with it.
     pub(crate) fn set_out(&self) -> OnTheWay<'_> {
+        self.lock().on_the_way += 1;
         OnTheWay(self)
     }
 
-    /// Waits until no thread is on the way, and gives what those that arrived have said.
-    pub(crate) fn wait_for_all(&self) -> Vec<Arrival> {
+    /// Waits until no thread is on the way.
+    pub(crate) fn gather(&self) -> Gathered<'_> {
         let state = self
             .changed
             .wait_while(self.lock(), |state| state.on_the_way > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        state.arrivals.clone()
-    }
-
-    /// Lets the threads go on.
-    pub(crate) fn open(&self) {
-        self.lock().open = true;
-        self.changed.notify_all();
+        Gathered {
+            midpoint: self,
+            arrivals: state.arrivals.clone(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -83,5 +77,12 @@ impl Drop for OnTheWay<'_> {
     fn drop(&mut self) {
         self.0.lock().on_the_way -= 1;
         self.0.changed.notify_all();
+    }
+}
+
+impl Drop for Gathered<'_> {
+    fn drop(&mut self) {
+        self.midpoint.lock().open = true;
+        self.midpoint.changed.notify_all();
     }
 }

@@ -11,49 +11,41 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::failure::Failure;
 use crate::midpoint::Arrival;
 
-/// Lines on standard output, and a bar on standard error if that is a terminal.
-#[derive(Debug)]
-pub(crate) struct Report;
+/// A line on standard output.
+pub(crate) fn line(line: fmt::Arguments<'_>) {
+    // Nobody reading is no reason to give the copy up.
+    let _ = writeln!(io::stdout(), "{line}");
+}
 
-impl Report {
-    pub(crate) fn new() -> Report {
-        Report
+/// Prints the process's descriptor table.
+pub(crate) fn table(when: &str) -> Result<(), Failure> {
+    let directory = Path::new("/proc/self/fd");
+    let descriptors = descriptors(directory)
+        .map_err(|error| Failure::file("cannot look at", directory, error))?;
+    line(format_args!("{} {when}:", directory.display()));
+    for (fd, target) in descriptors {
+        line(format_args!("  {fd:>3} -> {}", target.display()));
     }
+    Ok(())
+}
 
-    pub(crate) fn line(&self, line: fmt::Arguments<'_>) {
-        // Nobody reading is no reason to give the copy up.
-        let _ = writeln!(io::stdout(), "{line}");
+/// Prints what ring each thread got.
+pub(crate) fn rings(arrivals: &[Arrival]) {
+    for arrival in arrivals {
+        line(format_args!(
+            "ring      {}; {} operations in flight",
+            arrival.ring, arrival.in_flight
+        ));
     }
+}
 
-    /// Prints the process's descriptor table.
-    pub(crate) fn table(&self, when: &str) -> Result<(), Failure> {
-        let directory = Path::new("/proc/self/fd");
-        let descriptors = descriptors(directory)
-            .map_err(|error| Failure::file("cannot look at", directory, error))?;
-        self.line(format_args!("{} {when}:", directory.display()));
-        for (fd, target) in descriptors {
-            self.line(format_args!("  {fd:>3} -> {}", target.display()));
-        }
-        Ok(())
-    }
-
-    /// Prints what ring each thread got.
-    pub(crate) fn rings(&self, arrivals: &[Arrival]) {
-        for arrival in arrivals {
-            self.line(format_args!(
-                "ring      {}; {} operations in flight",
-                arrival.ring, arrival.in_flight
-            ));
-        }
-    }
-
-    pub(crate) fn progress(&self, what: &'static str, size: u64) -> ProgressBar {
-        let style = "{msg:<9} {bar:40} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
-        let bar = ProgressBar::new(size).with_message(what);
-        match ProgressStyle::with_template(style) {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        }
+/// A bar on standard error, if that is a terminal.
+pub(crate) fn progress(what: &'static str, size: u64) -> ProgressBar {
+    let style = "{msg:<9} {bar:40} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    let bar = ProgressBar::new(size).with_message(what);
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

@@ -115,19 +115,29 @@ impl<'a> Work<'a> {
         Ok((source, target))
     }
 
-    /// Runs `each` on a new thread for each part and `meanwhile` on this one. The first failure stops the others.
-    pub(crate) fn on_threads(
+    /// Runs `each` on a new thread for each part, with what `provision` made for it, and `meanwhile` on this one. The first failure
+    /// stops the others.
+    pub(crate) fn on_threads<T: Send>(
         &self,
-        each: impl Fn(Range<u64>, &Stop) -> Result<(), Failure> + Sync,
+        provision: impl Fn() -> T,
+        each: impl Fn(Range<u64>, T, &Stop) -> Result<(), Failure> + Sync,
         meanwhile: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let stop = Stop::default();
         let results = thread::scope(|scope| {
-            let spawn = |part| scope.spawn(|| stop.if_failed(each(part, &stop)));
+            let (each, stop) = (&each, &stop);
+            let spawn = |part| {
+                let provision = provision();
+                let run = move || stop.if_failed(each(part, provision, stop));
+                let thread = thread::Builder::new().spawn_scoped(scope, run);
+                stop.if_failed(
+                    thread.map_err(|error| Failure::system("cannot start a thread", error)),
+                )
+            };
             let threads: Vec<_> = self.parts().map(spawn).collect();
             let mut results = vec![stop.if_failed(meanwhile())];
             results.extend(threads.into_iter().map(|thread| {
-                thread
+                thread?
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }));
