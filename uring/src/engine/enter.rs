@@ -78,8 +78,8 @@ impl Core {
     /// Why a wait ended early: the kernel does not say so if at least one completion has come.
     #[cold]
     fn cut_short(&self, wait: Wait) -> Error {
-        if !self.sq.memory_is_intact() {
-            return Error::refused(Call::Enter, Hint::RingMemoryLost);
+        if let Err(error) = self.check_reach() {
+            return error;
         }
         match wait {
             Wait::Until(_, deadline) if deadline <= Instant::now() => self.explain(Errno::ETIME),
