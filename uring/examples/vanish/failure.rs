@@ -44,6 +44,13 @@ impl Failure {
         }
     }
 
+    pub(crate) fn thread(error: io::Error) -> Failure {
+        Failure {
+            advice: Some("ask for fewer with --threads, or raise the limit (ulimit -u)"),
+            ..Failure::system("cannot start a thread", error)
+        }
+    }
+
     pub(crate) fn interrupted() -> Failure {
         Failure {
             tried: "stopped by a signal".to_owned(),

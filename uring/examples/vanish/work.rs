@@ -130,9 +130,7 @@ impl<'a> Work<'a> {
                 let provision = provision();
                 let run = move || stop.if_failed(each(part, provision, stop));
                 let thread = thread::Builder::new().spawn_scoped(scope, run);
-                stop.if_failed(
-                    thread.map_err(|error| Failure::system("cannot start a thread", error)),
-                )
+                stop.if_failed(thread.map_err(Failure::thread))
             };
             let threads: Vec<_> = self.parts().map(spawn).collect();
             let mut results = vec![stop.if_failed(meanwhile())];

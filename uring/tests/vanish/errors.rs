@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use uring_testkit::files::TempDir;
-use uring_testkit::process::with_denied;
+use uring_testkit::process::{install_filter, with_denied};
 use uring_testkit::{Context, SmallDisk, Suite, TestResult};
 
 use super::common::example::{assert_code, text};
@@ -189,6 +189,21 @@ fn io_uring_that_is_switched_off_is_explained(_: &Context) -> TestResult {
     refused(&[(libc::SYS_io_uring_setup, libc::ENOSYS)])
 }
 
+fn threads_that_cannot_be_made_are_reported(_: &Context) -> TestResult {
+    let files = Files::new()?;
+    let no_threads = [
+        (libc::SYS_clone3, libc::EAGAIN),
+        (libc::SYS_clone, libc::EAGAIN),
+    ];
+    let mut command = vanish(&files.source, &files.target)?;
+    // SAFETY: of all threads only this one is in the child, and no lock is held that it needs.
+    unsafe { command.pre_exec(move || install_filter(&no_threads)) };
+    files.assert_fails(
+        &mut command,
+        &["cannot start a thread: Resource temporarily"],
+    )
+}
+
 fn a_signal_removes_the_incomplete_copy(_: &Context) -> TestResult {
     let files = Files::new()?;
     fs::write(&files.source, vec![0; 64 << 20])?;
@@ -242,6 +257,10 @@ pub(super) fn tests(suite: &mut Suite) {
     suite.test(
         "io_uring_that_is_switched_off_is_explained",
         io_uring_that_is_switched_off_is_explained,
+    );
+    suite.test(
+        "threads_that_cannot_be_made_are_reported",
+        threads_that_cannot_be_made_are_reported,
     );
     suite.test(
         "a_signal_removes_the_incomplete_copy",
