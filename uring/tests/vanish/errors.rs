@@ -200,7 +200,10 @@ fn threads_that_cannot_be_made_are_reported(_: &Context) -> TestResult {
     unsafe { command.pre_exec(move || install_filter(&no_threads)) };
     files.assert_fails(
         &mut command,
-        &["cannot start a thread: Resource temporarily"],
+        &[
+            "cannot start a thread: Resource temporarily",
+            "; ask for fewer with --threads",
+        ],
     )
 }
 
