@@ -75,7 +75,7 @@ fn h02_an_index_means_nothing_elsewhere(context: &Context) -> TestResult {
 
 fn h03_a_drop_touches_no_other_threads_slot(context: &Context) -> TestResult {
     let turns = Barrier::new(2);
-    let index = match context.handle() {
+    let slots_of_one = match context.handle() {
         HandleKind::Fd => 0,
         _ => 1,
     };
@@ -86,7 +86,7 @@ fn h03_a_drop_touches_no_other_threads_slot(context: &Context) -> TestResult {
             drop(ring.take());
         }
         turns.wait();
-        let taken = if first { 0 } else { index };
+        let taken = if first { 0 } else { slots_of_one };
         assert_eq!(Slots::of_this_thread()?.taken(), taken);
         if let Some(ring) = &mut ring {
             ring.call(Nop::new())??;
