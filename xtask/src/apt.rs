@@ -89,6 +89,48 @@ impl Apt {
         })
     }
 
+    /// Of the packages whose names fit `pattern`, in which one `*` stands for anything, the one at the highest version.
+    pub(crate) fn newest_matching(&self, pattern: &str) -> Result<Package> {
+        let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
+        let names = run(self.command("apt-cache").args(["pkgnames", start]))?;
+        let mut newest: Option<Package> = None;
+        for name in names.lines().filter(|name| name.ends_with(end)) {
+            let package = self.newest(name)?;
+            newest = match newest {
+                Some(best)
+                    if compare_versions(&best.version, &package.version)? != Ordering::Less =>
+                {
+                    Some(best)
+                }
+                _ => Some(package),
+            };
+        }
+        newest.with_context(|| format!("no package {pattern} in {}", self.suites.join(", ")))
+    }
+
+    /// Unpacks the newest of `packages` and all that they depend on, down to the C library, into `tree`.
+    pub(crate) fn unpack_with_dependencies(&self, packages: &[&str], tree: &Path) -> Result<()> {
+        let archives = self.dir.join("cache/archives");
+        // apt looks only at the size of a file that is there already.
+        remove_tree(&archives)?;
+        fs::create_dir_all(archives.join("partial"))
+            .with_context(|| format!("creating {}", archives.display()))?;
+        // The private package status is empty, so nothing counts as installed.
+        run(self
+            .command("apt-get")
+            .args(["--quiet=2", "--yes", "--no-install-recommends"])
+            .args(["--download-only", "install"])
+            .args(packages))?;
+        remove_tree(tree)?;
+        for entry in fs::read_dir(&archives)? {
+            let deb = entry?.path();
+            if deb.extension().is_some_and(|extension| extension == "deb") {
+                run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(tree))?;
+            }
+        }
+        remove_tree(&archives)
+    }
+
     /// The package at exactly this version.
     pub(crate) fn exact(&self, name: &str, version: &str) -> Result<Package> {
         let versions = self.versions(name)?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bindgen, test};
+use crate::{bindgen, kernels, msrv, test};
 
 /// Runs the workspace's tasks.
 #[derive(Debug, Parser)]
@@ -21,6 +21,9 @@ pub(crate) struct Cli {
 enum Command {
     /// Generate uring-sys from the kernel's headers, or check that it is up to date
     Bindgen(bindgen::Args),
+    /// Compile with the oldest compiler that the crates claim
+    Msrv(msrv::Args),
+    Kernels(kernels::Args),
     Test(test::Args),
 }
 
@@ -28,6 +31,8 @@ impl Cli {
     pub(crate) fn run(self) -> Result<()> {
         match self.command {
             Command::Bindgen(args) => bindgen::run(&args),
+            Command::Msrv(args) => msrv::run(&args),
+            Command::Kernels(args) => kernels::run(&args),
             Command::Test(args) => test::run(&args),
         }
     }

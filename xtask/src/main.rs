@@ -3,6 +3,8 @@
 mod apt;
 mod bindgen;
 mod cli;
+mod kernels;
+mod msrv;
 mod test;
 mod workspace;
 

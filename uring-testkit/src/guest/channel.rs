@@ -63,11 +63,15 @@ impl Channel {
     }
 
     /// Sends the last record and waits until it has left the machine.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(self, taint: &str) {
         let lines = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let count = lines.lines;
         drop(lines);
-        self.send(Object::new("done").count("records", count));
+        self.send(
+            Object::new("done")
+                .count("records", count)
+                .text("taint", taint),
+        );
         let state = self
             .state
             .into_inner()

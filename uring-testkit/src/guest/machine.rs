@@ -61,9 +61,17 @@ fn mount(source: &CStr, kind: &CStr, target: &CStr) -> Result<(), String> {
 }
 
 pub(super) fn release() -> Result<String, String> {
-    let path = "/proc/sys/kernel/osrelease";
-    let release = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    Ok(release.trim().to_owned())
+    read("/proc/sys/kernel/osrelease")
+}
+
+/// What the kernel itself thinks of its state, as a number: 0 is good.
+pub(super) fn taint() -> Result<String, String> {
+    read("/proc/sys/kernel/tainted")
+}
+
+fn read(path: &str) -> Result<String, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(text.trim().to_owned())
 }
 
 /// Sets the loopback interface up; its addresses come by themselves.

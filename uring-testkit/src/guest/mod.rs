@@ -22,8 +22,8 @@
 //! # Records
 //!
 //! Beside those of the [suites](crate): `boot` with the kernel's release as soon as the channel is open, `begin` and
-//! `exit` around each suite, and `done` with the number of lines that came before it. A machine that could not be made
-//! usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
+//! `exit` around each suite, and `done` with the number of lines that came before it and the kernel's taint, which is 0
+//! unless it warned or worse. A machine that could not be made usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
 //! of a machine that died.
 
 mod channel;
@@ -59,7 +59,7 @@ fn work() -> Result<(), String> {
     if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
         channel.send(Object::new("broken").text("reason", &reason));
     }
-    channel.finish();
+    channel.finish(&machine::taint()?);
     Ok(())
 }
 

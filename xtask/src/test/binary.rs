@@ -1,7 +1,7 @@
 //! The packages of the workspace and the test binaries that cargo makes of them.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, BTreeSet, HashSet},
     env,
     ffi::OsString,
     fs,
@@ -24,6 +24,12 @@ pub(super) struct Package {
     /// The tests without libtest.
     suites: HashSet<String>,
     id: String,
+}
+
+impl Package {
+    pub(super) fn has_suites(&self) -> bool {
+        !self.suites.is_empty()
+    }
 }
 
 /// One test binary.
@@ -158,14 +164,78 @@ struct Profile {
 
 /// Builds the packages' tests; cargo's own progress is shown.
 pub(super) fn build(packages: &[Package]) -> Result<Vec<Binary>> {
+    let names = packages.iter().map(|package| package.name.as_str());
+    let packages: Vec<_> = packages.iter().collect();
+    let messages = messages(cargo(), names, &[])?;
+    let binaries = messages.into_iter();
+    let mut binaries: Vec<_> = binaries.filter_map(|m| binary(m, &packages)).collect();
+    binaries.sort_by(|a, b| (a.is_suite, &a.name).cmp(&(b.is_suite, &b.name)));
+    Ok(binaries)
+}
+
+/// What is built to run in another machine, where there are no libraries.
+#[derive(Debug)]
+pub(super) struct ForGuest {
+    pub(super) suites: Vec<Binary>,
+    /// By name.
+    pub(super) examples: BTreeMap<String, PathBuf>,
+    /// By name: the programs of the package that was asked for.
+    pub(super) programs: BTreeMap<String, PathBuf>,
+}
+
+/// Builds the suites and examples of `packages`, and the programs of the package `programs_of`.
+pub(super) fn build_for_guest(packages: &[&Package], programs_of: &str) -> Result<ForGuest> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
     let mut command = cargo();
+    command
+        .env_remove("RUSTFLAGS")
+        .env(
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+            "-C target-feature=+crt-static -C relocation-model=static",
+        )
+        .env("CARGO_BUILD_TARGET", TARGET);
+    let names: BTreeSet<_> = packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .chain([programs_of])
+        .collect();
+    let messages = messages(command, names.into_iter(), &["--profile", "lane"])?;
+    let mut built = ForGuest {
+        suites: Vec::new(),
+        examples: BTreeMap::new(),
+        programs: BTreeMap::new(),
+    };
+    for message in messages {
+        let (Some(target), Some(path)) = (&message.target, &message.executable) else {
+            continue;
+        };
+        let is = |kind: &str| target.kind.iter().any(|other| other == kind);
+        let for_test = message.profile.as_ref().is_some_and(|profile| profile.test);
+        if is("example") {
+            built.examples.insert(target.name.clone(), path.clone());
+        } else if is("bin") && !for_test {
+            built.programs.insert(target.name.clone(), path.clone());
+        }
+        built
+            .suites
+            .extend(binary(message, packages).filter(|binary| binary.is_suite));
+    }
+    Ok(built)
+}
+
+fn messages<'a>(
+    mut command: Command,
+    packages: impl Iterator<Item = &'a str>,
+    options: &[&str],
+) -> Result<Vec<Message>> {
     command.args([
         "test",
         "--no-run",
         "--message-format=json-render-diagnostics",
     ]);
+    command.args(options);
     for package in packages {
-        command.args(["--package", &package.name]);
+        command.args(["--package", package]);
     }
     let output = command
         .stderr(Stdio::inherit())
@@ -175,17 +245,15 @@ pub(super) fn build(packages: &[Package]) -> Result<Vec<Binary>> {
         bail!("the tests do not build");
     }
     let messages = String::from_utf8(output.stdout)?;
-    let mut binaries = Vec::new();
-    for line in messages.lines() {
-        let message: Message =
-            serde_json::from_str(line).with_context(|| format!("a message of cargo's: {line}"))?;
-        binaries.extend(binary(message, packages));
-    }
-    binaries.sort_by(|a, b| (a.is_suite, &a.name).cmp(&(b.is_suite, &b.name)));
-    Ok(binaries)
+    messages
+        .lines()
+        .map(|line| {
+            serde_json::from_str(line).with_context(|| format!("a message of cargo's: {line}"))
+        })
+        .collect()
 }
 
-fn binary(message: Message, packages: &[Package]) -> Option<Binary> {
+fn binary(message: Message, packages: &[&Package]) -> Option<Binary> {
     let (target, path) = (message.target?, message.executable?);
     if message.reason != "compiler-artifact" || !message.profile?.test {
         return None;

@@ -4,6 +4,7 @@ mod binary;
 mod compare;
 mod doctest;
 mod execute;
+mod lanes;
 mod libtest;
 mod outcome;
 mod progress;
@@ -18,7 +19,7 @@ use anyhow::{Context as _, Result, bail};
 use self::{outcome::Outcome, progress::Progress};
 use crate::workspace;
 
-/// Run unit tests, documentation tests and suites on this machine
+/// Run unit tests, documentation tests and suites on this machine, or the suites on other kernels
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Run only tests whose name contains this text
@@ -29,11 +30,16 @@ pub(crate) struct Args {
     /// Write the results to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    lanes: lanes::Args,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let filter = args.filter.as_deref();
     let package = args.package.as_deref();
+    if args.lanes.wanted() {
+        return lanes::run(&args.lanes, filter, package, args.json.as_deref());
+    }
     let logs = workspace::target_dir().join("xtask/test");
     fs::create_dir_all(&logs).with_context(|| format!("{}", logs.display()))?;
 

@@ -1,0 +1,105 @@
+//! The committed table of kernels.
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+const TABLE: &str = include_str!("../../kernels.toml");
+
+/// How far a kernel's version can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Mainline,
+    Distribution,
+}
+
+impl Kind {
+    /// As in `URING_LANE`.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Mainline => "mainline",
+            Self::Distribution => "distribution",
+        }
+    }
+}
+
+/// One series.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kernel {
+    /// `6.12`
+    pub(crate) series: String,
+    pub(crate) suite: String,
+    /// The package's name, with one `*`.
+    pub(crate) package: String,
+    pub(crate) kind: Kind,
+    pub(crate) adds: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    kernel: Vec<Kernel>,
+}
+
+/// All kernels, oldest first.
+pub(crate) fn kernels() -> Result<Vec<Kernel>> {
+    let table: Table = toml::from_str(TABLE).context("xtask/kernels.toml")?;
+    Ok(table.kernel)
+}
+
+/// The kernels that `wanted` names: `all`, or series with commas between them.
+pub(crate) fn select(wanted: &str) -> Result<Vec<Kernel>> {
+    let kernels = kernels()?;
+    if wanted == "all" {
+        return Ok(kernels);
+    }
+    let names: Vec<_> = wanted.split(',').map(str::trim).collect();
+    let known = |name: &&str| kernels.iter().any(|kernel| kernel.series == **name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        let series: Vec<_> = kernels.iter().map(|k| k.series.as_str()).collect();
+        bail!(
+            "there is no kernel {unknown}: there are {}",
+            series.join(", ")
+        );
+    }
+    let mut kernels = kernels;
+    kernels.retain(|kernel| names.contains(&kernel.series.as_str()));
+    Ok(kernels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_of_age_and_each_series_is_there_once() {
+        let version = |kernel: Kernel| -> Vec<u32> {
+            let parts = kernel.series.split('.');
+            parts.map(|part| part.parse().expect("a number")).collect()
+        };
+        let versions: Vec<_> = kernels().unwrap().into_iter().map(version).collect();
+        assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+    }
+
+    #[test]
+    fn each_pattern_holds_its_series_and_one_star() {
+        for kernel in kernels().unwrap() {
+            let star = format!("-{}.*-", kernel.series);
+            assert!(kernel.package.contains(&star), "{}", kernel.package);
+            assert_eq!(kernel.package.matches('*').count(), 1);
+        }
+    }
+
+    #[test]
+    fn kernels_are_selected_by_series() {
+        let series = |wanted| -> Vec<_> {
+            let selected = select(wanted).unwrap().into_iter();
+            selected.map(|kernel| kernel.series).collect()
+        };
+        assert_eq!(series("7.3, 6.1"), ["6.1", "7.3"]);
+        assert_eq!(series("all").len(), kernels().unwrap().len());
+        let error = select("6.1,6.2").unwrap_err().to_string();
+        assert!(error.contains("6.2") && error.contains("6.12"), "{error}");
+    }
+}

@@ -1,0 +1,433 @@
+//! What a machine left, judged: its records against the plan, its console, its end.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Lane, console, machine};
+use crate::test::{
+    compare,
+    outcome::Outcome,
+    record::{self, Record},
+};
+
+/// How a lane fails beside its tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Class {
+    /// The machine came to no test.
+    Boot,
+    /// The kernel complained.
+    Kernel,
+    /// The machine stopped before its work was done.
+    Death,
+    /// The machine was ended for taking too long.
+    Timeout,
+    /// Records are missing or cannot be read.
+    Records,
+}
+
+/// One reason not to believe a lane, or to fail it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Trouble {
+    pub(super) class: Class,
+    pub(super) text: String,
+}
+
+impl Trouble {
+    pub(super) fn new(class: Class, text: impl Into<String>) -> Self {
+        Self {
+            class,
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = match self.class {
+            Class::Boot => "no boot",
+            Class::Kernel => "the kernel complained",
+            Class::Death => "the machine died",
+            Class::Timeout => "too slow",
+            Class::Records => "records",
+        };
+        write!(f, "{class}: {}", self.text)
+    }
+}
+
+/// What a machine left behind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Boot {
+    pub(super) records: String,
+    pub(super) console: String,
+    /// What QEMU said on its standard error.
+    pub(super) emulator: String,
+    pub(super) seconds: f64,
+    /// Set if it was ended for taking too long.
+    pub(super) too_long: bool,
+}
+
+/// What that comes to.
+#[derive(Debug, Default)]
+pub(super) struct Judgement {
+    pub(super) release: Option<String>,
+    pub(super) suites: Vec<Outcome>,
+    pub(super) troubles: Vec<Trouble>,
+    /// Whether a suite was started.
+    pub(super) began: bool,
+}
+
+/// The guest's own records; those of the suites are between them.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "record", rename_all = "lowercase")]
+enum Line {
+    Boot {
+        release: String,
+    },
+    Begin {
+        program: String,
+    },
+    Exit {
+        program: String,
+        status: String,
+        seconds: f64,
+    },
+    Broken {
+        reason: String,
+    },
+    Done {
+        records: usize,
+        taint: String,
+    },
+    #[serde(other)]
+    Suite,
+}
+
+/// One suite's part of the records.
+#[derive(Debug, Default)]
+struct Part {
+    report: Vec<Record>,
+    end: Option<(String, f64)>,
+}
+
+/// Judges what came back from a machine that was to run the suites of `plans`, by program.
+pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &Boot) -> Judgement {
+    let mut judgement = Judgement::default();
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let mut current = None;
+    let mut done = None;
+    let troubles = &mut judgement.troubles;
+    for (index, line) in boot.records.lines().enumerate() {
+        if done.is_some() {
+            troubles.push(Trouble::new(
+                Class::Records,
+                format!("after the last: {line}"),
+            ));
+            continue;
+        }
+        let parsed: Result<Line, _> = serde_json::from_str(line);
+        match parsed {
+            Err(error) => {
+                let text = format!("line {} is none ({error}): {line}", index + 1);
+                troubles.push(Trouble::new(Class::Records, text));
+            }
+            Ok(Line::Boot { release }) => {
+                if machine::series_of(&release) != lane.series {
+                    let text = format!("{release} is running, not Linux {}", lane.series);
+                    troubles.push(Trouble::new(Class::Boot, text));
+                }
+                judgement.release = Some(release);
+            }
+            Ok(Line::Begin { program }) => {
+                judgement.began = true;
+                parts.entry(program.clone()).or_default();
+                current = Some(program);
+            }
+            Ok(Line::Exit {
+                program,
+                status,
+                seconds,
+            }) => {
+                parts.entry(program).or_default().end = Some((status, seconds));
+                current = None;
+            }
+            Ok(Line::Broken { reason }) => troubles.push(Trouble::new(Class::Boot, reason)),
+            Ok(Line::Done { records, taint }) => {
+                if records != index {
+                    let text = format!("{records} were sent, {index} came");
+                    troubles.push(Trouble::new(Class::Records, text));
+                }
+                if taint != "0" {
+                    let text = format!("/proc/sys/kernel/tainted is {taint}");
+                    troubles.push(Trouble::new(Class::Kernel, text));
+                }
+                done = Some(records);
+            }
+            Ok(Line::Suite) => match (&current, record::parse(line)) {
+                (Some(program), Ok(records)) => {
+                    parts
+                        .entry(program.clone())
+                        .or_default()
+                        .report
+                        .extend(records);
+                }
+                (None, _) => {
+                    troubles.push(Trouble::new(Class::Records, format!("of no suite: {line}")));
+                }
+                (_, Err(error)) => {
+                    troubles.push(Trouble::new(Class::Records, format!("{error:#}")));
+                }
+            },
+        }
+    }
+    let complaints = console::complaints(&boot.console);
+    troubles.extend(
+        complaints
+            .iter()
+            .map(|text| Trouble::new(Class::Kernel, *text)),
+    );
+    if boot.too_long {
+        let text = format!("ended after {:.0} s without progress", boot.seconds);
+        troubles.push(Trouble::new(Class::Timeout, text));
+    } else if judgement.release.is_none() {
+        let text = format!("the machine sent no record; QEMU: {}", boot.emulator.trim());
+        troubles.push(Trouble::new(Class::Boot, text));
+    } else if done.is_none() {
+        let running = current.as_deref().unwrap_or("no suite");
+        let text = format!("there is no last record; {running} was running");
+        troubles.push(Trouble::new(Class::Death, text));
+    }
+    // A machine that never came to its suites has nothing to say about them.
+    if judgement.began {
+        judgement.suites = suites(plans, parts);
+    }
+    judgement
+}
+
+fn suites(
+    plans: &BTreeMap<String, Vec<Record>>,
+    mut parts: BTreeMap<String, Part>,
+) -> Vec<Outcome> {
+    let suite = |(program, plan): (&String, &Vec<Record>)| {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        let Some(part) = parts.remove(program) else {
+            let mut outcome = Outcome::new(name);
+            outcome.problems.push("it was not started".to_owned());
+            return outcome;
+        };
+        let mut outcome = compare::compare(name, plan, &part.report);
+        match part.end {
+            None => outcome
+                .problems
+                .push("it did not come to its end".to_owned()),
+            Some((status, seconds)) => {
+                outcome.seconds = seconds;
+                let success = status == "exit status: 0";
+                if success != (outcome.failed() == 0) || !outcome.problems.is_empty() {
+                    outcome.problems.push(format!("it ended with {status}"));
+                }
+            }
+        }
+        outcome
+    };
+    let mut outcomes: Vec<_> = plans.iter().map(suite).collect();
+    for program in parts.into_keys() {
+        let mut outcome = Outcome::new(&program);
+        outcome.problems.push("it was not to be started".to_owned());
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn lane() -> Lane {
+        Lane {
+            series: "6.1".to_owned(),
+            kind: "mainline",
+            package: "p".to_owned(),
+            image: "vmlinuz".into(),
+        }
+    }
+
+    const PLAN: &str = concat!(
+        r#"{"record":"start","suite":"s","planned":2}"#,
+        "\n",
+        r#"{"record":"plan","suite":"s","name":"s::a","decision":"run"}"#,
+        "\n",
+        r#"{"record":"plan","suite":"s","name":"s::b","decision":"refuse"}"#,
+        "\n",
+        r#"{"record":"end","suite":"s"}"#,
+    );
+
+    const RECORDS: [&str; 8] = [
+        r#"{"record":"boot","release":"6.1.0-50-cloud-amd64"}"#,
+        r#"{"record":"begin","program":"/suites/s"}"#,
+        r#"{"record":"start","suite":"s","planned":2}"#,
+        r#"{"record":"test","suite":"s","name":"s::a","verdict":"passed","seconds":0.1}"#,
+        r#"{"record":"test","suite":"s","name":"s::b","verdict":"refused","seconds":0.1}"#,
+        r#"{"record":"end","suite":"s","passed":1,"failed":0,"skipped":0,"refused":1}"#,
+        r#"{"record":"exit","program":"/suites/s","status":"exit status: 0","seconds":0.5}"#,
+        r#"{"record":"done","records":7,"taint":"0"}"#,
+    ];
+
+    fn plans() -> BTreeMap<String, Vec<Record>> {
+        let plan = record::parse(PLAN).unwrap();
+        BTreeMap::from([("/suites/s".to_owned(), plan)])
+    }
+
+    fn boot(records: &[&str]) -> Boot {
+        Boot {
+            records: records.join("\n"),
+            ..Boot::default()
+        }
+    }
+
+    fn judged(boot: &Boot) -> Judgement {
+        judge(&lane(), &plans(), boot)
+    }
+
+    fn classes(judgement: &Judgement) -> Vec<Class> {
+        judgement
+            .troubles
+            .iter()
+            .map(|trouble| trouble.class)
+            .collect()
+    }
+
+    #[test]
+    fn a_whole_run_is_good() {
+        let judgement = judged(&boot(&RECORDS));
+        assert_eq!(judgement.troubles, []);
+        assert_eq!(judgement.suites.len(), 1);
+        assert_eq!(judgement.suites[0].problems, Vec::<String>::new());
+        assert_eq!(judgement.suites[0].tests.len(), 2);
+        assert!(judgement.began);
+    }
+
+    #[test]
+    fn records_that_stop_anywhere_are_trouble() {
+        for length in 0..RECORDS.len() {
+            let judgement = judged(&boot(&RECORDS[..length]));
+            let expected = if length == 0 {
+                Class::Boot
+            } else {
+                Class::Death
+            };
+            assert_eq!(classes(&judgement), [expected], "{length}");
+            assert_eq!(judgement.began, length > 1);
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_lost_is_trouble_wherever_it_was() {
+        for lost in 0..RECORDS.len() {
+            let mut records = RECORDS.to_vec();
+            records.remove(lost);
+            let judgement = judged(&boot(&records));
+            assert!(!judgement.troubles.is_empty(), "{lost}");
+        }
+    }
+
+    #[test]
+    fn half_a_record_is_trouble() {
+        let mut records = RECORDS.to_vec();
+        records[3] = r#"{"record":"test","suite":"s","na"#;
+        let judgement = judged(&boot(&records));
+        assert_eq!(classes(&judgement), [Class::Records]);
+        assert!(!judgement.suites[0].problems.is_empty());
+    }
+
+    #[test]
+    fn a_suite_that_skips_everything_is_a_problem() {
+        let mut records = RECORDS.to_vec();
+        records[3] =
+            r#"{"record":"test","suite":"s","name":"s::a","verdict":"skipped","seconds":0}"#;
+        records[4] =
+            r#"{"record":"test","suite":"s","name":"s::b","verdict":"skipped","seconds":0}"#;
+        records[5] =
+            r#"{"record":"end","suite":"s","passed":0,"failed":0,"skipped":2,"refused":0}"#;
+        let judgement = judged(&boot(&records));
+        assert_eq!(judgement.suites[0].problems.len(), 3);
+    }
+
+    #[test]
+    fn a_table_row_that_is_wrong_is_a_problem_in_each_direction() {
+        for (line, record) in [
+            (
+                3,
+                r#"{"record":"test","suite":"s","name":"s::a","verdict":"refused","seconds":0}"#,
+            ),
+            (
+                4,
+                r#"{"record":"test","suite":"s","name":"s::b","verdict":"passed","seconds":0}"#,
+            ),
+        ] {
+            let mut records = RECORDS.to_vec();
+            records[line] = record;
+            let judgement = judged(&boot(&records));
+            assert!(!judgement.suites[0].problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_warning_fails_a_run_that_is_good_otherwise() {
+        let mut boot = boot(&RECORDS);
+        boot.console = "[    9.000000] WARNING: CPU: 0 PID: 7 at io_uring/x.c:1\n".to_owned();
+        assert_eq!(classes(&judged(&boot)), [Class::Kernel]);
+    }
+
+    #[test]
+    fn a_taint_fails_a_run_whose_console_is_clean() {
+        let mut records = RECORDS.to_vec();
+        records[7] = r#"{"record":"done","records":7,"taint":"512"}"#;
+        assert_eq!(classes(&judged(&boot(&records))), [Class::Kernel]);
+    }
+
+    #[test]
+    fn a_panic_during_a_test_is_two_classes_and_no_reason_to_boot_again() {
+        let mut boot = boot(&RECORDS[..4]);
+        boot.console =
+            "[    9.000000] Kernel panic - not syncing: sysrq triggered crash\n".to_owned();
+        let judgement = judged(&boot);
+        assert_eq!(classes(&judgement), [Class::Kernel, Class::Death]);
+        assert!(judgement.began);
+    }
+
+    #[test]
+    fn a_machine_that_takes_too_long_is_its_own_class() {
+        let mut boot = boot(&RECORDS[..4]);
+        boot.too_long = true;
+        assert_eq!(classes(&judged(&boot)), [Class::Timeout]);
+    }
+
+    #[test]
+    fn another_kernel_than_the_lanes_is_trouble() {
+        let mut records = RECORDS.to_vec();
+        records[0] = r#"{"record":"boot","release":"6.12.107"}"#;
+        assert_eq!(classes(&judged(&boot(&records))), [Class::Boot]);
+    }
+
+    #[test]
+    fn a_machine_that_is_broken_says_why() {
+        let records = [
+            RECORDS[0],
+            r#"{"record":"broken","reason":"mounting /dev/nvme0n1"}"#,
+            r#"{"record":"done","records":2,"taint":"0"}"#,
+        ];
+        let judgement = judged(&boot(&records));
+        assert_eq!(classes(&judgement), [Class::Boot]);
+        assert!(!judgement.began);
+    }
+
+    #[test]
+    fn an_exit_code_that_contradicts_the_report_is_a_problem() {
+        let mut records = RECORDS.to_vec();
+        records[6] =
+            r#"{"record":"exit","program":"/suites/s","status":"exit status: 101","seconds":0.5}"#;
+        assert_eq!(judged(&boot(&records)).suites[0].problems.len(), 1);
+    }
+}

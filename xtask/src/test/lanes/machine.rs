@@ -1,0 +1,309 @@
+//! One emulated machine: its disk, its first file system, its command line, its run.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Lane, judge::Boot};
+use crate::{kernels::Emulator, test::record::Record, workspace};
+
+/// How long a machine may be silent: longer than the guest lets one test hang.
+const SILENCE: Duration = Duration::from_secs(700);
+/// How long a machine may take to its first record.
+const BOOT: Duration = Duration::from_secs(180);
+const DISK_BYTES: u64 = 512 << 20;
+const MEMORY_MIB: u32 = 768;
+
+/// What a machine is to do.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// The first file system, as the kernel unpacks it.
+    pub(super) archive: Vec<u8>,
+    /// What each program is expected to report.
+    pub(super) plans: BTreeMap<String, Vec<Record>>,
+    pub(super) plan_text: String,
+}
+
+/// One emulated machine.
+#[derive(Debug)]
+pub(super) struct Machine<'a> {
+    pub(super) lane: &'a Lane,
+    pub(super) emulator: &'a Emulator,
+    pub(super) cpus: usize,
+}
+
+/// Where a lane's machine keeps its files and logs.
+pub(super) fn dir(lane: &Lane) -> PathBuf {
+    workspace::target_dir()
+        .join("xtask/lanes")
+        .join(&lane.series)
+}
+
+/// `6.12` of `6.12.107+deb13-cloud-amd64`.
+pub(super) fn series_of(release: &str) -> String {
+    let numbers = release.split(|c: char| !c.is_ascii_digit());
+    numbers.take(2).collect::<Vec<_>>().join(".")
+}
+
+/// The release that a kernel's image says it is.
+pub(super) fn release_of(image: &Path) -> Result<String> {
+    // The boot protocol: the header's magic number, and where the text begins, counted from the second sector.
+    const MAGIC: usize = 0x202;
+    const POINTER: usize = 0x20e;
+    const SECTOR: usize = 0x200;
+    let bytes = fs::read(image).with_context(|| format!("{}", image.display()))?;
+    let no_kernel = || format!("{} is no image of an x86 kernel", image.display());
+    if bytes.get(MAGIC..MAGIC + 4) != Some(b"HdrS") {
+        bail!(no_kernel());
+    }
+    let pointer = [bytes[POINTER], bytes[POINTER + 1]];
+    let text = bytes
+        .get(usize::from(u16::from_le_bytes(pointer)) + SECTOR..)
+        .with_context(no_kernel)?;
+    let text = text.split(|byte| matches!(byte, 0 | b' ')).next();
+    Ok(String::from_utf8_lossy(text.unwrap_or_default()).into_owned())
+}
+
+impl Machine<'_> {
+    fn file(&self, name: &str) -> PathBuf {
+        dir(self.lane).join(name)
+    }
+
+    /// QEMU with everything but the places that console and records go to.
+    fn command(&self) -> Result<Command> {
+        let mut command = self.emulator.command()?;
+        // Old emulators get the flags of this instruction wrong.
+        let cpu = if self.emulator.is_sound() {
+            "max"
+        } else {
+            "max,-cx16"
+        };
+        let disk = format!(
+            "file={},if=none,id=disk,format=raw,cache=unsafe",
+            self.file("disk").display()
+        );
+        command
+            .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu])
+            .args(["-smp", &self.cpus.to_string()])
+            .args(["-m", &MEMORY_MIB.to_string()])
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-no-reboot",
+            ])
+            .args(["-drive", &disk, "-device", "nvme,drive=disk,serial=disk"])
+            .arg("-kernel")
+            .arg(&self.lane.image)
+            .arg("-initrd")
+            .arg(self.file("initrd"));
+        Ok(command)
+    }
+
+    /// Warnings are shown: a kernel that is told to be quiet hides what a run is to find.
+    fn boot_line(interactive: bool) -> &'static str {
+        if interactive {
+            "console=ttyS0 panic=-1 nvme.poll_queues=1 quiet"
+        } else {
+            "console=ttyS0 panic=-1 nvme.poll_queues=1 loglevel=5"
+        }
+    }
+
+    fn with_logs(&self) -> Result<Command> {
+        let mut command = self.command()?;
+        for log in ["console.log", "records.jsonl"] {
+            let log = self.file(log);
+            command
+                .arg("-serial")
+                .arg(format!("file:{}", log.display()));
+        }
+        command.args(["-append", Self::boot_line(false)]);
+        Ok(command)
+    }
+
+    /// The command that `run` starts, for people.
+    pub(super) fn command_line(&self) -> Result<String> {
+        Ok(format!("{:?}", self.with_logs()?))
+    }
+
+    fn prepare(&self, work: &Work) -> Result<()> {
+        let dir = dir(self.lane);
+        fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        for log in ["console.log", "records.jsonl"] {
+            File::create(self.file(log))?;
+        }
+        fs::write(self.file("initrd"), &work.archive)?;
+        let disk = self.file("disk");
+        File::create(&disk)?.set_len(DISK_BYTES)?;
+        // A journal would be worth its time to nobody: the disk lives as long as the machine.
+        let made = self
+            .emulator
+            .mkfs()?
+            .args(["-q", "-F", "-O", "^has_journal"])
+            .arg(&disk)
+            .output()
+            .context("starting mkfs.ext4")?;
+        if !made.status.success() {
+            bail!("mkfs.ext4: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        Ok(())
+    }
+
+    /// Runs the machine to its end; `look` is told how many records have come.
+    pub(super) fn run(&self, work: &Work, look: impl Fn(usize)) -> Result<Boot> {
+        self.prepare(work)?;
+        let said = File::create(self.file("qemu.log"))?;
+        let mut command = self.with_logs()?;
+        command
+            .stdin(Stdio::null())
+            .stdout(said.try_clone()?)
+            .stderr(said);
+        let start = Instant::now();
+        let mut child = command.spawn().context("starting QEMU")?;
+        let mut records = Follower::open(&self.file("records.jsonl"))?;
+        let mut console = Follower::open(&self.file("console.log"))?;
+        let (mut last_sign, mut too_long) = (start, false);
+        loop {
+            let ended = child.try_wait()?.is_some();
+            let more = [records.read()?, console.read()?];
+            if more.contains(&true) {
+                last_sign = Instant::now();
+                look(records.lines());
+            }
+            if ended {
+                break;
+            }
+            let late_boot = records.lines() == 0 && start.elapsed() > BOOT;
+            if late_boot || last_sign.elapsed() > SILENCE {
+                too_long = true;
+                child.kill()?;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Boot {
+            records: records.text(),
+            console: console.text(),
+            emulator: fs::read_to_string(self.file("qemu.log")).unwrap_or_default(),
+            seconds: start.elapsed().as_secs_f64(),
+            too_long,
+        })
+    }
+
+    /// Runs the machine with its console on this terminal.
+    pub(super) fn interactive(&self, work: &Work) -> Result<()> {
+        self.prepare(work)?;
+        println!("Ctrl-A X ends the machine\n");
+        let mut command = self.command()?;
+        let records = format!("file:{}", self.file("records.jsonl").display());
+        command
+            .args(["-serial", "mon:stdio", "-serial", &records])
+            .args(["-append", Self::boot_line(true)]);
+        let status = command.status().context("starting QEMU")?;
+        if !status.success() {
+            bail!("QEMU ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Puts the logs of a boot that is repeated aside.
+    pub(super) fn keep_logs(&self, boot: usize) -> Result<()> {
+        for log in ["console.log", "records.jsonl", "qemu.log"] {
+            fs::rename(self.file(log), self.file(&format!("boot-{boot}.{log}")))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is large and can be made again.
+    pub(super) fn remove_disks(&self) {
+        for name in ["disk", "initrd"] {
+            // What stays is overwritten by the next run.
+            let _ = fs::remove_file(self.file(name));
+        }
+    }
+}
+
+/// A file that grows.
+#[derive(Debug)]
+struct Follower {
+    file: File,
+    bytes: Vec<u8>,
+}
+
+impl Follower {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("{}", path.display()))?;
+        Ok(Self {
+            file,
+            bytes: Vec::new(),
+        })
+    }
+
+    /// Whether there was something new.
+    fn read(&mut self) -> Result<bool> {
+        // The emulator truncates the file when it opens it.
+        let length = u64::try_from(self.bytes.len())?;
+        self.file.seek(SeekFrom::Start(length))?;
+        Ok(self.file.read_to_end(&mut self.bytes)? > 0)
+    }
+
+    fn lines(&self) -> usize {
+        self.bytes.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    fn text(self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_is_the_two_first_numbers() {
+        for (release, series) in [
+            ("6.12.107+deb13-cloud-amd64", "6.12"),
+            ("5.10.0-32-cloud-amd64", "5.10"),
+            ("7.3-rc7", "7.3"),
+        ] {
+            assert_eq!(series_of(release), series);
+        }
+    }
+
+    #[test]
+    fn an_image_tells_its_release() {
+        let path = std::env::temp_dir().join(format!("xtask-image-{}", std::process::id()));
+        let mut image = vec![0; 0x400];
+        fs::write(&path, &image).unwrap();
+        assert!(release_of(&path).is_err());
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+        image[0x300..0x30d].copy_from_slice(b"6.1.176 (a@b)");
+        fs::write(&path, &image).unwrap();
+        assert_eq!(release_of(&path).unwrap(), "6.1.176");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_growing_file_is_followed() {
+        let path = std::env::temp_dir().join(format!("xtask-follow-{}", std::process::id()));
+        fs::write(&path, "").unwrap();
+        let mut follower = Follower::open(&path).unwrap();
+        assert!(!follower.read().unwrap());
+        fs::write(&path, "a\nb").unwrap();
+        assert!(follower.read().unwrap());
+        assert!(!follower.read().unwrap());
+        assert_eq!(follower.lines(), 1);
+        assert_eq!(follower.text(), "a\nb");
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,369 @@
+//! `cargo xtask test --kernels`: the suites on real kernels, one emulated machine for each.
+
+mod archive;
+mod console;
+mod coverage;
+mod judge;
+mod machine;
+mod programs;
+mod table;
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use self::{
+    judge::{Judgement, Trouble},
+    machine::{Machine, Work},
+    programs::Programs,
+};
+use super::{binary, outcome::Outcome};
+use crate::kernels::{self, Emulator, Image, Kernel};
+
+/// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
+const BOOTS: usize = 3;
+
+/// Where and how suites run on other kernels than this machine's.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Other kernels")]
+pub(crate) struct Args {
+    /// Run the suites on these kernels, each in a machine of its own: `all`, or series such as `6.1,7.3`
+    #[arg(long, value_name = "SERIES")]
+    kernels: Option<String>,
+    /// Run the suites on the kernel in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
+    kernel_image: Option<PathBuf>,
+    /// How many machines run at a time
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Open a shell in a machine with this kernel
+    #[arg(long, value_name = "SERIES", conflicts_with_all = ["kernels", "kernel_image"])]
+    shell: Option<String>,
+    /// Show what would run on which kernel, and how it would be started
+    #[arg(long)]
+    dry_run: bool,
+    /// Keep the machines' disks and file systems
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Args {
+    /// Whether other kernels are asked for.
+    pub(super) const fn wanted(&self) -> bool {
+        self.kernels.is_some() || self.kernel_image.is_some() || self.shell.is_some()
+    }
+}
+
+/// A kernel to run on.
+#[derive(Debug, Clone, Serialize)]
+struct Lane {
+    series: String,
+    /// As in `URING_LANE`.
+    kind: &'static str,
+    /// What the kernel's image is, for the reader.
+    package: String,
+    #[serde(skip)]
+    image: PathBuf,
+}
+
+/// What a lane came to.
+#[derive(Debug, Clone, Serialize)]
+struct Finished {
+    #[serde(flatten)]
+    lane: Lane,
+    release: Option<String>,
+    seconds: f64,
+    /// Boots that came to no test and were repeated, each with its reason.
+    repeated: Vec<String>,
+    suites: Vec<Outcome>,
+    troubles: Vec<Trouble>,
+    /// The end of the machine's log, where there is trouble.
+    #[serde(skip)]
+    last_lines: String,
+}
+
+impl Finished {
+    fn is_good(&self) -> bool {
+        let good = |suite: &Outcome| suite.failed() == 0 && suite.problems.is_empty();
+        self.troubles.is_empty() && self.suites.iter().all(good)
+    }
+}
+
+/// What is the same for all lanes of a run.
+#[derive(Debug)]
+struct Run<'a> {
+    programs: &'a Programs,
+    emulator: &'a Emulator,
+    args: &'a Args,
+    filter: Option<&'a str>,
+    cpus: usize,
+}
+
+pub(super) fn run(
+    args: &Args,
+    filter: Option<&str>,
+    package: Option<&str>,
+    json: Option<&std::path::Path>,
+) -> Result<()> {
+    let lanes = lanes(args)?;
+    let emulator = Emulator::find()?;
+    let programs = Programs::build(&binary::packages(package)?)?;
+    let cores = thread::available_parallelism()?.get();
+    let run = Run {
+        programs: &programs,
+        emulator: &emulator,
+        args,
+        filter,
+        cpus: (cores / args.jobs.max(1)).clamp(1, 2),
+    };
+    if args.shell.is_some() {
+        return run.shell(&lanes[0]);
+    }
+    if args.dry_run {
+        return lanes.iter().try_for_each(|lane| run.show(lane));
+    }
+    println!("QEMU {}, {} lanes", emulator.version, lanes.len());
+    let (finished, plans) = run.all(&lanes)?;
+    for lane in &finished {
+        print_failures(lane);
+    }
+    println!("{}", table::render(&finished));
+    let gaps = if args.kernels.as_deref() == Some("all") {
+        let coverage = coverage::across(&plans, &finished);
+        for note in &coverage.notes {
+            println!("{note}");
+        }
+        coverage.gaps
+    } else {
+        Vec::new()
+    };
+    if let Some(path) = json {
+        let json = serde_json::to_string_pretty(&finished)?;
+        fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    verdict(&finished, &gaps)
+}
+
+fn lanes(args: &Args) -> Result<Vec<Lane>> {
+    if let Some(image) = &args.kernel_image {
+        let release = machine::release_of(image)?;
+        return Ok(vec![Lane {
+            series: machine::series_of(&release),
+            kind: "distribution",
+            package: release,
+            image: image.clone(),
+        }]);
+    }
+    let wanted = args.kernels.as_deref().or(args.shell.as_deref());
+    let lane = |kernel: Kernel| {
+        let image = Image::cached(&kernel)?;
+        Ok(Lane {
+            kind: kernel.kind.word(),
+            series: kernel.series,
+            package: image.package,
+            image: image.path,
+        })
+    };
+    let kernels = kernels::select(wanted.unwrap_or("all"))?;
+    kernels.into_iter().map(lane).collect()
+}
+
+/// Nothing failed, nothing is missing, something ran.
+fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
+    let bad: Vec<_> = finished
+        .iter()
+        .filter(|lane| !lane.is_good())
+        .map(|lane| lane.lane.series.as_str())
+        .collect();
+    for gap in gaps {
+        println!("---- {gap}");
+    }
+    if !bad.is_empty() {
+        bail!("failed on {}", bad.join(", "));
+    }
+    if !gaps.is_empty() {
+        bail!("tests that never ran: {}", gaps.len());
+    }
+    let ran: usize = finished
+        .iter()
+        .flat_map(|l| &l.suites)
+        .map(Outcome::ran)
+        .sum();
+    if ran == 0 {
+        bail!("nothing ran: this shows nothing");
+    }
+    Ok(())
+}
+
+fn print_failures(finished: &Finished) {
+    for said in &finished.repeated {
+        println!(
+            "---- Linux {}: booted again: {said}\n",
+            finished.lane.series
+        );
+    }
+    if finished.is_good() {
+        return;
+    }
+    println!("==== Linux {}", finished.lane.series);
+    for suite in &finished.suites {
+        suite.print_failures();
+    }
+    for trouble in &finished.troubles {
+        println!("---- {trouble}\n");
+    }
+    if !finished.troubles.is_empty() {
+        println!("the machine's last lines:\n{}", finished.last_lines);
+    }
+    let logs = machine::dir(&finished.lane);
+    println!("logs: {}\n", logs.display());
+}
+
+impl Run<'_> {
+    fn machine<'a>(&'a self, lane: &'a Lane) -> Machine<'a> {
+        Machine {
+            lane,
+            emulator: self.emulator,
+            cpus: self.cpus,
+        }
+    }
+
+    /// Runs every lane and gives what each came to, and its plans, in the lanes' order.
+    fn all(&self, lanes: &[Lane]) -> Result<(Vec<Finished>, Vec<String>)> {
+        let bar = ProgressBar::new(lanes.len().try_into()?);
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
+        bar.set_style(style.expect("the template is one"));
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        let queue: VecDeque<_> = lanes.iter().enumerate().collect();
+        let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
+        let work = || -> Result<()> {
+            loop {
+                let next = queue
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop_front();
+                let Some((index, lane)) = next else {
+                    return Ok(());
+                };
+                let finished = self.lane(lane, &bar)?;
+                bar.inc(1);
+                let line = table::line(&finished.0);
+                bar.suspend(|| println!("{line}"));
+                done.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((index, finished));
+            }
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.args.jobs.max(1))
+                .map(|_| scope.spawn(work))
+                .collect();
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        })?;
+        bar.finish_and_clear();
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(index, _)| *index);
+        Ok(done.into_iter().map(|(_, finished)| finished).unzip())
+    }
+
+    fn lane(&self, lane: &Lane, bar: &ProgressBar) -> Result<(Finished, String)> {
+        let work = self.programs.work(lane, self.filter)?;
+        let machine = self.machine(lane);
+        let mut repeated = Vec::new();
+        loop {
+            let boot = machine.run(&work, |records| {
+                bar.set_message(format!("Linux {}: {records} records", lane.series));
+            })?;
+            let Judgement {
+                release,
+                suites,
+                troubles,
+                began,
+            } = judge::judge(lane, &work.plans, &boot);
+            let again = !began && !troubles.is_empty() && repeated.len() + 1 < BOOTS;
+            if again {
+                let why: Vec<_> = troubles.iter().map(ToString::to_string).collect();
+                repeated.push(why.join("; "));
+                machine.keep_logs(repeated.len())?;
+                continue;
+            }
+            let finished = Finished {
+                lane: lane.clone(),
+                release,
+                seconds: boot.seconds,
+                repeated,
+                suites,
+                last_lines: console::last_lines(&boot.console, 30),
+                troubles,
+            };
+            if !self.args.keep {
+                machine.remove_disks();
+            }
+            return Ok((finished, work.plan_text));
+        }
+    }
+
+    fn shell(&self, lane: &Lane) -> Result<()> {
+        let work = self.programs.shell(lane)?;
+        self.machine(lane).interactive(&work)
+    }
+
+    fn show(&self, lane: &Lane) -> Result<()> {
+        let Work { plans, .. } = self.programs.work(lane, self.filter)?;
+        println!(
+            "==== Linux {} ({}, {})",
+            lane.series, lane.kind, lane.package
+        );
+        for (program, plan) in &plans {
+            println!("{program}: {}", programs::summary(plan));
+        }
+        println!("{}\n", self.machine(lane).command_line()?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{judge::Class, *};
+    use crate::test::outcome::{Test, Verdict};
+
+    fn finished(verdicts: &[Verdict]) -> Finished {
+        let mut suite = Outcome::new("s");
+        for verdict in verdicts {
+            suite.tests.push(Test::new("t".to_owned(), *verdict));
+        }
+        Finished {
+            lane: judge::tests::lane(),
+            release: None,
+            seconds: 1.0,
+            repeated: Vec::new(),
+            suites: vec![suite],
+            troubles: Vec::new(),
+            last_lines: String::new(),
+        }
+    }
+
+    #[test]
+    fn success_takes_lanes_without_trouble_and_tests_that_ran() {
+        let good = finished(&[Verdict::Passed]);
+        assert!(verdict(std::slice::from_ref(&good), &[]).is_ok());
+        assert!(verdict(std::slice::from_ref(&good), &["t".to_owned()]).is_err());
+        assert!(verdict(&[good.clone(), finished(&[Verdict::Failed])], &[]).is_err());
+        assert!(verdict(&[finished(&[Verdict::Skipped])], &[]).is_err());
+        let mut troubled = good;
+        troubled
+            .troubles
+            .push(Trouble::new(Class::Kernel, "BUG: x"));
+        assert!(verdict(&[troubled], &[]).is_err());
+    }
+}
