@@ -34,6 +34,7 @@ const BOOTS: usize = 3;
 /// Where and how suites run on other kernels than this machine's.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Other kernels")]
+#[group(skip)]
 pub(crate) struct Args {
     /// Run the suites on these kernels, each in a machine of its own: `all`, or series such as `6.1,7.3`
     #[arg(long, value_name = "SERIES")]
