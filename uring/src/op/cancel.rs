@@ -64,10 +64,10 @@ impl Cancel {
         Cancel::what(What::Target(target.target()))
     }
 
-    /// Cancels any operation. Since Linux 5.19.
+    /// Cancels all operations of the ring. Since Linux 5.19.
     #[doc(alias = "IORING_ASYNC_CANCEL_ANY")]
     pub const fn any() -> Cancel {
-        Cancel::what(What::Any)
+        Cancel::what(What::Any).every()
     }
 
     /// Cancels not only the first operation that fits. Since Linux 5.19.
@@ -88,7 +88,8 @@ impl sealed::Sealed for Cancel {}
 
 // SAFETY: there is no memory to point to.
 unsafe impl Operation for Cancel {
-    /// How many were cancelled. `ENOENT`: nothing fits; `EALREADY`: too late, it is being carried out.
+    /// How many were cancelled. `ENOENT`: nothing fits, which is zero with [`every`](Cancel::every); `EALREADY`: too late, it is being
+    /// carried out.
     type Output = io::Result<u32>;
     const OPCODE: u8 = uring_sys::IORING_OP_ASYNC_CANCEL;
 
