@@ -1,0 +1,79 @@
+//! Each operation, owned, scoped and raw, where it succeeds and where it fails.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod direct;
+mod files;
+mod push;
+mod raw;
+mod times;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult};
+
+type Body = fn(&Context) -> TestResult;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("operations");
+    suite.handles_refused_in("lifecycle");
+    let tests: &[(&str, Body)] = &[
+        ("open_and_close", files::open_and_close),
+        ("open_relative", files::open_relative),
+        ("open_flags", files::open_flags),
+        ("open_refused", files::open_refused),
+        ("read_and_write", files::read_and_write),
+        ("read_and_write_refused", files::read_and_write_refused),
+        ("write_to_a_full_disk", files::write_to_a_full_disk),
+        ("fsync", files::fsync),
+        ("statx", files::statx),
+        ("unlink", files::unlink),
+        ("raw_operations", raw::raw_operations),
+        ("timeouts", times::timeouts),
+        ("timeout_or_completions", times::timeout_or_completions),
+        ("link_timeout", times::link_timeout),
+        (
+            "cancel_by_token_and_number",
+            times::cancel_by_token_and_number,
+        ),
+        ("direct_descriptors", direct::direct_descriptors),
+        ("direct_of_another_ring", direct::direct_of_another_ring),
+        ("direct_table_full", direct::direct_table_full),
+        ("direct_table_too_large", direct::direct_table_too_large),
+        (
+            "direct_closed_when_dropped",
+            direct::direct_closed_when_dropped,
+        ),
+        ("direct_slots_reused", direct::direct_slots_reused),
+        ("push_drain", push::drain),
+        ("push_always_async", push::always_async),
+        ("push_refused_gives_back", push::refused_gives_back),
+        ("detach_and_cancel_of_done", push::detach_and_cancel_of_done),
+    ];
+    for &(name, body) in tests {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .timeout(Duration::from_secs(60));
+    }
+    suite
+        .test("push_personality", push::personality)
+        .on(HandleKind::WITH_FD);
+    suite
+        .test(
+            "cancel_by_target_any_and_every",
+            times::cancel_by_target_any_and_every,
+        )
+        .on(HandleKind::ALL)
+        .needs([Feature::SQE128])
+        .no_refusal(
+            "the flags are as old as this feature; before it the operation completes with EINVAL",
+        );
+    suite
+        .test("multishot_items", times::multishot_items)
+        .on(HandleKind::ALL)
+        .needs([Feature::TIMEOUT_MULTISHOT])
+        .no_refusal("memory::m08_multishot_timeout has it");
+    suite.run()
+}
