@@ -135,6 +135,10 @@ impl DirectTable {
     }
 }
 
+/// One slot more than the kernel has in a table (`IORING_MAX_FIXED_FILES`): it refuses that as it does any larger number, for which no
+/// memory should be filled first.
+const TOO_MANY: u32 = (1 << 20) + 1;
+
 impl Core {
     /// Gives the ring a file table with `len` empty slots.
     pub(crate) fn register_direct(&mut self, len: u32) -> Result<(), Error> {
@@ -144,6 +148,7 @@ impl Core {
             let hint = Hint::contradiction(&"the ring has a table of direct descriptors already");
             return Err(Error::refused(call, hint));
         }
+        let len = len.min(TOO_MANY);
         let empty = vec![-1_i32; usize::try_from(len).unwrap_or(usize::MAX)];
         let arg = empty.as_ptr().cast_mut().cast();
         // SAFETY: `len` descriptors, which the kernel only reads, and only during the call.

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::builder::Builder;
 use crate::error::{Call, Error, Hint};
 use crate::handle::Any;
+use crate::op::Operation;
 use crate::ring::Ring;
 
 /// A ring for each thread that asks, made on first use.
@@ -77,6 +78,27 @@ impl PerThread {
             none => none.insert(self.builder.build_best()?),
         };
         Ok(body(ring))
+    }
+
+    /// Runs one operation on the calling thread's ring and waits for it: [`Ring::call`] within [`with`](PerThread::with).
+    ///
+    /// ```
+    /// use uring::PerThread;
+    /// use uring::op::Read;
+    ///
+    /// static RINGS: PerThread = PerThread::new(8);
+    ///
+    /// let file = std::fs::File::open("/proc/version")?;
+    /// let done = RINGS.call(Read::new(&file, Vec::with_capacity(4096)))?;
+    /// assert!(done.result? > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `with`, and of [`Ring::call`].
+    pub fn call<O: Operation>(&self, op: O) -> Result<O::Output, Error> {
+        self.with(|ring| ring.call(op))?
     }
 
     /// The calling thread's place for this owner's ring.

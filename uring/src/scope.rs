@@ -41,7 +41,7 @@ impl<H: Handle> Ring<H> {
     /// # let mut ring = uring::Ring::best(8)?;
     /// let file = std::fs::File::open("/proc/version")?;
     /// let (mut first, mut second) = ([0; 5], [0; 7]);
-    /// ring.scope(|scope| -> std::io::Result<()> {
+    /// ring.scope(|scope| -> Result<(), Box<dyn std::error::Error>> {
     ///     let one = scope.push(Read::new(&file, &mut first[..]).at(0))?;
     ///     let two = scope.push(Read::new(&file, &mut second[..]).at(6))?;
     ///     scope.wait(one)?.result?;

@@ -110,9 +110,16 @@ impl<T> fmt::Display for Refused<T> {
     }
 }
 
-impl<T> std::error::Error for Refused<T> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
+// `Refused` is no `std::error::Error` itself: a boxed one would have to own its operation for ever, and in a scope it borrows.
+impl<T> From<Refused<T>> for Box<dyn std::error::Error> {
+    fn from(refused: Refused<T>) -> Self {
+        refused.error.into()
+    }
+}
+
+impl<T> From<Refused<T>> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(refused: Refused<T>) -> Self {
+        refused.error.into()
     }
 }
 

@@ -1,12 +1,18 @@
 //! Asking for a ring.
 
+mod options;
+mod request;
+
+pub use options::{Polling, SubmissionThread, TaskWork};
+
+use request::{Stays, contradiction};
+
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::time::Duration;
 
 use crate::capabilities::Capabilities;
 use crate::disabled::DisabledRing;
-use crate::engine::Core;
+use crate::engine::{Core, Parts};
 use crate::entry::EntrySize;
 use crate::error::{Call, Error, Hint};
 use crate::flags::{Features, SetupFlags};
@@ -15,66 +21,6 @@ use crate::queue::CompletionSize;
 use crate::ring::Ring;
 use crate::setup::{self, Reach, Request};
 use crate::syscall::Name;
-
-/// How completions are produced by what runs in the submitting thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TaskWork {
-    /// The kernel interrupts the thread for it: completions appear without a system call.
-    Interrupting,
-    /// At the thread's next system call of any kind (`IORING_SETUP_COOP_TASKRUN`, Linux 5.19).
-    #[doc(alias = "IORING_SETUP_COOP_TASKRUN")]
-    Cooperative,
-    /// When the thread asks for completions, and only then (`IORING_SETUP_DEFER_TASKRUN`, Linux 6.1): the least overhead, for rings
-    /// that stay on their thread.
-    #[doc(alias = "IORING_SETUP_DEFER_TASKRUN")]
-    Deferred,
-}
-
-/// Polling for the completion of block I/O instead of waiting for interrupts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Polling {
-    /// The waiting thread spins (`IORING_SETUP_IOPOLL`).
-    #[doc(alias = "IORING_SETUP_IOPOLL")]
-    Busy,
-    /// It sleeps for part of the expected time first (`IORING_SETUP_HYBRID_IOPOLL`, Linux 6.13).
-    #[doc(alias = "IORING_SETUP_HYBRID_IOPOLL")]
-    Hybrid,
-}
-
-/// A kernel thread that takes entries by itself (`IORING_SETUP_SQPOLL`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[doc(alias = "IORING_SETUP_SQPOLL")]
-#[must_use]
-pub struct SubmissionThread {
-    idle: Duration,
-    cpu: Option<u32>,
-}
-
-impl SubmissionThread {
-    /// A thread that sleeps after one second without entries, on any processor.
-    pub const fn new() -> SubmissionThread {
-        SubmissionThread {
-            idle: Duration::ZERO,
-            cpu: None,
-        }
-    }
-
-    /// How long it looks for entries before it sleeps, rounded up to whole milliseconds; zero means the kernel's default of one second.
-    pub const fn idle(self, idle: Duration) -> SubmissionThread {
-        SubmissionThread { idle, ..self }
-    }
-
-    /// The processor that it runs on (`IORING_SETUP_SQ_AFF`).
-    #[doc(alias = "IORING_SETUP_SQ_AFF")]
-    pub const fn on_cpu(self, cpu: u32) -> SubmissionThread {
-        SubmissionThread {
-            cpu: Some(cpu),
-            ..self
-        }
-    }
-}
 
 /// A description of a ring to be made.
 ///
@@ -104,6 +50,7 @@ pub struct Builder<'workers> {
     entries: u32,
     completion_entries: Option<u32>,
     in_flight: Option<u32>,
+    direct_slots: Option<u32>,
     clamp: bool,
     entry_size: EntrySize,
     completion_size: CompletionSize,
@@ -125,6 +72,7 @@ impl<'workers> Builder<'workers> {
             entries,
             completion_entries: None,
             in_flight: None,
+            direct_slots: None,
             clamp: false,
             entry_size: EntrySize::Normal,
             completion_size: CompletionSize::Normal,
@@ -153,6 +101,20 @@ impl<'workers> Builder<'workers> {
     /// Room for all is allocated with the ring, about 128 bytes each.
     pub const fn in_flight(mut self, operations: u32) -> Self {
         self.in_flight = Some(operations);
+        self
+    }
+
+    /// Gives the ring a table for that many direct descriptors from the beginning: see
+    /// [`Ring::register_direct`], whose errors the build then has too.
+    ///
+    /// ```
+    /// let mut ring = uring::Builder::new(8).direct_slots(4).build_best()?;
+    /// assert_eq!(ring.direct_slots(), 4);
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    #[doc(alias = "io_uring_register_files_sparse")]
+    pub const fn direct_slots(mut self, slots: u32) -> Self {
+        self.direct_slots = Some(slots);
         self
     }
 
@@ -346,8 +308,7 @@ impl<'workers> Builder<'workers> {
         };
         let fd =
             RingFd::new(fd).ok_or_else(|| Error::sys(Call::Setup, crate::memory::last_errno()))?;
-        let slots = self.slots(parts.setup.completion_entries());
-        let mut core = Core::new(parts, slots, Name::descriptor(fd.as_raw_fd()), None);
+        let mut core = self.core(parts, Name::descriptor(fd.as_raw_fd()), None)?;
         core.set_descriptor(fd.descriptor());
         Ok((core, fd))
     }
@@ -355,8 +316,7 @@ impl<'workers> Builder<'workers> {
     fn born_fdless(&self, request: &Request) -> Result<Ring<Fdless>, Error> {
         match setup::with_own_memory(request, true)? {
             (parts, Reach::Index(index)) => {
-                let slots = self.slots(parts.setup.completion_entries());
-                let core = Core::new(parts, slots, Name::index(index), Some(index));
+                let core = self.core(parts, Name::index(index), Some(index))?;
                 Ok(Ring::from_parts(
                     core,
                     Fdless {
@@ -370,169 +330,18 @@ impl<'workers> Builder<'workers> {
         }
     }
 
-    fn slots(&self, completion_entries: u32) -> u32 {
-        self.in_flight
-            .unwrap_or(completion_entries)
-            .clamp(1, MOST_SLOTS)
-    }
-
-    /// Checks what was asked for and adds what this kernel has by default.
-    fn request(&self, stays: Stays) -> Result<Request, Error> {
-        self.refuse_contradictions(stays)?;
-        let kernel = Capabilities::get()?;
-        let asked = self.asked_flags();
-        if let Some(hint) = kernel.missing(asked) {
-            return Err(Error::refused(Call::Build, hint));
+    fn core(&self, parts: Parts, name: Name, index: Option<u8>) -> Result<Box<Core>, Error> {
+        let slots = self.in_flight.unwrap_or(parts.setup.completion_entries());
+        let mut core = Core::new(parts, slots.clamp(1, MOST_SLOTS), name, index);
+        if let Some(slots) = self.direct_slots {
+            core.register_direct(slots)?;
         }
-        let flags = asked | (self.default_flags(stays) & kernel.setup_flags());
-        let idle = self
-            .submission_thread
-            .map_or(Duration::ZERO, |thread| thread.idle);
-        Ok(Request {
-            entries: self.entries,
-            completion_entries: self.completion_entries.unwrap_or(0),
-            flags: complete(flags, kernel.setup_flags()),
-            thread_cpu: self
-                .submission_thread
-                .and_then(|thread| thread.cpu)
-                .unwrap_or(0),
-            // What is less than a millisecond must not become the kernel's default.
-            thread_idle_ms: u32::try_from(idle.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX),
-            workers_of: self.workers_of,
-        })
-    }
-
-    fn refuse_contradictions(&self, stays: Stays) -> Result<(), Error> {
-        let refuse = |says: bool, why: &'static &'static str| {
-            if says {
-                Err(contradiction(why))
-            } else {
-                Ok(())
-            }
-        };
-        let deferred = self.task_work == Some(TaskWork::Deferred);
-        let cooperative = self.task_work == Some(TaskWork::Cooperative);
-        let thread = self.submission_thread.is_some();
-        refuse(
-            deferred && stays == Stays::No,
-            &"deferred task work needs a ring that stays on its thread: build_registered, build_fdless, build_best or build_disabled",
-        )?;
-        refuse(
-            thread && (deferred || cooperative),
-            &"with a submission thread there is no task work to defer: leave task_work or submission_thread out",
-        )?;
-        refuse(
-            self.rewind && self.index_array,
-            &"rewinding works without an index array only: leave one of the two out",
-        )?;
-        refuse(
-            self.rewind && thread,
-            &"a submission thread keeps its own place in the queue: leave rewind or submission_thread out",
-        )?;
-        let too_large = |asked: u32, most: u32| asked == 0 || (asked > most && !self.clamp);
-        let wrong = [
-            (Some(self.entries), MOST_ENTRIES),
-            (self.completion_entries, MOST_COMPLETIONS),
-        ];
-        for (asked, most) in wrong {
-            if let Some(asked) = asked.filter(|&asked| too_large(asked, most)) {
-                return Err(Error::refused(Call::Build, Hint::EntryCount { asked }));
-            }
-        }
-        let entries = self.entries.min(MOST_ENTRIES);
-        refuse(
-            self.completion_entries
-                .is_some_and(|completions| completions < entries),
-            &"fewer completion entries than submission entries",
-        )?;
-        refuse(
-            self.entry_size == EntrySize::Mixed && entries < 3,
-            &"a 128-byte entry takes two of a mixed queue's entries and the end of the queue a third, so it needs at least 3",
-        )
-    }
-
-    fn asked_flags(&self) -> SetupFlags {
-        let when = |says: bool, flags: SetupFlags| if says { flags } else { SetupFlags::empty() };
-        when(self.completion_entries.is_some(), SetupFlags::CQSIZE)
-            | when(self.clamp, SetupFlags::CLAMP)
-            | when(self.workers_of.is_some(), SetupFlags::ATTACH_WQ)
-            | when(self.rewind, SetupFlags::SQ_REWIND | SetupFlags::NO_SQARRAY)
-            | when(self.own_memory, SetupFlags::NO_MMAP)
-            | match self.entry_size {
-                EntrySize::Normal => SetupFlags::empty(),
-                EntrySize::Large => SetupFlags::SQE128,
-                EntrySize::Mixed => SetupFlags::SQE_MIXED,
-            }
-            | match self.completion_size {
-                CompletionSize::Normal => SetupFlags::empty(),
-                CompletionSize::Large => SetupFlags::CQE32,
-                CompletionSize::Mixed => SetupFlags::CQE_MIXED,
-            }
-            | match self.submission_thread {
-                None => SetupFlags::empty(),
-                Some(SubmissionThread { cpu: None, .. }) => SetupFlags::SQPOLL,
-                Some(_) => SetupFlags::SQPOLL | SetupFlags::SQ_AFF,
-            }
-            | match self.polling {
-                None => SetupFlags::empty(),
-                Some(Polling::Busy) => SetupFlags::IOPOLL,
-                Some(Polling::Hybrid) => SetupFlags::IOPOLL | SetupFlags::HYBRID_IOPOLL,
-            }
-            | match self.task_work {
-                None | Some(TaskWork::Interrupting) => SetupFlags::empty(),
-                Some(TaskWork::Cooperative) => SetupFlags::COOP_TASKRUN,
-                Some(TaskWork::Deferred) => SetupFlags::DEFER_TASKRUN | SetupFlags::SINGLE_ISSUER,
-            }
-    }
-
-    /// What is switched on where the kernel has it.
-    fn default_flags(&self, stays: Stays) -> SetupFlags {
-        let mut flags = SetupFlags::NO_SQARRAY | SetupFlags::SUBMIT_ALL | SetupFlags::TASKRUN_FLAG;
-        if self.index_array {
-            flags.remove(SetupFlags::NO_SQARRAY);
-        }
-        if self.stop_at_refused {
-            flags.remove(SetupFlags::SUBMIT_ALL);
-        }
-        if stays == Stays::Yes {
-            flags |= SetupFlags::SINGLE_ISSUER;
-            if self.task_work.is_none() && self.submission_thread.is_none() {
-                flags |= SetupFlags::DEFER_TASKRUN;
-            }
-        }
-        flags
+        Ok(core)
     }
 }
-
-/// Whether the ring belongs to one thread from its first submission on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stays {
-    Yes,
-    No,
-}
-
-/// The largest queues of any kernel.
-const MOST_ENTRIES: u32 = 32768;
-const MOST_COMPLETIONS: u32 = 65536;
 
 /// The most operations that a ring keeps: as many as the largest completion queue has room for.
 const MOST_SLOTS: u32 = 65536;
-
-/// Removes the defaults that this kernel has only in part: the flag that shows waiting task work goes with task work that waits, and deferring
-/// with a single issuer.
-fn complete(mut flags: SetupFlags, kernel: SetupFlags) -> SetupFlags {
-    if !kernel.contains(SetupFlags::SINGLE_ISSUER) {
-        flags.remove(SetupFlags::DEFER_TASKRUN);
-    }
-    if !flags.intersects(SetupFlags::COOP_TASKRUN | SetupFlags::DEFER_TASKRUN) {
-        flags.remove(SetupFlags::TASKRUN_FLAG);
-    }
-    flags
-}
-
-fn contradiction(why: &'static &'static str) -> Error {
-    Error::refused(Call::Build, Hint::contradiction(why))
-}
 
 impl Ring<Any> {
     pub(crate) fn any(core: Box<Core>, handle: AnyHandle) -> Ring<Any> {
