@@ -147,6 +147,10 @@ pub(crate) fn direct_table_too_large(context: &Context) -> TestResult {
     let refused = with_rlimit(libc::RLIMIT_NOFILE, 64, || ring.register_direct(65))?;
     let error = refused.expect_err("a table of more than the limit");
     assert!(error.is_limited(), "{error}");
+    let error = ring
+        .register_direct(u32::MAX)
+        .expect_err("more than the kernel has");
+    assert!(error.is_limited(), "{error}");
     with_rlimit(libc::RLIMIT_NOFILE, 64, || ring.register_direct(64))??;
     // The limit is on the table's size, not on what is opened into it.
     let opened = with_rlimit(libc::RLIMIT_NOFILE, 0, || {
