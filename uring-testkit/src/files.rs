@@ -38,15 +38,19 @@ impl TempDir {
     /// ```
     pub fn new() -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("uring-test-{}-{count}", process::id());
-        let path = place().join(name);
-        match fs::create_dir(&path) {
-            Ok(()) => Ok(Self(path)),
-            Err(error) => Err(io::Error::new(
-                error.kind(),
-                format!("{}: {error}; set URING_TEST_DIR", path.display()),
-            )),
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("uring-test-{}-{count}", process::id());
+            let path = place().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // Left by a test that was killed: process numbers come again.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    let message = format!("{}: {error}; set URING_TEST_DIR", path.display());
+                    return Err(io::Error::new(error.kind(), message));
+                }
+            }
         }
     }
 
@@ -201,6 +205,24 @@ pub fn fill(dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_taken_is_passed_over() {
+        let first = TempDir::new().unwrap();
+        let (name, count) = first.path().to_str().unwrap().rsplit_once('-').unwrap();
+        let count: u32 = count.parse().unwrap();
+        // Other tests of this process may take numbers meanwhile.
+        let next: Vec<_> = (count + 1..count + 20)
+            .map(|count| format!("{name}-{count}"))
+            .collect();
+        let taken: Vec<_> = next
+            .iter()
+            .filter(|path| fs::create_dir(path).is_ok())
+            .collect();
+        let second = TempDir::new();
+        taken.iter().for_each(|path| fs::remove_dir(path).unwrap());
+        assert!(!taken.is_empty() && second.is_ok(), "{second:?}");
+    }
 
     #[test]
     fn seeds_tell_bytes_apart() {
