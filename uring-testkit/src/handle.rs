@@ -1,6 +1,6 @@
 //! The ways to reach a ring, over which a suite repeats its tests.
 
-use std::fmt;
+use std::{env, fmt};
 
 use crate::feature::Feature;
 
@@ -50,8 +50,53 @@ impl HandleKind {
     }
 }
 
+/// The handles that `URING_HANDLES` names, where it is set: a run is then about those alone.
+pub(crate) fn selected() -> Result<Option<Vec<HandleKind>>, String> {
+    let Ok(words) = env::var("URING_HANDLES") else {
+        return Ok(None);
+    };
+    named(&words).map(Some)
+}
+
+fn named(words: &str) -> Result<Vec<HandleKind>, String> {
+    let handle = |word: &str| {
+        let mut all = HandleKind::ALL.into_iter();
+        all.find(|handle| handle.word() == word).ok_or_else(|| {
+            format!(
+                "URING_HANDLES={words}: {word} is none of {}",
+                words_of_all()
+            )
+        })
+    };
+    words.split(',').map(handle).collect()
+}
+
+fn words_of_all() -> String {
+    HandleKind::ALL.map(HandleKind::word).join(", ")
+}
+
 impl fmt::Display for HandleKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_named_by_their_words() {
+        let named = named("born,fd");
+        assert_eq!(named, Ok(vec![HandleKind::Born, HandleKind::Fd]));
+    }
+
+    #[test]
+    fn an_unknown_handle_is_refused_with_those_there_are() {
+        let refusal = named("born,fdless").unwrap_err();
+        assert!(
+            refusal.contains("fdless is none of fd, registered, closed, born"),
+            "{refusal}"
+        );
     }
 }

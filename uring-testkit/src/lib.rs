@@ -54,6 +54,7 @@
 //! | `URING_LANE` | `mainline`, `distribution` (the default of a declared kernel) or `host` |
 //! | `URING_REPORT` | the file to which records are appended, as JSON lines |
 //! | `URING_PLAN` | like `--plan` |
+//! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |
 //! | `URING_TEST_TIMEOUT_FACTOR` | a factor for every time limit, for slow machines |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 

@@ -6,7 +6,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use crate::{
     Context, TestResult,
-    handle::HandleKind,
+    handle::{self, HandleKind},
     isolate,
     kernel::Lane,
     preflight,
@@ -106,6 +106,9 @@ impl Suite {
         let running = !only_plan || lane.is_running();
         if running {
             preflight::preflight(&lane)?;
+        }
+        if let Some(handles) = handle::selected()? {
+            cases.retain(|case| case.handle.is_some_and(|handle| handles.contains(&handle)));
         }
         cases.retain(|case| !arguments.is_filtered_out(&Trial::test(&case.name, || Ok(()))));
         let plan = cases.into_iter().map(|case| {

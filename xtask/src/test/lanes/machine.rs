@@ -12,14 +12,20 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Lane, judge::Boot};
+use super::{Lane, archive::Archive, judge::Boot};
 use crate::{kernels::Emulator, test::record::Record, workspace};
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);
-/// How long a machine may take to its first record.
-const BOOT: Duration = Duration::from_secs(180);
+/// How long an emulated machine may take to its first record.
+pub(super) const BOOT: Duration = Duration::from_secs(180);
+/// The same without emulation, on a machine that may not be able to.
+pub(super) const NATIVE_BOOT: Duration = Duration::from_secs(20);
+pub(super) const EMULATED: &str = "tcg,thread=multi";
+pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
+/// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
+const DISK_BYTES_READ_A_SECOND: u64 = 256 << 20;
 const MEMORY_MIB: u32 = 768;
 
 /// What a machine is to do.
@@ -32,12 +38,36 @@ pub(super) struct Work {
     pub(super) plan_text: String,
 }
 
+impl Work {
+    /// Nothing to report.
+    pub(super) fn of(archive: Archive) -> Self {
+        Self {
+            archive: archive.finish(),
+            plans: BTreeMap::new(),
+            plan_text: String::new(),
+        }
+    }
+}
+
 /// One emulated machine.
 #[derive(Debug)]
 pub(super) struct Machine<'a> {
     pub(super) lane: &'a Lane,
     pub(super) emulator: &'a Emulator,
+    /// As QEMU calls it.
+    pub(super) accelerator: &'static str,
     pub(super) cpus: usize,
+    /// How long it may take to its first record.
+    pub(super) patience: Duration,
+}
+
+/// Whether machines might run without emulation.
+pub(super) fn has_native_device() -> bool {
+    File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_ok()
 }
 
 /// Where a lane's machine keeps its files and logs.
@@ -87,11 +117,11 @@ impl Machine<'_> {
             "max,-cx16"
         };
         let disk = format!(
-            "file={},if=none,id=disk,format=raw,cache=unsafe",
+            "file={},if=none,id=disk,format=raw,cache=unsafe,throttling.bps-read={DISK_BYTES_READ_A_SECOND}",
             self.file("disk").display()
         );
         command
-            .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu])
+            .args(["-M", "q35", "-accel", self.accelerator, "-cpu", cpu])
             .args(["-smp", &self.cpus.to_string()])
             .args(["-m", &MEMORY_MIB.to_string()])
             .args([
@@ -182,7 +212,7 @@ impl Machine<'_> {
             if ended {
                 break;
             }
-            let late_boot = records.lines() == 0 && start.elapsed() > BOOT;
+            let late_boot = records.lines() == 0 && start.elapsed() > self.patience;
             if late_boot || last_sign.elapsed() > SILENCE {
                 too_long = true;
                 child.kill()?;

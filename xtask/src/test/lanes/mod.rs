@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Run the suites on the kernel in this file
     #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
     kernel_image: Option<PathBuf>,
+    /// Run only the tests over these handles, such as `closed,born`
+    #[arg(long, value_name = "HANDLES")]
+    handles: Option<String>,
     /// How many machines run at a time
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -104,8 +107,17 @@ struct Run<'a> {
     programs: &'a Programs,
     emulator: &'a Emulator,
     args: &'a Args,
-    filter: Option<&'a str>,
+    selection: Selection<'a>,
+    accelerator: &'static str,
     cpus: usize,
+}
+
+/// Which tests of the suites run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Selection<'a> {
+    filter: Option<&'a str>,
+    /// As in `URING_HANDLES`.
+    handles: Option<&'a str>,
 }
 
 pub(super) fn run(
@@ -118,20 +130,32 @@ pub(super) fn run(
     let emulator = Emulator::find()?;
     let programs = Programs::build(&binary::packages(package)?)?;
     let cores = thread::available_parallelism()?.get();
-    let run = Run {
+    let mut run = Run {
         programs: &programs,
         emulator: &emulator,
         args,
-        filter,
+        selection: Selection {
+            filter,
+            handles: args.handles.as_deref(),
+        },
+        accelerator: machine::EMULATED,
         cpus: (cores / args.jobs.max(1)).clamp(1, 2),
     };
+    if run.native_works(lanes.last())? {
+        run.accelerator = machine::NATIVE;
+    }
     if args.shell.is_some() {
         return run.shell(&lanes[0]);
     }
     if args.dry_run {
         return lanes.iter().try_for_each(|lane| run.show(lane));
     }
-    println!("QEMU {}, {} lanes", emulator.version, lanes.len());
+    println!(
+        "QEMU {} ({}), lanes: {}",
+        emulator.version,
+        run.accelerator,
+        lanes.len()
+    );
     let (finished, plans) = run.all(&lanes)?;
     for lane in &finished {
         print_failures(lane);
@@ -233,8 +257,25 @@ impl Run<'_> {
         Machine {
             lane,
             emulator: self.emulator,
+            accelerator: self.accelerator,
             cpus: self.cpus,
+            patience: machine::BOOT,
         }
+    }
+
+    /// Whether a machine comes up that runs on this machine's own processor: a device that can be opened promises nothing.
+    fn native_works(&self, lane: Option<&Lane>) -> Result<bool> {
+        let Some(lane) = lane.filter(|_| machine::has_native_device()) else {
+            return Ok(false);
+        };
+        let machine = Machine {
+            accelerator: machine::NATIVE,
+            patience: machine::NATIVE_BOOT,
+            ..self.machine(lane)
+        };
+        let work = self.programs.nothing(lane)?;
+        let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
+        Ok(judgement.troubles.is_empty())
     }
 
     /// Runs every lane and gives what each came to, and its plans, in the lanes' order.
@@ -278,7 +319,7 @@ impl Run<'_> {
     }
 
     fn lane(&self, lane: &Lane, bar: &ProgressBar) -> Result<(Finished, String)> {
-        let work = self.programs.work(lane, self.filter)?;
+        let work = self.programs.work(lane, self.selection)?;
         let machine = self.machine(lane);
         let mut repeated = Vec::new();
         loop {
@@ -320,7 +361,7 @@ impl Run<'_> {
     }
 
     fn show(&self, lane: &Lane) -> Result<()> {
-        let Work { plans, .. } = self.programs.work(lane, self.filter)?;
+        let Work { plans, .. } = self.programs.work(lane, self.selection)?;
         println!(
             "==== Linux {} ({}, {})",
             lane.series, lane.kind, lane.package

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Lane, archive::Archive, machine::Work};
+use super::{Lane, Selection, archive::Archive, machine::Work};
 use crate::{
     kernels::Emulator,
     test::{
@@ -59,8 +59,8 @@ impl Programs {
     }
 
     /// What a machine of `lane` gets, and what each suite is expected to report.
-    pub(super) fn work(&self, lane: &Lane, filter: Option<&str>) -> Result<Work> {
-        let mut settings = settings(lane);
+    pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
+        let mut settings = settings(lane, selection);
         let mut archive = self.archive()?;
         let mut plans = BTreeMap::new();
         let mut plan_text = String::new();
@@ -68,7 +68,7 @@ impl Programs {
             archive.directory(directory);
         }
         for (path, suite) in &self.suites {
-            let text = plan(suite, lane, filter)?;
+            let text = plan(suite, lane, selection)?;
             let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
             if !plan
                 .iter()
@@ -79,13 +79,12 @@ impl Programs {
             plans.insert(path.clone(), plan);
             plan_text.push_str(&text);
             archive.program(&path[1..], &read(&suite.path)?);
-            let filter = filter
-                .map(|filter| format!(" {filter}"))
-                .unwrap_or_default();
+            let filter = selection.filter.map(|filter| format!(" {filter}"));
+            let filter = filter.unwrap_or_default();
             writeln!(settings, "suite {path}{filter}")?;
         }
         if plans.is_empty() {
-            bail!("no test's name contains {:?}", filter.unwrap_or_default());
+            bail!("there is no such test: {selection:?}");
         }
         for (name, path) in &self.examples {
             archive.program(&format!("suites/examples/{name}"), &read(path)?);
@@ -96,6 +95,14 @@ impl Programs {
             plans,
             plan_text,
         })
+    }
+
+    /// A machine that only comes up and goes down.
+    pub(super) fn nothing(&self, lane: &Lane) -> Result<Work> {
+        let mut archive = self.archive()?;
+        let settings = settings(lane, Selection::default());
+        archive.file("settings", settings.as_bytes());
+        Ok(Work::of(archive))
     }
 
     /// A machine with everything in it that runs a shell.
@@ -113,13 +120,10 @@ impl Programs {
             archive.program(&format!("suites/examples/{name}"), &read(path)?);
         }
         // A session of its own, so that the terminal's signals reach what the shell runs.
-        let settings = settings(lane) + "shell /bin/busybox setsid -c /bin/busybox sh\n";
+        let settings =
+            settings(lane, Selection::default()) + "shell /bin/busybox setsid -c /bin/busybox sh\n";
         archive.file("settings", settings.as_bytes());
-        Ok(Work {
-            archive: archive.finish(),
-            plans: BTreeMap::new(),
-            plan_text: String::new(),
-        })
+        Ok(Work::of(archive))
     }
 
     fn archive(&self) -> Result<Archive> {
@@ -135,32 +139,35 @@ fn read(path: &PathBuf) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("{}", path.display()))
 }
 
-fn environment(lane: &Lane) -> [(&'static str, &str); 2] {
-    [
+/// What plan and run are told.
+fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static str, &'a str)> {
+    let mut environment = vec![
         ("URING_EXPECT_KERNEL", lane.series.as_str()),
         ("URING_LANE", lane.kind),
-    ]
+    ];
+    environment.extend(selection.handles.map(|handles| ("URING_HANDLES", handles)));
+    environment
 }
 
-fn settings(lane: &Lane) -> String {
+fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!("channel /dev/ttyS1\ndisk /dev/nvme0n1\nlimit {LIMIT}\n");
-    let factor = [
+    let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
         ("NO_COLOR", "1"),
     ];
-    for (name, value) in environment(lane).into_iter().chain(factor) {
+    for (name, value) in environment(lane, selection).into_iter().chain(more) {
         writeln!(settings, "environment {name}={value}").expect("a String takes every write");
     }
     settings
 }
 
 /// What the suite would do on `lane`, by the table of features alone.
-fn plan(suite: &binary::Binary, lane: &Lane, filter: Option<&str>) -> Result<String> {
+fn plan(suite: &binary::Binary, lane: &Lane, selection: Selection<'_>) -> Result<String> {
     let output = suite
         .command()
         .arg("--plan")
-        .args(filter)
-        .envs(environment(lane))
+        .args(selection.filter)
+        .envs(environment(lane, selection))
         .output()
         .with_context(|| format!("starting {}", suite.path.display()))?;
     if !output.status.success() {
