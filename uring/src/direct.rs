@@ -1,7 +1,7 @@
 //! Direct descriptors: open files in the ring's own table, which have no number that the process could see.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use uring_sys::io_uring_rsrc_update;
 
@@ -33,17 +33,63 @@ struct Reserved {
 }
 
 /// What the ring and its direct descriptors have in common; the latter may live longer and on other threads.
+///
+/// Without a lock: a child forked while another thread held it would wait for ever.
 #[derive(Debug)]
 struct Shared {
     ring: u64,
     any_dropped: AtomicBool,
-    dropped: Mutex<Vec<Dropped>>,
+    /// A bit for each slot that was dropped empty, and for each that was dropped with a file in it.
+    empty: Box<[AtomicU64]>,
+    full: Box<[AtomicU64]>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Dropped {
     index: u32,
     holds_file: bool,
+}
+
+impl Shared {
+    fn new(ring: u64, len: u32) -> Shared {
+        let bits = || (0..len.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Shared {
+            ring,
+            any_dropped: AtomicBool::new(false),
+            empty: bits(),
+            full: bits(),
+        }
+    }
+
+    fn note(&self, dropped: Dropped) {
+        let bits = if dropped.holds_file {
+            &self.full
+        } else {
+            &self.empty
+        };
+        let word = usize::try_from(dropped.index / 64).unwrap_or(usize::MAX);
+        if let Some(word) = bits.get(word) {
+            word.fetch_or(1 << (dropped.index % 64), Ordering::Release);
+            self.any_dropped.store(true, Ordering::Release);
+        }
+    }
+
+    /// Gives everything that was noted to `each`. What is noted meanwhile is found now or the next time.
+    fn take_each(&self, mut each: impl FnMut(Dropped)) {
+        self.any_dropped.store(false, Ordering::SeqCst);
+        for (bits, holds_file) in [(&self.empty, false), (&self.full, true)] {
+            for (word, first) in bits.iter().zip((0..).step_by(64)) {
+                let mut left = word.swap(0, Ordering::SeqCst);
+                while left != 0 {
+                    each(Dropped {
+                        index: first + left.trailing_zeros(),
+                        holds_file,
+                    });
+                    left &= left - 1;
+                }
+            }
+        }
+    }
 }
 
 /// The ring's side of its file table.
@@ -97,24 +143,14 @@ impl Drop for Reserved {
             index: self.index,
             holds_file: self.holds_file,
         };
-        self.table
-            .dropped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(dropped);
-        self.table.any_dropped.store(true, Ordering::Release);
+        self.table.note(dropped);
     }
 }
 
 impl DirectTable {
     fn new(ring: u64, len: u32) -> DirectTable {
-        let shared = Shared {
-            ring,
-            any_dropped: AtomicBool::new(false),
-            dropped: Mutex::new(Vec::new()),
-        };
         DirectTable {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::new(ring, len)),
             free: (0..len).rev().collect(),
             len,
         }
@@ -123,15 +159,6 @@ impl DirectTable {
     #[inline]
     pub(crate) fn has_dropped(&self) -> bool {
         self.shared.any_dropped.load(Ordering::Acquire)
-    }
-
-    /// One at a time, so that the list keeps its memory and no lock is held while the kernel is called.
-    fn next_dropped(&self) -> Option<Dropped> {
-        self.shared
-            .dropped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
     }
 }
 
@@ -191,19 +218,17 @@ impl Core {
     /// Closes the files of direct descriptors that were dropped, and makes their slots free.
     #[cold]
     pub(crate) fn close_dropped(&mut self) {
-        if let Some(table) = self.direct() {
-            table.shared.any_dropped.store(false, Ordering::Relaxed);
-        }
-        while let Some(Dropped { index, holds_file }) =
-            self.direct().and_then(DirectTable::next_dropped)
-        {
+        let Some(shared) = self.direct().map(|table| Arc::clone(&table.shared)) else {
+            return;
+        };
+        shared.take_each(|Dropped { index, holds_file }| {
             // A slot that the kernel would not empty is not used again: a file may still be in it.
             if !holds_file || self.empty_direct(index).is_ok() {
                 if let Some(table) = self.direct_mut() {
                     table.free.push(index);
                 }
             }
-        }
+        });
     }
 
     fn empty_direct(&self, index: u32) -> Result<(), Error> {
@@ -221,5 +246,24 @@ impl Core {
     /// How many slots the file table has.
     pub(crate) fn direct_len(&self) -> u32 {
         self.direct().map_or(0, |table| table.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dropped, Shared};
+
+    #[test]
+    fn what_was_dropped_is_taken_once() {
+        let shared = Shared::new(1, 130);
+        let noted = [(0, false), (129, false), (63, true), (64, true)]
+            .map(|(index, holds_file)| Dropped { index, holds_file });
+        for dropped in noted {
+            shared.note(dropped);
+        }
+        let mut taken = Vec::new();
+        shared.take_each(|dropped| taken.push(dropped));
+        assert_eq!(taken, noted);
+        shared.take_each(|dropped| panic!("{dropped:?} again"));
     }
 }

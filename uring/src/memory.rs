@@ -40,7 +40,8 @@ impl Mapping {
 
     /// The same in huge pages, for kernels that want ring memory physically contiguous.
     pub(crate) fn private_huge(len: usize, process: Process) -> Result<Mapping, Errno> {
-        Mapping::anonymous(round_up(len, HUGE_PAGE), libc::MAP_HUGETLB, process)
+        let flags = libc::MAP_HUGETLB | libc::MAP_HUGE_2MB;
+        Mapping::anonymous(round_up(len, HUGE_PAGE), flags, process)
     }
 
     fn anonymous(len: usize, flags: i32, process: Process) -> Result<Mapping, Errno> {

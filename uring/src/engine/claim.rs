@@ -53,6 +53,9 @@ impl Core {
 
     #[inline]
     pub(crate) fn take<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, Token<O>> {
+        if !self.process.is_current() {
+            return Err(token);
+        }
         if !self.has_landed(token.place()) {
             // An error here shows at the next call that submits or waits; the operation has not been seen to complete.
             let _ = self.collect();
