@@ -241,7 +241,7 @@ fn timeout(flag: u32) -> Result<Observation, String> {
     })
 }
 
-/// Old kernels ignore a NOP's fields, newer ones refuse flags that they do not know.
+/// Old kernels ignore a NOP's flags or refuse them all, newer ones refuse those that they do not know.
 fn nop(flag: u32) -> Result<Observation, String> {
     const INJECTED: i32 = 77_777;
     let ask = |op_flags| {
@@ -254,9 +254,12 @@ fn nop(flag: u32) -> Result<Observation, String> {
             ..Entry::default()
         })
     };
+    if ask(0)? != Ok(0) {
+        return Err("a NOP without flags does not give 0".to_owned());
+    }
     let inject = uring_sys::IORING_NOP_INJECT_RESULT;
     match ask(inject)? {
-        Ok(0) => return Ok(Observation::Absent),
+        Ok(0) | Err(Errno::EINVAL) => return Ok(Observation::Absent),
         Ok(INJECTED) if flag == inject => return Ok(Observation::Present),
         Ok(INJECTED) => {}
         other => return Err(format!("a NOP that injects {INJECTED} gave {other:?}")),
