@@ -96,12 +96,12 @@ impl Capabilities {
         }
     }
 
-    /// Why rings with these flags cannot be made: the first flag that the kernel does not know.
+    /// Why rings with these flags cannot be made: the newest flag that the kernel does not know, with which come all others.
     pub(crate) fn missing(self, wanted: SetupFlags) -> Option<Hint> {
         let unknown = wanted.difference(self.setup_flags);
         REFUSED
             .iter()
-            .find(|(flag, _)| unknown.contains(*flag))
+            .rfind(|(flag, _)| unknown.contains(*flag))
             .map(|(_, evidence)| needs(evidence))
     }
 
@@ -118,7 +118,7 @@ impl Capabilities {
     }
 }
 
-/// Each flag with the evidence for its absence.
+/// Each flag with the evidence for its absence, oldest first.
 const REFUSED: [(SetupFlags, &&str); 21] = [
     (
         SetupFlags::IOPOLL,
@@ -384,16 +384,21 @@ mod tests {
     }
 
     #[test]
-    fn names_the_first_missing_flag_alone() {
+    fn flags_are_named_oldest_first() {
+        let since = |evidence: &'static &'static str| match needs(evidence) {
+            Hint::NeedsLinux { major, minor, .. } => (major, minor),
+            other => panic!("{other:?}"),
+        };
+        assert!(REFUSED.is_sorted_by_key(|(_, evidence)| since(evidence)));
+    }
+
+    #[test]
+    fn names_the_newest_missing_flag_alone() {
         let known = Capabilities {
             setup_flags: SetupFlags::NO_MMAP,
         };
-        let wanted = SetupFlags::NO_MMAP | SetupFlags::REGISTERED_FD_ONLY | SetupFlags::SQ_REWIND;
-        let hint = Hint::needs_linux(
-            6,
-            5,
-            &"io_uring_setup refuses IORING_SETUP_REGISTERED_FD_ONLY",
-        );
+        let wanted = SetupFlags::NO_MMAP | SetupFlags::NO_SQARRAY | SetupFlags::SQ_REWIND;
+        let hint = Hint::needs_linux(7, 0, &"io_uring_setup refuses IORING_SETUP_SQ_REWIND");
         assert_eq!(known.missing(wanted), Some(hint));
         assert_eq!(known.missing(SetupFlags::NO_MMAP), None);
     }

@@ -9,7 +9,8 @@ use crate::token::{PushError, Refused, Token};
 /// Operations of which each starts when the one before it has completed.
 ///
 /// A chain is pushed whole or not at all. When a member fails or falls short, the members after it complete with `ECANCELED`, except behind
-/// [`then_always`](Chain::then_always). Each member has its own token; they come nested, in order.
+/// [`then_always`](Chain::then_always). What counts as a failure is the kernel's to say: it does not end a chain at a
+/// [`Statx`](crate::op::Statx) that finds no file. Each member has its own token; they come nested, in order.
 ///
 /// Since Linux 5.3.
 ///

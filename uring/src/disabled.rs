@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use static_assertions::assert_impl_all;
 
+use crate::builder::can_close;
 use crate::engine::Core;
 use crate::error::{Call, Error};
 use crate::handle::{Any, Fd, Fdless, Registered, RingFd, RingIndex};
@@ -91,7 +92,7 @@ impl DisabledRing {
     pub fn enable_fdless(self) -> Result<Ring<Fdless>, TransitionError<DisabledRing>> {
         let closable = self
             .check()
-            .and_then(|()| crate::builder::can_close(self.core.setup().features()));
+            .and_then(|()| can_close(Call::Transition, self.core.setup().features()));
         if let Err(error) = closable {
             return Err(TransitionError::new(self, error));
         }

@@ -2,7 +2,7 @@
 
 use uring_sys::io_uring_sqe;
 
-use crate::resource::RawTarget;
+use crate::resource::TargetName;
 
 /// How large submission queue entries are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Entry {
     }
 
     #[inline]
-    pub(crate) fn set_target(&mut self, target: RawTarget) {
+    pub(crate) fn set_target(&mut self, target: TargetName) {
         self.0.fd = target.number();
         if target.is_direct() {
             self.add_flags(uring_sys::IOSQE_FIXED_FILE);

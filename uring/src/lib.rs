@@ -94,7 +94,9 @@ pub use self::probe::Probe;
 pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
-pub use self::resource::{Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, Untracked};
+pub use self::resource::{
+    Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, TargetName, Untracked,
+};
 pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;

@@ -194,7 +194,7 @@ impl Ring<Registered> {
         let core = self.core();
         let allowed = core
             .check_process(Call::Transition)
-            .and_then(|()| can_close(core.setup().features()));
+            .and_then(|()| can_close(Call::Transition, core.setup().features()));
         match allowed {
             Ok(()) => {
                 let (core, Registered { fd, index }) = self.into_parts();

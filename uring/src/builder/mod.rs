@@ -242,6 +242,8 @@ impl<'workers> Builder<'workers> {
             }
         }
         let (core, fd) = self.with_descriptor(&request)?;
+        // Before it is registered: where it cannot be closed, no free slot would help.
+        can_close(Call::Build, core.setup().features())?;
         Ok(Ring::from_parts(core, Fd { fd })
             .register_fd()?
             .close_fd()?)
@@ -350,11 +352,11 @@ impl Ring<Any> {
 }
 
 /// Whether closing the descriptor is possible: calls must be able to go by the index.
-pub(crate) fn can_close(features: Features) -> Result<(), Error> {
+pub(crate) fn can_close(call: Call, features: Features) -> Result<(), Error> {
     if features.contains(Features::REG_REG_RING) {
         Ok(())
     } else {
         let hint = Hint::needs_linux(6, 3, &"IORING_FEAT_REG_REG_RING is not set");
-        Err(Error::refused(Call::Transition, hint))
+        Err(Error::refused(call, hint))
     }
 }

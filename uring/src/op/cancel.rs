@@ -5,8 +5,8 @@ use std::io;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::{Operation, RawOperation, admit_target, sealed};
-use crate::resource::{RawTarget, Target};
+use crate::op::{Operation, RawOperation, admit_name, sealed};
+use crate::resource::{Target, TargetName};
 use crate::token::Token;
 
 /// Cancels operations of the same ring.
@@ -43,7 +43,7 @@ pub struct Cancel {
 #[derive(Clone, Copy, Debug)]
 enum What {
     UserData(u64),
-    Target(RawTarget),
+    Target(TargetName),
     Any,
 }
 
@@ -95,7 +95,7 @@ unsafe impl Operation for Cancel {
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         match self.what {
-            What::Target(target) => admit_target(&target, ring),
+            What::Target(target) => admit_name(target, ring),
             What::UserData(_) | What::Any => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use crate::direct::Direct;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::{Operation, RawOperation, admit_target, done, sealed};
-use crate::resource::{RawTarget, Untracked};
+use crate::resource::{RawTarget, Target, Untracked};
 
 /// Closes a descriptor without waiting for it in the calling thread.
 ///
@@ -25,6 +25,18 @@ use crate::resource::{RawTarget, Untracked};
 /// # let mut ring = uring::Ring::best(8)?;
 /// let fd: OwnedFd = std::fs::File::open("/dev/null")?.into();
 /// ring.call(Close::new(fd))??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What somebody else owns is not closed without a promise:
+///
+/// ```compile_fail,E0277
+/// use uring::Target;
+/// use uring::op::Close;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let file = std::fs::File::open("/dev/null")?;
+/// ring.call(Close::new(file.target()))??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -68,7 +80,8 @@ impl Closes for OwnedFd {
 
 impl Closes for RawTarget {
     fn descriptor(&self) -> Option<i32> {
-        (!self.is_direct()).then_some(self.number())
+        let name = self.target();
+        (!name.is_direct()).then_some(name.number())
     }
 
     fn closed(self) {}
@@ -92,19 +105,13 @@ unsafe impl<F: Closes> Operation for Close<F> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if was_closed(completion.raw_result()) {
+        // The number is let go before the file's own flush can fail. It was not if the close never began, or if the file is a ring, which
+        // the kernel does not close from a ring.
+        if !matches!(-completion.raw_result(), libc::ECANCELED | libc::EBADF) {
             self.fd.closed();
         }
         done(completion)
     }
-}
-
-/// Whether a close with that result has let the number go: errors of the file's own flush come after that, refusals before.
-fn was_closed(result: i32) -> bool {
-    !matches!(
-        -result,
-        libc::ECANCELED | libc::EINVAL | libc::EAGAIN | libc::ENOMEM | libc::EPERM | libc::EACCES
-    )
 }
 
 // SAFETY: the target is untracked.
@@ -149,7 +156,8 @@ unsafe impl Operation for CloseDirect {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if was_closed(completion.raw_result()) {
+        // Dropped with a file still in it, it is emptied again, which harms nothing if it was.
+        if completion.raw_result() == 0 {
             drop(self.direct.emptied());
         }
         done(completion)

@@ -34,7 +34,7 @@ use std::io;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::resource::Target;
+use crate::resource::{Target, TargetName};
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -148,7 +148,11 @@ fn done(completion: Completion) -> io::Result<()> {
 
 /// Refuses a target that belongs to another ring.
 fn admit_target(target: &impl Target, ring: u64) -> Result<(), Hint> {
-    if target.target().belongs_to(ring) {
+    admit_name(target.target(), ring)
+}
+
+fn admit_name(target: TargetName, ring: u64) -> Result<(), Hint> {
+    if target.belongs_to(ring) {
         Ok(())
     } else {
         Err(Hint::WrongRing)

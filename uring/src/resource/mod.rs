@@ -6,7 +6,7 @@ mod target;
 
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
-pub use target::{Cwd, RawTarget, Target};
+pub use target::{Cwd, RawTarget, Target, TargetName};
 
 /// A resource that owns nothing, so that an operation made of nothing else may be pushed
 /// [raw](crate::Ring::push_raw).

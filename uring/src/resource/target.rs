@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Stderr, Stdin, Stdout};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,14 +26,12 @@ use crate::resource::Untracked;
 /// does not panic and does not call into this library.
 pub unsafe trait Target {
     /// What the entry will name.
-    fn target(&self) -> RawTarget;
+    fn target(&self) -> TargetName;
 }
 
-/// The number that an entry names its target by.
-///
-/// Made by hand it is a promise ([`RawTarget::descriptor`], [`RawTarget::direct`]); with it an operation keeps nothing alive.
+/// How an entry names its target. It is no [`Target`] itself: only what keeps a file open, or a promise, is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawTarget {
+pub struct TargetName {
     number: i32,
     /// The ring whose table the number is an index of; `None` for a descriptor.
     table: Option<RingOfTable>,
@@ -47,38 +45,23 @@ enum RingOfTable {
     Promised,
 }
 
-impl RawTarget {
+impl TargetName {
     /// A descriptor number.
-    ///
-    /// # Safety
-    ///
-    /// The number names the same open file until the last completion of each operation pushed with it has been reaped.
     #[must_use]
-    pub const unsafe fn descriptor(fd: RawFd) -> RawTarget {
-        RawTarget {
+    pub const fn descriptor(fd: RawFd) -> TargetName {
+        TargetName {
             number: fd,
             table: None,
         }
     }
 
-    /// An index of the file table of the ring that the operation is pushed to.
-    ///
-    /// # Safety
-    ///
-    /// The slot holds the same file until the last completion of each operation pushed with it has been reaped. An index
-    /// above `i32::MAX` names nothing: the operation completes with `EBADF`.
-    #[must_use]
-    pub unsafe fn direct(index: u32) -> RawTarget {
-        RawTarget::in_table(index, RingOfTable::Promised)
-    }
-
     /// An index of the table of the ring with that number.
-    pub(crate) fn of_ring(index: u32, ring: u64) -> RawTarget {
-        RawTarget::in_table(index, RingOfTable::Ring(ring))
+    pub(crate) fn of_ring(index: u32, ring: u64) -> TargetName {
+        TargetName::in_table(index, RingOfTable::Ring(ring))
     }
 
-    fn in_table(index: u32, table: RingOfTable) -> RawTarget {
-        RawTarget {
+    fn in_table(index: u32, table: RingOfTable) -> TargetName {
+        TargetName {
             number: i32::try_from(index).unwrap_or(-1),
             table: Some(table),
         }
@@ -102,6 +85,34 @@ impl RawTarget {
     }
 }
 
+/// A target that is promised to be there: with it an operation keeps nothing alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawTarget(TargetName);
+
+impl RawTarget {
+    /// A descriptor number.
+    ///
+    /// # Safety
+    ///
+    /// The number names the same open file until the last completion of each operation pushed with it has been reaped. For
+    /// [`Close`](crate::op::Close) it is the caller's to close.
+    #[must_use]
+    pub const unsafe fn descriptor(fd: RawFd) -> RawTarget {
+        RawTarget(TargetName::descriptor(fd))
+    }
+
+    /// An index of the file table of the ring that the operation is pushed to.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds the same file until the last completion of each operation pushed with it has been reaped. An index
+    /// above `i32::MAX` names nothing: the operation completes with `EBADF`.
+    #[must_use]
+    pub unsafe fn direct(index: u32) -> RawTarget {
+        RawTarget(TargetName::in_table(index, RingOfTable::Promised))
+    }
+}
+
 /// The current directory, where an operation takes a directory (`AT_FDCWD`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[doc(alias = "AT_FDCWD")]
@@ -109,29 +120,23 @@ pub struct Cwd;
 
 // SAFETY: a constant that always names the current directory.
 unsafe impl Target for Cwd {
-    fn target(&self) -> RawTarget {
-        RawTarget {
-            number: libc::AT_FDCWD,
-            table: None,
-        }
+    fn target(&self) -> TargetName {
+        TargetName::descriptor(libc::AT_FDCWD)
     }
 }
 
 // SAFETY: there is nothing to keep alive.
 unsafe impl Untracked for Cwd {}
 
-fn of_fd(fd: &impl AsRawFd) -> RawTarget {
-    RawTarget {
-        number: fd.as_raw_fd(),
-        table: None,
-    }
+fn of_fd(fd: &impl AsRawFd) -> TargetName {
+    TargetName::descriptor(fd.as_raw_fd())
 }
 
 // SAFETY: a number; what it names is the promise of whoever made it.
 unsafe impl Target for RawTarget {
     #[inline]
-    fn target(&self) -> RawTarget {
-        *self
+    fn target(&self) -> TargetName {
+        self.0
     }
 }
 
@@ -141,7 +146,7 @@ unsafe impl Untracked for RawTarget {}
 // SAFETY: the borrow keeps the descriptor open.
 unsafe impl Target for BorrowedFd<'_> {
     #[inline]
-    fn target(&self) -> RawTarget {
+    fn target(&self) -> TargetName {
         of_fd(self)
     }
 }
@@ -153,7 +158,7 @@ macro_rules! std_targets {
         // SAFETY: a type of std's that owns its descriptor, gives the same number each time and does nothing else.
         unsafe impl Target for $owner {
             #[inline]
-            fn target(&self) -> RawTarget {
+            fn target(&self) -> TargetName {
                 of_fd(self)
             }
         }
@@ -177,15 +182,15 @@ std_targets!(
 // SAFETY: the direct descriptor occupies its slot as long as it lives.
 unsafe impl Target for Direct {
     #[inline]
-    fn target(&self) -> RawTarget {
-        RawTarget::of_ring(self.index(), self.ring())
+    fn target(&self) -> TargetName {
+        TargetName::of_ring(self.index(), self.ring())
     }
 }
 
 // SAFETY: the borrow outlives the operation, so what `T` names stays open; `T` keeps the rest of the contract.
 unsafe impl<T: Target> Target for &T {
     #[inline]
-    fn target(&self) -> RawTarget {
+    fn target(&self) -> TargetName {
         T::target(self)
     }
 }
@@ -193,7 +198,7 @@ unsafe impl<T: Target> Target for &T {
 // SAFETY: the operation holds one of the references; `T` keeps the rest of the contract.
 unsafe impl<T: Target> Target for Arc<T> {
     #[inline]
-    fn target(&self) -> RawTarget {
+    fn target(&self) -> TargetName {
         T::target(self)
     }
 }
@@ -201,15 +206,7 @@ unsafe impl<T: Target> Target for Arc<T> {
 // SAFETY: as for `Arc`.
 unsafe impl<T: Target> Target for Rc<T> {
     #[inline]
-    fn target(&self) -> RawTarget {
+    fn target(&self) -> TargetName {
         T::target(self)
-    }
-}
-
-impl RawTarget {
-    /// The descriptor of a file that is known to outlive the operation, without the promise by hand.
-    #[must_use]
-    pub fn of_static(file: &'static impl AsFd) -> RawTarget {
-        of_fd(&file.as_fd())
     }
 }
