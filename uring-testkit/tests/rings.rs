@@ -52,14 +52,32 @@ fn a_ring_works_and_is_where_it_should_be(context: &Context) -> TestResult {
 }
 
 fn no_such_handle(context: &Context) -> TestResult {
-    let refusal = ring(context)
-        .err()
-        .ok_or("a ring that the kernel cannot have was made")?;
     assert!(!context.missing().is_empty());
-    assert!(
-        refusal.to_string().contains("Invalid argument"),
-        "{refusal}"
-    );
+    let refusal = match ring(context) {
+        Err(refusal) => refusal.to_string(),
+        Ok(ring) => {
+            // From 5.18 to 6.2 a closed ring is entered by its index, and cannot be registered with.
+            assert_eq!(context.handle(), HandleKind::Closed);
+            assert!(context.has(Feature::RING_FDS));
+            ring.enter(0, 0)?;
+            let opcode = uring_sys::IORING_UNREGISTER_FILES;
+            // SAFETY: the opcode takes no argument.
+            let refused = unsafe { ring.register_call(opcode, std::ptr::null_mut(), 0) };
+            let errno = refused.err().ok_or("the index was taken for the ring")?;
+            std::io::Error::from_raw_os_error(errno.raw()).to_string()
+        }
+    };
+    assert!(refusal.contains("Invalid argument"), "{refusal}");
+    Ok(())
+}
+
+/// Also where the ring cannot carry the call that gives its slot back (6.1).
+fn a_closed_ring_gives_its_slot_back(_: &Context) -> TestResult {
+    let mut ring = RawRing::new(1, 0)?;
+    ring.register()?;
+    ring.close();
+    drop(ring);
+    assert_eq!(Slots::of_this_thread()?.taken(), 0);
     Ok(())
 }
 
@@ -149,7 +167,17 @@ fn main() -> ExitCode {
         .test("works", a_ring_works_and_is_where_it_should_be)
         .on(HandleKind::ALL)
         .refused_by(no_such_handle);
-    suite.test("new_thread_has_no_slots", a_new_thread_has_no_slots);
+    suite
+        .test(
+            "closed_ring_gives_its_slot_back",
+            a_closed_ring_gives_its_slot_back,
+        )
+        .needs([Feature::RING_FDS])
+        .no_refusal("works[registered] shows it");
+    suite
+        .test("new_thread_has_no_slots", a_new_thread_has_no_slots)
+        .needs([Feature::RING_FDS])
+        .no_refusal("works[registered] shows it");
     suite
         .test("each_slot_is_seen", each_slot_is_seen)
         .needs([Feature::RING_FDS])
