@@ -263,7 +263,7 @@ fn all_slots_work(ring: &mut Ring<Any>) -> TestResult {
     Ok(())
 }
 
-/// The error names the first flag that is missing, with the kernel that mainline has it from.
+/// The error names the newest flag that is missing, with the kernel that mainline has it from.
 fn what_is_missing_is_named(context: &Context, choice: &Choice) -> TestResult {
     let builder = (choice.choose)(Builder::new(8));
     let error = common::build(context, &builder).expect_err("the kernel lacks what is asked for");
@@ -279,7 +279,11 @@ fn what_is_missing_is_named(context: &Context, choice: &Choice) -> TestResult {
     else {
         return Err(format!("no evidence: {error}").into());
     };
-    let missing = context.missing();
+    let mut missing = context.missing();
+    if context.handle() == HandleKind::Born {
+        // The older way to a ring without a descriptor.
+        missing.push(Feature::REG_REG_RING);
+    }
     let named = missing.iter().find(|feature| {
         evidence.as_str().contains(feature.name())
             && feature.since().major == u16::from(major)

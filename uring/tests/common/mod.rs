@@ -9,11 +9,27 @@ pub(crate) mod pending;
 pub(crate) mod raw;
 
 use uring::{Any, Buf, BufMut, Builder, Error, Ring};
-use uring_testkit::{Context, Feature, HandleKind, Recording, RecordingBuffer};
+use uring_testkit::{Context, Feature, HandleKind, Recording, RecordingBuffer, TestResult};
 
 /// A ring with the handle that the test is about.
 pub(crate) fn ring(context: &Context, entries: u32) -> Result<Ring<Any>, Error> {
     build(context, &Builder::new(entries))
+}
+
+/// The ring for a test's refusal where `feature` is missing; none where the handle is missing too, and refused.
+pub(crate) fn ring_without(
+    feature: Feature,
+    context: &Context,
+    entries: u32,
+) -> TestResult<Option<Ring<Any>>> {
+    match ring(context, entries) {
+        Ok(ring) => Ok(Some(ring)),
+        Err(error) => {
+            assert_ne!(context.missing(), [feature], "{error}");
+            assert!(error.is_unsupported(), "{error}");
+            Ok(None)
+        }
+    }
 }
 
 /// The ring that `builder` describes, with the handle that the test is about.
