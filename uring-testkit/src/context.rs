@@ -1,5 +1,7 @@
 //! What a running test knows of itself.
 
+use std::env;
+
 use crate::{
     feature::{Feature, Observation},
     handle::HandleKind,
@@ -48,6 +50,22 @@ impl Context {
             Observation::Inconclusive(evidence) => {
                 panic!("{} could not be probed: {evidence}", feature.name())
             }
+        }
+    }
+
+    /// How often a test repeats what could go well by chance: `usual`, times `URING_TEST_ROUNDS`.
+    ///
+    /// # Panics
+    ///
+    /// `URING_TEST_ROUNDS` is not a number.
+    #[must_use]
+    pub fn rounds(&self, usual: u64) -> u64 {
+        match env::var("URING_TEST_ROUNDS") {
+            Ok(factor) => match factor.parse::<u64>() {
+                Ok(factor) => usual.saturating_mul(factor),
+                Err(error) => panic!("URING_TEST_ROUNDS={factor}: {error}"),
+            },
+            Err(_) => usual,
         }
     }
 

@@ -19,9 +19,9 @@ use crate::buffers::{Disk, LENGTH, assert_untouched_since_drop, close_leaked_fil
 use crate::common::{self, Recorded};
 
 /// For the two ways out that everybody takes.
-const MANY_ROUNDS: u64 = 50;
+const MANY_ROUNDS: u64 = 10;
 /// One is enough to see a missing drain, as `m01_closing_is_no_barrier` shows.
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 3;
 const IN_FLIGHT: usize = 2;
 
 type Reads = Vec<Token<Read<Arc<File>, Recorded>>>;
@@ -83,7 +83,7 @@ fn raw_ring(handle: HandleKind) -> TestResult<RawRing> {
 /// Lets `end` do away with a ring that has reads in flight, at different moments of the reads.
 fn rounds(context: &Context, rounds: u64, mut end: impl FnMut(Ring<Any>, Reads)) -> TestResult {
     let disk = Disk::new()?;
-    for round in 0..rounds {
+    for round in 0..context.rounds(rounds) {
         let mut ring = common::ring(context, 8)?;
         let (tokens, recordings) = start(&mut ring, &disk)?;
         thread::sleep(Duration::from_micros(100 * (round % 10)));
@@ -125,7 +125,7 @@ pub(crate) fn m01_panic_with_the_ring(context: &Context) -> TestResult {
 pub(crate) fn m12_tokens_dropped(context: &Context) -> TestResult {
     let disk = Disk::new()?;
     let mut ring = common::ring(context, 8)?;
-    for _ in 0..ROUNDS {
+    for _ in 0..context.rounds(ROUNDS) {
         let (tokens, recordings) = start(&mut ring, &disk)?;
         drop(tokens);
         ring.call(Nop::new())??;
@@ -143,7 +143,7 @@ pub(crate) fn m12_tokens_dropped(context: &Context) -> TestResult {
 pub(crate) fn m12_detached(context: &Context) -> TestResult {
     let disk = Disk::new()?;
     let mut ring = common::ring(context, 8)?;
-    for _ in 0..ROUNDS {
+    for _ in 0..context.rounds(ROUNDS) {
         let (tokens, recordings) = start(&mut ring, &disk)?;
         for token in tokens {
             ring.detach(token);
@@ -160,7 +160,7 @@ pub(crate) fn m12_detached(context: &Context) -> TestResult {
 pub(crate) fn m12_cancelled_and_taken(context: &Context) -> TestResult {
     let disk = Disk::new()?;
     let mut ring = common::ring(context, 16)?;
-    for _ in 0..ROUNDS {
+    for _ in 0..context.rounds(ROUNDS) {
         let (tokens, recordings) = start(&mut ring, &disk)?;
         for token in &tokens {
             ring.cancel(token)?;
@@ -182,7 +182,7 @@ pub(crate) fn m12_thread_ended(context: &Context) -> TestResult {
         static AT_EXIT: RefCell<Option<Ring<Any>>> = const { RefCell::new(None) };
     }
     let disk = Disk::new()?;
-    for _ in 0..ROUNDS {
+    for _ in 0..context.rounds(ROUNDS) {
         let recordings = thread::scope(|threads| {
             let thread = threads.spawn(|| -> TestResult<Vec<Recording>> {
                 let mut ring = common::ring(context, 8)?;
@@ -198,10 +198,10 @@ pub(crate) fn m12_thread_ended(context: &Context) -> TestResult {
     Ok(())
 }
 
-pub(crate) fn m12_thread_of_a_per_thread_ring_ended(_: &Context) -> TestResult {
+pub(crate) fn m12_thread_of_a_per_thread_ring_ended(context: &Context) -> TestResult {
     static RINGS: PerThread = PerThread::new(8);
     let disk = Disk::new()?;
-    for _ in 0..ROUNDS {
+    for _ in 0..context.rounds(ROUNDS) {
         let recordings = thread::scope(|threads| {
             let thread = threads.spawn(|| {
                 RINGS.with(|ring| start(ring, &disk).map(|(_tokens, recordings)| recordings))
@@ -221,7 +221,7 @@ fn lent_rounds(
 ) -> TestResult {
     let disk = Disk::new()?;
     let mut ring = common::ring(context, 8)?;
-    for _ in 0..rounds {
+    for _ in 0..context.rounds(rounds) {
         let (mut buffers, mut recordings) = (Vec::new(), Vec::new());
         for _ in 0..IN_FLIGHT {
             let (buffer, recording) = RecordingBuffer::new(LENGTH)?;
@@ -293,7 +293,7 @@ pub(crate) fn m02_refused_in_the_middle(context: &Context) -> TestResult {
     const UNKNOWN: u16 = 999;
     let disk = Disk::new()?;
     for stop in [false, true] {
-        for _ in 0..ROUNDS {
+        for _ in 0..context.rounds(ROUNDS) {
             let mut ring = common::build(context, &Builder::new(8).stop_at_refused(stop))?;
             let (first, first_recording) = disk.read()?;
             let (refused, refused_recording) = disk.read()?;

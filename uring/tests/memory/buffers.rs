@@ -16,7 +16,7 @@ use uring_testkit::{FdTable, Recording, TestResult};
 use crate::common::Recorded;
 
 /// Long enough for a read to be under way when its ring is gone.
-pub(crate) const LENGTH: usize = 8 << 20;
+pub(crate) const LENGTH: usize = 2 << 20;
 
 /// A file on a disk, read past the page cache.
 pub(crate) struct Disk {
