@@ -213,7 +213,7 @@ impl Core {
         let common = operations == 1
             && !large
             && self.process.is_current()
-            && self.slots.has_room(tracked)
+            && (tracked == 0 || self.slots.has_room(tracked))
             && self.sq.has_room(1);
         if common {
             Ok(())
@@ -290,11 +290,17 @@ impl Core {
     /// Takes in everything that the completion queue holds. Completions of raw operations are put aside.
     #[inline]
     pub(crate) fn reap(&mut self) {
-        while let Some(completion) = self.cq.take() {
-            if completion.user_data & TRACKED == 0 {
-                self.backlog.push_back(completion);
-            } else {
-                self.land(completion);
+        while let Some((mut head, tail)) = self.cq.batch() {
+            while head != tail {
+                let completion;
+                (completion, head) = self.cq.take_at(head);
+                match completion {
+                    Some(completion) if completion.user_data & TRACKED == 0 => {
+                        self.backlog.push_back(completion);
+                    }
+                    Some(completion) => self.land(completion),
+                    None => {}
+                }
             }
         }
         self.cq.publish();
@@ -329,12 +335,18 @@ impl Core {
             given += 1;
             each(completion);
         }
-        while let Some(completion) = core.0.cq.take() {
-            if completion.user_data & TRACKED == 0 {
-                given += 1;
-                each(completion);
-            } else {
-                core.0.land(completion);
+        while let Some((mut head, tail)) = core.0.cq.batch() {
+            while head != tail {
+                let completion;
+                (completion, head) = core.0.cq.take_at(head);
+                match completion {
+                    Some(completion) if completion.user_data & TRACKED == 0 => {
+                        given += 1;
+                        each(completion);
+                    }
+                    Some(completion) => core.0.land(completion),
+                    None => {}
+                }
             }
         }
         given

@@ -101,45 +101,58 @@ impl CompletionQueue {
         unsafe { self.shared_overflow.as_ref() }.load(Ordering::Relaxed)
     }
 
-    /// Takes the next completion; its slot is given back with [`CompletionQueue::publish`].
+    /// Where the completions that have come begin and end; `None` if there are none.
     #[inline]
-    pub(crate) fn take(&mut self) -> Option<Completion> {
+    pub(crate) fn batch(&mut self) -> Option<(u32, u32)> {
         if self.head == self.tail {
             self.refresh_tail();
-            if self.head == self.tail {
-                return None;
-            }
         }
-        if self.size != CompletionSize::Normal {
-            return self.take_sized();
-        }
-        let at = usize::try_from(self.head & self.mask).unwrap_or(0);
-        self.head = self.head.wrapping_add(1);
-        // SAFETY: the slot is below the capacity, and between head and the tail that was loaded with acquire: the kernel has written it
-        // and does not touch it again until the published head has passed it.
-        Some(unsafe { read(self.completions.cast::<[u64; 2]>().add(at).cast()) })
+        (self.head != self.tail).then_some((self.head, self.tail))
     }
 
-    /// The same where sizes differ: fillers are passed over, and the further bytes of a large completion are read.
-    fn take_sized(&mut self) -> Option<Completion> {
-        // SAFETY: as in `take`.
-        let mut completion = unsafe { read(self.slot(self.head)) };
+    /// Takes the completion at `head`, which [`batch`](CompletionQueue::batch) gave or the call before this one; gives the next
+    /// place too. Its slot is given back with [`CompletionQueue::publish`]. There is nothing in a filler.
+    #[inline]
+    pub(crate) fn take_at(&mut self, head: u32) -> (Option<Completion>, u32) {
+        if self.size != CompletionSize::Normal {
+            return self.take_sized(head);
+        }
+        let at = usize::try_from(head & self.mask).unwrap_or(0);
+        // SAFETY: the slot is below the capacity, and between head and the tail that was loaded with acquire: the kernel has written it
+        // and does not touch it again until the published head has passed it.
+        let completion = unsafe { read(self.completions.cast::<[u64; 2]>().add(at).cast()) };
+        self.head = head.wrapping_add(1);
+        (Some(completion), self.head)
+    }
+
+    /// The same where sizes differ: the further bytes of a large completion are read.
+    fn take_sized(&mut self, head: u32) -> (Option<Completion>, u32) {
+        // SAFETY: as in `take_at`.
+        let mut completion = unsafe { read(self.slot(head)) };
         let large = self.size == CompletionSize::Large
             || completion.flags & uring_sys::IORING_CQE_F_32 != 0;
         if large {
-            // SAFETY: as in `take`; a large completion has its further 16 bytes right behind (it never wraps, Q6).
-            completion.extra = unsafe { self.slot(self.head).add(16).cast::<[u64; 2]>().read() };
+            // SAFETY: as in `take_at`; a large completion has its further 16 bytes right behind (it never wraps, Q6).
+            completion.extra = unsafe { self.slot(head).add(16).cast::<[u64; 2]>().read() };
         }
         let slots = if large && self.size == CompletionSize::Mixed {
             2
         } else {
             1
         };
-        self.head = self.head.wrapping_add(slots);
-        if completion.flags & uring_sys::IORING_CQE_F_SKIP == 0 {
-            Some(completion)
-        } else {
-            self.take()
+        self.head = head.wrapping_add(slots);
+        let filler = completion.flags & uring_sys::IORING_CQE_F_SKIP != 0;
+        ((!filler).then_some(completion), self.head)
+    }
+
+    /// Takes the next completion, where each is waited for.
+    #[cfg(test)]
+    pub(crate) fn take(&mut self) -> Option<Completion> {
+        loop {
+            let (head, _) = self.batch()?;
+            if let (Some(completion), _) = self.take_at(head) {
+                return Some(completion);
+            }
         }
     }
 
