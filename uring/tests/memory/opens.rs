@@ -51,7 +51,8 @@ fn racing(round: u32) -> Push {
     }
 }
 
-fn settle(ring: &mut Ring<Any>) -> TestResult {
+/// Waits until nothing is in flight.
+pub(crate) fn settle(ring: &mut Ring<Any>) -> TestResult {
     while ring.in_flight() > 0 {
         ring.submit_and_wait(1)?;
         ring.next_completion()?;
