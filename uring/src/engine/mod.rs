@@ -72,6 +72,16 @@ impl fmt::Debug for Core {
 // handle that goes with it is `!Send`; so is what bound rings keep.
 unsafe impl Send for Core {}
 
+/// Frees a slot whose operation was never prepared, so that no drain waits for it. The operation is leaked: it is its resources whose
+/// code has unwound.
+struct WithdrawOnUnwind<'a>(&'a mut Slots, Place);
+
+impl Drop for WithdrawOnUnwind<'_> {
+    fn drop(&mut self) {
+        self.0.withdraw(self.1);
+    }
+}
+
 /// What a new ring is made of.
 pub(crate) struct Parts {
     pub(crate) sq: SubmissionQueue,
@@ -268,8 +278,10 @@ impl Core {
     ) -> Result<Place, O> {
         let (place, address) = self.slots.admit(op, depth)?;
         let mut entry = Entry::new(O::OPCODE);
+        let unprepared = WithdrawOnUnwind(&mut self.slots, place);
         // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
         unsafe { O::prepare(address, &mut entry) };
+        std::mem::forget(unprepared);
         push.apply(&mut entry);
         entry.set_user_data(place.user_data());
         self.sq.place(&entry, O::LARGE);
@@ -409,5 +421,40 @@ impl Core {
 
     pub(crate) fn set_direct(&mut self, table: DirectTable) {
         self.direct = Some(table);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use crate::op::{Nop, Read};
+    use crate::{BufMut, Ring};
+
+    struct Unwinds;
+
+    // SAFETY: it breaks the contract, which forbids panics, to show that even then nothing is left behind.
+    unsafe impl BufMut for Unwinds {
+        fn as_mut_ptr(&mut self) -> *mut u8 {
+            panic!("asked for its address");
+        }
+
+        fn capacity(&self) -> usize {
+            0
+        }
+
+        unsafe fn set_filled(&mut self, _: usize) {}
+    }
+
+    #[test]
+    fn a_push_that_unwinds_leaves_nothing_behind() {
+        let mut ring = Ring::new(2).unwrap();
+        for _ in 0..100 {
+            let read = Read::new(std::io::stdin(), Unwinds);
+            let pushed = catch_unwind(AssertUnwindSafe(|| ring.push(read).map(drop).is_ok()));
+            assert!(pushed.is_err());
+        }
+        assert_eq!((ring.in_flight(), ring.pending()), (0, 0));
+        ring.call(Nop::new()).unwrap().unwrap();
     }
 }

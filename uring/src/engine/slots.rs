@@ -351,6 +351,18 @@ impl Slots {
         self.free = index;
     }
 
+    /// Frees the slot of an operation that the kernel will never see, without dropping the operation.
+    #[cold]
+    pub(crate) fn withdraw(&mut self, place: Place) {
+        let Some(slot) = self.find(place) else { return };
+        // SAFETY: the header is initialised.
+        let depth = usize::from(unsafe { (*slot).depth });
+        if let Some(level) = self.levels.get_mut(depth) {
+            level.flying -= 1;
+        }
+        self.release(place.index);
+    }
+
     /// Nobody will claim the operation: it is buried when its last completion has come.
     pub(crate) fn orphan(&mut self, place: Place) {
         let Some(slot) = self.find(place) else { return };
