@@ -21,8 +21,10 @@ use crate::common::{self, Recorded};
 /// For the two ways out that everybody takes.
 const MANY_ROUNDS: u64 = 10;
 /// One is enough to see a missing drain, as `m01_closing_is_no_barrier` shows.
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 5;
 const IN_FLIGHT: usize = 2;
+/// More than the cache of a disk holds.
+const IN_FLIGHT_AT_THE_CLOSE: usize = 8;
 
 type Reads = Vec<Token<Read<Arc<File>, Recorded>>>;
 
@@ -33,7 +35,7 @@ pub(crate) fn m01_closing_is_no_barrier(context: &Context) -> TestResult {
     while Instant::now() < until {
         let mut ring = raw_ring(context.handle())?;
         let mut recordings = Vec::new();
-        for _ in 0..IN_FLIGHT {
+        for _ in 0..IN_FLIGHT_AT_THE_CLOSE {
             let (mut buffer, recording) = RecordingBuffer::new(LENGTH)?;
             let read = Entry {
                 opcode: uring_sys::IORING_OP_READ,
@@ -46,7 +48,7 @@ pub(crate) fn m01_closing_is_no_barrier(context: &Context) -> TestResult {
             unsafe { ring.push(read) };
             recordings.push((buffer, recording));
         }
-        ring.enter(u32::try_from(IN_FLIGHT)?, 0)?;
+        ring.enter(u32::try_from(IN_FLIGHT_AT_THE_CLOSE)?, 0)?;
         drop(ring);
         let recordings: Vec<Recording> = recordings
             .into_iter()

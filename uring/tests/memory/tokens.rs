@@ -158,7 +158,7 @@ pub(crate) fn m18_sequence_numbers_stay_unique(context: &Context) -> TestResult 
     let mut seen = HashSet::new();
     for _ in 0..20 {
         let mut rings = [common::ring(context, 8)?, common::ring(context, 8)?];
-        for _ in 0..500 {
+        for _ in 0..100 {
             for ring in &mut rings {
                 let forgotten = ring.scope(|scope| -> TestResult<_> {
                     let token = scope.push(Nop::new())?;
