@@ -230,7 +230,8 @@ impl<'workers> Builder<'workers> {
     ///
     /// # Errors
     ///
-    /// As [`build_registered`](Builder::build_registered). A kernel that can do neither is [`is_unsupported`](Error::is_unsupported).
+    /// As [`build_registered`](Builder::build_registered). A kernel that can do neither is [`is_unsupported`](Error::is_unsupported),
+    /// also when a slot is free.
     #[doc(alias = "IORING_SETUP_REGISTERED_FD_ONLY")]
     #[doc(alias = "io_uring_close_ring_fd")]
     pub fn build_fdless(&self) -> Result<Ring<Fdless>, Error> {
