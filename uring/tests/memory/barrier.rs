@@ -22,9 +22,9 @@ use crate::common::{self, Recorded};
 const MANY_ROUNDS: u64 = 10;
 /// One is enough to see a missing drain, as `m01_closing_is_no_barrier` shows.
 const ROUNDS: u64 = 5;
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 8;
 /// More than the cache of a disk holds.
-const IN_FLIGHT_AT_THE_CLOSE: usize = 8;
+const IN_FLIGHT_AT_THE_CLOSE: usize = 32;
 
 type Reads = Vec<Token<Read<Arc<File>, Recorded>>>;
 
@@ -70,9 +70,9 @@ pub(crate) fn m01_closing_is_no_barrier(context: &Context) -> TestResult {
 
 fn raw_ring(handle: HandleKind) -> TestResult<RawRing> {
     if handle == HandleKind::Born {
-        return Ok(RawRing::born(8, 0)?);
+        return Ok(RawRing::born(32, 0)?);
     }
-    let mut ring = RawRing::new(8, 0)?;
+    let mut ring = RawRing::new(32, 0)?;
     if handle != HandleKind::Fd {
         ring.register()?;
     }
