@@ -25,7 +25,7 @@ pub(super) const EMULATED: &str = "tcg,thread=multi";
 pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
 /// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
-const DISK_BYTES_READ_A_SECOND: u64 = 256 << 20;
+const DISK_BYTES_READ_A_SECOND: u64 = 32 << 20;
 const MEMORY_MIB: u32 = 768;
 
 /// What a machine is to do.
