@@ -332,7 +332,7 @@ pub const IORING_NOP_FIXED_FILE: u32 = 1 << 2;
 /// Since Linux 6.13.
 pub const IORING_NOP_FIXED_BUFFER: u32 = 1 << 3;
 
-/// Since Linux 6.16.
+/// Since Linux 6.17.
 pub const IORING_NOP_TW: u32 = 1 << 4;
 
 /// Since Linux 6.18.

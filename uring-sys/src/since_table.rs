@@ -63,7 +63,7 @@ pub(crate) const SINCE: &[(&str, u8, u8)] = &[
     ("IORING_NOP_FIXED_BUFFER", 6, 13),
     ("IORING_NOP_FIXED_FILE", 6, 13),
     ("IORING_NOP_INJECT_RESULT", 6, 10),
-    ("IORING_NOP_TW", 6, 16),
+    ("IORING_NOP_TW", 6, 17),
     ("IORING_NOTIF_USAGE_ZC_COPIED", 6, 2),
     ("IORING_OFF_CQ_RING", 5, 1),
     ("IORING_OFF_PBUF_RING", 6, 4),
