@@ -126,9 +126,10 @@ pub fn decide(
     }
 }
 
-/// What `lane`'s version alone says about `feature`: the plan of a kernel that is not running.
+/// What `lane`'s declaration alone says about `feature`: the plan of a kernel that is not running.
 pub(crate) fn expected(lane: &Lane, feature: &Feature) -> Observation {
-    if lane.kernel >= feature.since() {
+    let backported = lane.backports.iter().any(|name| name == feature.name());
+    if backported || lane.kernel >= feature.since() {
         Observation::Present
     } else {
         Observation::Absent
@@ -155,6 +156,7 @@ mod tests {
             kernel,
             kind,
             release: kernel.to_string(),
+            backports: Vec::new(),
         }
     }
 
@@ -251,6 +253,7 @@ mod tests {
             kernel: KernelVersion::new(7, 0),
             kind: LaneKind::Distribution,
             release: "7.0".to_owned(),
+            backports: Vec::new(),
         };
         let decision = decide(&lane, &[configured], false, |_| Observation::Absent);
         assert_eq!(decision.word(), "skip");
@@ -265,6 +268,16 @@ mod tests {
         };
         assert_eq!(plan(1), "skip");
         assert_eq!(plan(12), "run");
+    }
+
+    #[test]
+    fn the_plan_of_another_kernel_knows_its_backports() {
+        let mut lane = lane(1, LaneKind::Distribution);
+        let plan = |lane: &Lane| decide(lane, &[FEATURE], false, |f| expected(lane, f));
+        assert_eq!(plan(&lane).word(), "skip");
+        lane.backports.push(FEATURE.name().to_owned());
+        assert_eq!(plan(&lane).word(), "run");
+        assert!(plan(&lane).reason().unwrap().contains("is backported"));
     }
 
     /// A row whose version and probe belong to different features, asked of the running kernel.

@@ -2,6 +2,8 @@
 
 use std::{env, fmt, fs, str::FromStr};
 
+use crate::feature::Feature;
+
 /// A kernel's major and minor version: `6.1`, whatever its patch level and flavour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelVersion {
@@ -99,10 +101,12 @@ pub struct Lane {
     pub kind: LaneKind,
     /// The running kernel's own release text.
     pub release: String,
+    /// Features, by name, that a distribution's kernel is known to have before their version.
+    pub backports: Vec<String>,
 }
 
 impl Lane {
-    /// Reads `URING_EXPECT_KERNEL` and `URING_LANE`; without them the running kernel on a host lane.
+    /// Reads `URING_EXPECT_KERNEL`, `URING_LANE` and `URING_BACKPORTS`; without them the running kernel on a host lane.
     ///
     /// # Errors
     ///
@@ -112,11 +116,27 @@ impl Lane {
             .map_err(|error| format!("/proc/sys/kernel/osrelease: {error}; is /proc mounted?"))?
             .trim()
             .to_owned();
-        Self::declared(
+        let lane = Self::declared(
             env::var("URING_EXPECT_KERNEL").ok().as_deref(),
             env::var("URING_LANE").ok().as_deref(),
             release,
-        )
+        )?;
+        match env::var("URING_BACKPORTS") {
+            Ok(names) => lane.with_backports(&names),
+            Err(_) => Ok(lane),
+        }
+    }
+
+    fn with_backports(mut self, names: &str) -> Result<Self, String> {
+        if !self.kind.allows_backports() {
+            return Err("URING_BACKPORTS is for a lane that is no mainline kernel".to_owned());
+        }
+        let known = |name: &str| Feature::all().iter().any(|feature| feature.name() == name);
+        if let Some(unknown) = names.split(',').find(|name| !known(name)) {
+            return Err(format!("URING_BACKPORTS: there is no feature {unknown}"));
+        }
+        self.backports = names.split(',').map(str::to_owned).collect();
+        Ok(self)
     }
 
     fn declared(kernel: Option<&str>, kind: Option<&str>, release: String) -> Result<Self, String> {
@@ -142,6 +162,7 @@ impl Lane {
             kernel,
             kind,
             release,
+            backports: Vec::new(),
         })
     }
 
@@ -210,5 +231,19 @@ mod tests {
         assert!(declared(None, Some("mainline")).is_err());
         assert!(declared(Some("6.1"), Some("vendor")).is_err());
         assert!(declared(Some("new"), Some("mainline")).is_err());
+    }
+
+    #[test]
+    fn backports_are_known_features_of_a_kernel_that_may_have_them() {
+        let lane = |kind| declared(Some("5.10"), Some(kind)).unwrap();
+        let with = lane("distribution").with_backports("IORING_FEAT_EXT_ARG,IORING_OP_UNLINKAT");
+        assert_eq!(with.unwrap().backports.len(), 2);
+        assert!(
+            lane("mainline")
+                .with_backports("IORING_FEAT_EXT_ARG")
+                .is_err()
+        );
+        let unknown = lane("distribution").with_backports("IORING_FEAT_EXT");
+        assert!(unknown.unwrap_err().contains("IORING_FEAT_EXT"));
     }
 }

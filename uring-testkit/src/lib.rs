@@ -52,6 +52,7 @@
 //! |---|---|
 //! | `URING_EXPECT_KERNEL` | the version that decides what is expected, such as `6.1`; default: the running kernel's |
 //! | `URING_LANE` | `mainline`, `distribution` (the default of a declared kernel) or `host` |
+//! | `URING_BACKPORTS` | features that a distribution's kernel has before their version: what the plan of another kernel goes by |
 //! | `URING_REPORT` | the file to which records are appended, as JSON lines |
 //! | `URING_PLAN` | like `--plan` |
 //! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |

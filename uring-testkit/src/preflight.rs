@@ -101,6 +101,7 @@ mod tests {
             kernel: crate::KernelVersion::new(4, 2),
             kind: crate::LaneKind::Mainline,
             release: "6.18.44".to_owned(),
+            backports: Vec::new(),
         };
         let refusal = preflight(&lane).unwrap_err();
         assert!(

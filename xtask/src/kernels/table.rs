@@ -33,6 +33,8 @@ pub(crate) struct Kernel {
     /// The package's name, with one `*`.
     pub(crate) package: String,
     pub(crate) kind: Kind,
+    #[serde(default)]
+    pub(crate) backports: Vec<String>,
     pub(crate) adds: String,
 }
 

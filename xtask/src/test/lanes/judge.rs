@@ -249,6 +249,7 @@ pub(super) mod tests {
             series: "6.1".to_owned(),
             kind: "mainline",
             package: "p".to_owned(),
+            backports: String::new(),
             image: "vmlinuz".into(),
         }
     }

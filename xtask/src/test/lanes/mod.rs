@@ -74,6 +74,8 @@ struct Lane {
     kind: &'static str,
     /// What the kernel's image is, for the reader.
     package: String,
+    /// As in `URING_BACKPORTS`.
+    backports: String,
     #[serde(skip)]
     image: PathBuf,
 }
@@ -184,6 +186,7 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
             series: machine::series_of(&release),
             kind: "distribution",
             package: release,
+            backports: String::new(),
             image: image.clone(),
         }]);
     }
@@ -193,6 +196,7 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
         Ok(Lane {
             kind: kernel.kind.word(),
             series: kernel.series,
+            backports: kernel.backports.join(","),
             package: image.package,
             image: image.path,
         })

@@ -145,6 +145,9 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
         ("URING_EXPECT_KERNEL", lane.series.as_str()),
         ("URING_LANE", lane.kind),
     ];
+    if !lane.backports.is_empty() {
+        environment.push(("URING_BACKPORTS", lane.backports.as_str()));
+    }
     environment.extend(selection.handles.map(|handles| ("URING_HANDLES", handles)));
     environment
 }
