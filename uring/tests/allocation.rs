@@ -84,7 +84,10 @@ fn mixed(ring: &mut Ring<Any>, resources: &mut Resources) -> TestResult<u32> {
 
     let hour = ring.push(Timeout::after(Duration::from_secs(3600)))?;
     assert_eq!(ring.call(Cancel::token(&hour))??, 1);
-    assert!(ring.wait(hour)?.is_err());
+    assert_eq!(
+        ring.wait(hour)?.unwrap_err().raw_os_error(),
+        Some(libc::ECANCELED)
+    );
     let detached = ring.push(Nop::new())?;
     ring.detach(detached);
     let (first, second) = ring.push_chain(Chain::new(Nop::new()).then(Nop::new()))?;

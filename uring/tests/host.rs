@@ -150,7 +150,8 @@ fn h05_a_reused_number_is_not_closed(context: &Context) -> TestResult {
         if context.handle() == HandleKind::Fd {
             let error = ring.submit().expect_err("it was replaced");
             assert_eq!(error.hint(), Some(Hint::DescriptorReplaced), "{error}");
-            assert!(ring.wait(pushed).is_err());
+            let refused = ring.wait(pushed).expect_err("it was replaced");
+            assert!(refused.error().is_ring_lost(), "{refused}");
         } else {
             ring.wait(pushed)??;
         }
