@@ -27,6 +27,19 @@ pub(super) enum Class {
     Records,
 }
 
+impl Class {
+    /// As in a report for machines.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Kernel => "kernel",
+            Self::Death => "death",
+            Self::Timeout => "timeout",
+            Self::Records => "records",
+        }
+    }
+}
+
 /// One reason not to believe a lane, or to fail it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Trouble {

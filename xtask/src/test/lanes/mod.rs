@@ -25,7 +25,7 @@ use self::{
     machine::{Machine, Work},
     programs::Programs,
 };
-use super::{binary, outcome::Outcome};
+use super::{Files, binary, junit, outcome::Outcome};
 use crate::kernels::{self, Emulator, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
@@ -101,6 +101,30 @@ impl Finished {
         let good = |suite: &Outcome| suite.failed() == 0 && suite.problems.is_empty();
         self.troubles.is_empty() && self.suites.iter().all(good)
     }
+
+    fn for_junit(&self) -> junit::Part<'_> {
+        let troubles = self.troubles.iter();
+        let mut properties = vec![("package", self.lane.package.clone())];
+        properties.extend(
+            self.release
+                .iter()
+                .map(|release| ("release", release.clone())),
+        );
+        properties.extend(
+            self.repeated
+                .iter()
+                .map(|why| ("booted again", why.clone())),
+        );
+        junit::Part {
+            lane: Some(format!("Linux {}", self.lane.series)),
+            outcomes: &self.suites,
+            troubles: troubles
+                .map(|trouble| (trouble.class.word(), trouble.text.clone()))
+                .collect(),
+            last_lines: &self.last_lines,
+            properties,
+        }
+    }
 }
 
 /// What is the same for all lanes of a run.
@@ -126,7 +150,7 @@ pub(super) fn run(
     args: &Args,
     filter: Option<&str>,
     package: Option<&str>,
-    json: Option<&std::path::Path>,
+    files: &Files,
 ) -> Result<()> {
     let lanes = lanes(args)?;
     let emulator = Emulator::find()?;
@@ -172,9 +196,13 @@ pub(super) fn run(
     } else {
         Vec::new()
     };
-    if let Some(path) = json {
+    if let Some(path) = &files.json {
         let json = serde_json::to_string_pretty(&finished)?;
         fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    if let Some(path) = &files.junit {
+        let parts: Vec<_> = finished.iter().map(Finished::for_junit).collect();
+        junit::write(path, &parts, &gaps)?;
     }
     verdict(&finished, &gaps)
 }
