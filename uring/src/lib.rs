@@ -107,6 +107,8 @@ pub use self::transition::TransitionError;
 pub mod guide {
     #[doc = include_str!("../docs/host.md")]
     pub mod host {}
+    #[doc = include_str!("../docs/kernels.md")]
+    pub mod kernels {}
 }
 
 /// The program of the README, so that it is compiled and run.

@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{Lane, archive::Archive, judge::Boot};
-use crate::{kernels::Emulator, test::record::Record, workspace};
+use crate::{
+    kernels::{Emulator, lane_dir},
+    test::record::Record,
+};
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);
@@ -72,9 +75,7 @@ pub(super) fn has_native_device() -> bool {
 
 /// Where a lane's machine keeps its files and logs.
 pub(super) fn dir(lane: &Lane) -> PathBuf {
-    workspace::target_dir()
-        .join("xtask/lanes")
-        .join(&lane.series)
+    lane_dir(&lane.series)
 }
 
 /// `6.12` of `6.12.107+deb13-cloud-amd64`.

@@ -3,6 +3,7 @@
 mod archive;
 mod console;
 mod coverage;
+mod facts;
 mod judge;
 mod machine;
 mod programs;
@@ -26,7 +27,7 @@ use self::{
     programs::Programs,
 };
 use super::{Files, binary, junit, outcome::Outcome};
-use crate::kernels::{self, Emulator, Image, Kernel};
+use crate::kernels::{self, Emulator, Facts, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
 const BOOTS: usize = 3;
@@ -354,6 +355,7 @@ impl Run<'_> {
         let work = self.programs.work(lane, self.selection)?;
         let machine = self.machine(lane);
         let mut repeated = Vec::new();
+        Facts::remove(&lane.series)?;
         loop {
             let boot = machine.run(&work, |records| {
                 bar.set_message(format!("Linux {}: {records} records", lane.series));
@@ -363,6 +365,7 @@ impl Run<'_> {
                 suites,
                 troubles,
                 began,
+                facts,
             } = judge::judge(lane, &work.plans, &boot);
             let again = !began && !troubles.is_empty() && repeated.len() + 1 < BOOTS;
             if again {
@@ -380,6 +383,9 @@ impl Run<'_> {
                 last_lines: console::last_lines(&boot.console, 30),
                 troubles,
             };
+            if let Some(facts) = facts {
+                facts.write(&lane.series)?;
+            }
             if !self.args.keep {
                 machine.remove_disks();
             }
