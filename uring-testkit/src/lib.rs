@@ -60,6 +60,7 @@
 //! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
+mod completed;
 mod context;
 mod failure;
 mod fd_table;
@@ -90,6 +91,7 @@ mod sys;
 mod table;
 mod test;
 
+pub use completed::Completed;
 pub use context::Context;
 pub use failure::{Failure, TestResult};
 pub use fd_table::{FdDiff, FdTable};

@@ -2,9 +2,11 @@
 //!
 //! A run appends to the file that `URING_REPORT` names: a `start` record, one `test` record for each test, an `end`
 //! record. A suite that cannot start leaves a `refused` record instead. `--plan` prints `start`, `plan` records and
-//! `end` without running anything. A reader takes a report without its `end` as a crash.
+//! `end` without running anything. A `test` record's `completed` names, handle and opcode, what the code under test says that
+//! it has [completed](crate::Suite::completed_by) and no record before has named. A reader takes a report without its `end` as a crash.
 
 use std::{
+    collections::HashSet,
     env,
     fs::{File, OpenOptions},
     io::{self, Write as _},
@@ -12,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{gate::Decision, json::Object, kernel::Lane, test::Case};
+use crate::{completed, gate::Decision, json::Object, kernel::Lane, test::Case};
 
 /// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub(crate) struct Report {
 struct State {
     file: Option<File>,
     counts: [usize; Verdict::ALL.len()],
+    completed: HashSet<String>,
 }
 
 impl Report {
@@ -61,6 +64,7 @@ impl Report {
             state: Mutex::new(State {
                 file,
                 counts: [0; Verdict::ALL.len()],
+                completed: HashSet::new(),
             }),
         })
     }
@@ -94,14 +98,19 @@ impl Report {
         verdict: Verdict,
         reason: Option<&str>,
         seconds: Duration,
+        note: &str,
     ) {
         let mut state = self.state();
         state.counts[verdict as usize] += 1;
+        let new: Vec<_> = completed::left(note)
+            .filter(|completed| state.completed.insert((*completed).to_owned()))
+            .collect();
         let object = case
             .record("test", self.suite)
             .text("verdict", verdict.word())
             .optional("reason", reason)
-            .seconds("seconds", seconds);
+            .seconds("seconds", seconds)
+            .texts("completed", new.into_iter());
         Self::write(&mut state, object);
     }
 

@@ -17,6 +17,7 @@ type Body = fn(&Context) -> TestResult;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("operations");
+    suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     let tests: &[(&str, Body)] = &[
         ("open_and_close", files::open_and_close),
