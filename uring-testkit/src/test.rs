@@ -195,11 +195,7 @@ impl Case {
     /// Runs the case or its companion in this process, which ends with it.
     ///
     /// `at_end` is called when the body is over.
-    pub(crate) fn become_test(
-        &self,
-        refusal: bool,
-        at_end: impl FnOnce() -> io::Result<()>,
-    ) -> ! {
+    pub(crate) fn become_test(&self, refusal: bool, at_end: impl FnOnce() -> io::Result<()>) -> ! {
         let (body, leaks) = match &self.refusal {
             Some(body) if refusal => (body, Leaks::default()),
             _ => (&self.body, self.leaks),

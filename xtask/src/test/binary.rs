@@ -191,7 +191,7 @@ pub(super) fn build_for_guest(packages: &[&Package], programs_of: &str) -> Resul
         .env_remove("RUSTFLAGS")
         .env(
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-            "-C target-feature=+crt-static -C relocation-model=static",
+            "-C target-feature=+crt-static -C relocation-model=static --cfg uring_coverage",
         )
         .env("CARGO_BUILD_TARGET", TARGET);
     let names: BTreeSet<_> = packages
