@@ -13,7 +13,8 @@ use std::{
 };
 
 use uring_testkit::{
-    Context, FdTable, Feature, HandleKind, Suite, TestResult, files::TempDir, process, raw::RawRing,
+    Completed, Context, FdTable, Feature, HandleKind, Suite, TestResult, files::TempDir, process,
+    raw::RawRing,
 };
 
 /// A bad test, and the words that its failure must have.
@@ -197,8 +198,15 @@ fn is_alone(_: &Context) -> TestResult {
     Ok(())
 }
 
+/// What the suite of bad tests says of the code that it does not have.
+fn completed() -> Vec<Completed> {
+    let (opcode, handle) = ("IORING_OP_NOP", Some(HandleKind::Born));
+    vec![Completed { opcode, handle }]
+}
+
 fn planted() -> ExitCode {
     let mut suite = Suite::new("planted");
+    suite.completed_by(completed);
     for (name, body, _) in FAULTS {
         let test = suite.test(*name, *body);
         match *name {
@@ -320,6 +328,16 @@ fn a_good_test_passes(_: &Context) -> TestResult {
     Ok(())
 }
 
+fn what_is_completed_is_reported_once(_: &Context) -> TestResult {
+    let outcome = run(&["planted::crowd::"], &[])?;
+    outcome.ended(Some(0));
+    let told = outcome.report.matches("born IORING_OP_NOP").count();
+    outcome.require(told == 1, &format!("reported it {told} times"));
+    outcome.reported(r#""completed":["born IORING_OP_NOP"]"#);
+    outcome.reported(r#""completed":[]"#);
+    Ok(())
+}
+
 fn a_single_test_thread_is_no_different(_: &Context) -> TestResult {
     let outcome = run(
         &["--exact", "planted::leaks_a_slot", "--test-threads=1"],
@@ -413,6 +431,10 @@ fn main() -> ExitCode {
         }
     }
     suite.test("good_test_passes", a_good_test_passes);
+    suite.test(
+        "completed_is_reported_once",
+        what_is_completed_is_reported_once,
+    );
     suite.test(
         "single_test_thread_is_no_different",
         a_single_test_thread_is_no_different,

@@ -203,8 +203,8 @@ pub(super) mod tests {
         let observed = observed(|_| None);
         assert_eq!(troubles(&observed), Vec::<String>::new());
         let facts = observed.facts(&lane());
-        assert_eq!(facts.handles["registered"], true);
-        assert_eq!(facts.handles["born"], false);
+        assert!(facts.handles["registered"]);
+        assert!(!facts.handles["born"]);
         assert_eq!(facts.features.len(), Feature::all().len());
     }
 

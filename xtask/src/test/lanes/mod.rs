@@ -6,6 +6,7 @@ mod coverage;
 mod facts;
 mod judge;
 mod machine;
+mod opcodes;
 mod programs;
 mod table;
 
@@ -25,6 +26,7 @@ use serde::Serialize;
 use self::{
     judge::{Judgement, Trouble},
     machine::{Machine, Work},
+    opcodes::Account,
     programs::Programs,
 };
 use super::{Files, binary, junit, outcome::Outcome};
@@ -96,9 +98,20 @@ struct Finished {
     repeated: Vec<String>,
     suites: Vec<Outcome>,
     troubles: Vec<Trouble>,
+    /// What the kernel has, where that is as its lane promises.
+    facts: Option<Facts>,
     /// The end of the machine's log, where there is trouble.
     #[serde(skip)]
     last_lines: String,
+}
+
+/// A run, for machines.
+#[derive(Debug, Serialize)]
+struct Results<'a> {
+    lanes: &'a [Finished],
+    opcodes: &'a Account,
+    /// What no lane has shown.
+    gaps: &'a [String],
 }
 
 impl Finished {
@@ -189,7 +202,12 @@ pub(super) fn run(
         print_failures(lane);
     }
     println!("{}", table::render(&finished));
-    let gaps = if args.kernels.as_deref() == Some("all") {
+    let account = opcodes::account(&finished);
+    let whole = filter.is_none() && args.handles.is_none();
+    if whole && !account.is_empty() {
+        println!("{}", account.render());
+    }
+    let mut gaps = if args.kernels.as_deref() == Some("all") {
         let coverage = coverage::across(&plans, &finished);
         for note in &coverage.notes {
             println!("{note}");
@@ -198,8 +216,16 @@ pub(super) fn run(
     } else {
         Vec::new()
     };
+    if args.kernels.as_deref() == Some("all") && whole && package.is_none() {
+        gaps.extend(account.gaps());
+    }
     if let Some(path) = &files.json {
-        let json = serde_json::to_string_pretty(&finished)?;
+        let results = Results {
+            lanes: &finished,
+            opcodes: &account,
+            gaps: &gaps,
+        };
+        let json = serde_json::to_string_pretty(&results)?;
         fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
     }
     if let Some(path) = &files.junit {
@@ -249,7 +275,7 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
         bail!("failed on {}", bad.join(", "));
     }
     if !gaps.is_empty() {
-        bail!("tests that never ran: {}", gaps.len());
+        bail!("what no lane has shown: {}", gaps.len());
     }
     let ran: usize = finished
         .iter()
@@ -376,6 +402,9 @@ impl Run<'_> {
                 machine.keep_logs(repeated.len())?;
                 continue;
             }
+            if let Some(facts) = &facts {
+                facts.write(&lane.series)?;
+            }
             let finished = Finished {
                 lane: lane.clone(),
                 release,
@@ -384,10 +413,8 @@ impl Run<'_> {
                 suites,
                 last_lines: console::last_lines(&boot.console, 30),
                 troubles,
+                facts,
             };
-            if let Some(facts) = facts {
-                facts.write(&lane.series)?;
-            }
             if !self.args.keep {
                 machine.remove_disks();
             }
@@ -431,6 +458,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: Vec::new(),
+            facts: None,
             last_lines: String::new(),
         }
     }
