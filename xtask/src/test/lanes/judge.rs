@@ -251,6 +251,7 @@ pub(super) mod tests {
             package: "p".to_owned(),
             backports: String::new(),
             image: "vmlinuz".into(),
+            dir: "6.1".into(),
         }
     }
 

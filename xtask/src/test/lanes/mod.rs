@@ -11,7 +11,7 @@ mod table;
 use std::{
     collections::VecDeque,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -25,7 +25,7 @@ use self::{
     machine::{Machine, Work},
     programs::Programs,
 };
-use super::{binary, outcome::Outcome};
+use super::{binary::Package, exclusive::Exclusive, outcome::Outcome, project::Project};
 use crate::kernels::{self, Emulator, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
@@ -78,6 +78,9 @@ struct Lane {
     backports: String,
     #[serde(skip)]
     image: PathBuf,
+    /// Where its machine keeps its files and logs.
+    #[serde(skip)]
+    dir: PathBuf,
 }
 
 /// What a lane came to.
@@ -124,13 +127,14 @@ struct Selection<'a> {
 
 pub(super) fn run(
     args: &Args,
+    project: &Project,
+    packages: &[Package],
     filter: Option<&str>,
-    package: Option<&str>,
-    json: Option<&std::path::Path>,
+    json: Option<&Path>,
 ) -> Result<()> {
-    let lanes = lanes(args)?;
+    let lanes = lanes(args, &project.scratch("lanes")?)?;
     let emulator = Emulator::find()?;
-    let programs = Programs::build(&binary::packages(package)?)?;
+    let programs = Programs::build(project, packages)?;
     let cores = thread::available_parallelism()?.get();
     let mut run = Run {
         programs: &programs,
@@ -179,11 +183,13 @@ pub(super) fn run(
     verdict(&finished, &gaps)
 }
 
-fn lanes(args: &Args) -> Result<Vec<Lane>> {
+fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
         let release = machine::release_of(image)?;
+        let series = machine::series_of(&release);
         return Ok(vec![Lane {
-            series: machine::series_of(&release),
+            dir: dirs.join(&series),
+            series,
             kind: "distribution",
             package: release,
             backports: String::new(),
@@ -195,6 +201,7 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
         let image = Image::cached(&kernel)?;
         Ok(Lane {
             kind: kernel.kind.word(),
+            dir: dirs.join(&kernel.series),
             series: kernel.series,
             backports: kernel.backports.join(","),
             package: image.package,
@@ -252,8 +259,7 @@ fn print_failures(finished: &Finished) {
     if !finished.troubles.is_empty() {
         println!("the machine's last lines:\n{}", finished.last_lines);
     }
-    let logs = machine::dir(&finished.lane);
-    println!("logs: {}\n", logs.display());
+    println!("logs: {}\n", finished.lane.dir.display());
 }
 
 impl Run<'_> {
@@ -278,6 +284,7 @@ impl Run<'_> {
             ..self.machine(lane)
         };
         let work = self.programs.nothing(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
         Ok(judgement.troubles.is_empty())
     }
@@ -325,6 +332,7 @@ impl Run<'_> {
     fn lane(&self, lane: &Lane, bar: &ProgressBar) -> Result<(Finished, String)> {
         let work = self.programs.work(lane, self.selection)?;
         let machine = self.machine(lane);
+        let _ours = Exclusive::take(&lane.dir, |wait| bar.suspend(|| println!("{wait}")))?;
         let mut repeated = Vec::new();
         loop {
             let boot = machine.run(&work, |records| {
@@ -361,6 +369,7 @@ impl Run<'_> {
 
     fn shell(&self, lane: &Lane) -> Result<()> {
         let work = self.programs.shell(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         self.machine(lane).interactive(&work)
     }
 
