@@ -61,7 +61,7 @@ impl Facility {
 
     /// Describes a facility: its name in `URING_FACILITIES`, what to do where it is absent, and how to see it.
     ///
-    /// `advice` is the rest of the sentence "there is no `name` here: ". The probe must leave nothing behind; what it
+    /// `advice` is the rest of the sentence "no `name` here: ". The probe must leave nothing behind; what it
     /// cannot tell is [inconclusive](Observation::Inconclusive), which fails every test that requires the facility.
     #[must_use]
     pub const fn new(name: &'static str, advice: &'static str, probe: fn() -> Observation) -> Self {

@@ -166,18 +166,18 @@ fn admit_one(lane: &Lane, facility: &Facility, observed: &Observation) -> Decisi
     match (observed, lane.declares(facility)) {
         (Observation::Present, None | Some(true)) => Decision::Run { notes: Vec::new() },
         (Observation::Absent, None | Some(false)) => Decision::Skip {
-            reason: format!("there is no {name} here: {advice} ({name})"),
+            reason: format!("no {name} here: {advice} ({name})"),
         },
         (Observation::Absent, Some(true)) => Decision::Fail {
-            reason: format!("the lane declares {name} and there is none: {advice}"),
+            reason: format!("the lane declares {name} and the machine has none: {advice}"),
         },
         (Observation::Present, Some(false)) => Decision::Fail {
             reason: format!(
-                "{name} is there and the lane does not declare it: the lane's list of facilities is wrong"
+                "the machine has {name} and the lane does not declare it: the lane's list of facilities is wrong"
             ),
         },
         (Observation::Inconclusive(evidence), _) => Decision::Fail {
-            reason: format!("whether there is {name} cannot be told: {evidence}"),
+            reason: format!("whether the machine has {name} cannot be told: {evidence}"),
         },
     }
 }
@@ -384,7 +384,7 @@ mod tests {
     fn an_absent_facility_says_what_to_do() {
         let decision = admit(&lane_with(None), &[FACILITY], |_| Observation::Absent);
         let reason = decision.reason().unwrap();
-        assert_eq!(reason, "there is no loop here: load the module (loop)");
+        assert_eq!(reason, "no loop here: load the module (loop)");
     }
 
     #[test]

@@ -381,20 +381,20 @@ fn a_facility_is_as_declared(_: &Context) -> TestResult {
     let (declared, not_declared) = (("URING_FACILITIES", "planted"), ("URING_FACILITIES", ""));
     let cases: [(&[_], _, _); 7] = [
         (&[there], "passed", ""),
-        (&[], "skipped", "there is no planted here: plant one"),
+        (&[], "skipped", "no planted here: plant one"),
         (&[unclear], "failed", "cannot be told: EIO"),
         (&[there, declared], "passed", ""),
-        (&[declared], "failed", "declares planted and there is none"),
+        (
+            &[declared],
+            "failed",
+            "declares planted and the machine has none",
+        ),
         (
             &[there, not_declared],
             "failed",
             "list of facilities is wrong",
         ),
-        (
-            &[not_declared],
-            "skipped",
-            "there is no planted here: plant one",
-        ),
+        (&[not_declared], "skipped", "no planted here: plant one"),
     ];
     for (environment, verdict, words) in cases {
         let outcome = run(&["--exact", "planted::requiring"], environment)?;
