@@ -39,6 +39,8 @@
 //!   that should be there and is not fails the test, as does one that a mainline kernel should not have, and a probe
 //!   that cannot tell. Probes call the kernel through `uring-sys` and never the code under test.
 //! - A permission error is never a reason to skip: a suite that cannot use io_uring at all fails with the cause.
+//! - What a test requires of the machine is a [facility](Facility) with a name. Where the lane declares what its machine
+//!   has, a facility that is declared and absent fails the test, and so does one that is there and not declared.
 //! - Each test runs in a process of its own, in a thread that has never used io_uring, with nothing open but the standard
 //!   streams. It may fork, lower limits, close everything or hang.
 //! - After each test descriptors, ring slots, ring memory and child processes are as before, or exactly as
@@ -53,6 +55,7 @@
 //! | `URING_EXPECT_KERNEL` | the version that decides what is expected, such as `6.1`; default: the running kernel's |
 //! | `URING_LANE` | `mainline`, `distribution` (the default of a declared kernel) or `host` |
 //! | `URING_BACKPORTS` | features that a distribution's kernel has before their version: what the plan of another kernel goes by |
+//! | `URING_FACILITIES` | the [facilities](Facility) of the machine, such as `privileges,loop`, perhaps none: it must have these and no others that a test requires |
 //! | `URING_REPORT` | the file to which records are appended, as JSON lines |
 //! | `URING_PLAN` | like `--plan` |
 //! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |
@@ -61,6 +64,7 @@
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
 mod context;
+mod facility;
 mod failure;
 mod fd_table;
 mod feature;
@@ -90,10 +94,11 @@ mod table;
 mod test;
 
 pub use context::Context;
+pub use facility::Facility;
 pub use failure::{Failure, TestResult};
 pub use fd_table::{FdDiff, FdTable};
 pub use feature::{Feature, Observation};
-pub use gate::{Decision, decide};
+pub use gate::{Decision, admit, decide};
 pub use handle::HandleKind;
 pub use kernel::{KernelVersion, Lane, LaneKind, ParseVersionError};
 pub use leak::Leaks;

@@ -250,6 +250,7 @@ pub(super) mod tests {
             kind: "mainline",
             package: "p".to_owned(),
             backports: String::new(),
+            facilities: String::new(),
             image: "vmlinuz".into(),
             dir: "6.1".into(),
         }

@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Run the suites on the kernel in this file
     #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
     kernel_image: Option<PathBuf>,
+    /// What the machine has with the kernel in that file, such as `privileges,loop`
+    #[arg(long, value_name = "NAMES", requires = "kernel_image")]
+    facilities: Option<String>,
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
@@ -76,6 +79,8 @@ struct Lane {
     package: String,
     /// As in `URING_BACKPORTS`.
     backports: String,
+    /// As in `URING_FACILITIES`.
+    facilities: String,
     #[serde(skip)]
     image: PathBuf,
     /// Where its machine keeps its files and logs.
@@ -193,6 +198,10 @@ fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
             kind: "distribution",
             package: release,
             backports: String::new(),
+            facilities: match &args.facilities {
+                Some(facilities) => facilities.clone(),
+                None => kernels::common_facilities()?.join(","),
+            },
             image: image.clone(),
         }]);
     }
@@ -204,6 +213,7 @@ fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
             dir: dirs.join(&kernel.series),
             series: kernel.series,
             backports: kernel.backports.join(","),
+            facilities: kernel.facilities.join(","),
             package: image.package,
             image: image.path,
         })

@@ -150,6 +150,7 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
     let mut environment = vec![
         ("URING_EXPECT_KERNEL", lane.series.as_str()),
         ("URING_LANE", lane.kind),
+        ("URING_FACILITIES", lane.facilities.as_str()),
     ];
     if !lane.backports.is_empty() {
         environment.push(("URING_BACKPORTS", lane.backports.as_str()));
