@@ -438,6 +438,7 @@ mod tests {
             name,
             probe,
             config: None,
+            since: None,
         };
         let lane = lane(1, LaneKind::Mainline);
         decide(&lane, &[row], true, |row| probe::observe(row.probe))
