@@ -142,11 +142,7 @@ impl Feature {
     /// assert_eq!(FUTEX_WAITV.observe(), Observation::Present);
     /// ```
     #[must_use]
-    pub const fn new(
-        name: &'static str,
-        since: KernelVersion,
-        probe: fn() -> Observation,
-    ) -> Self {
+    pub const fn new(name: &'static str, since: KernelVersion, probe: fn() -> Observation) -> Self {
         Self {
             name,
             probe: Probe::Own(probe),
