@@ -367,7 +367,7 @@ impl Run<'_> {
                 seconds: boot.seconds,
                 repeated,
                 suites,
-                last_lines: console::last_lines(&boot.console, 30),
+                last_lines: console::last_lines(&boot.console),
                 troubles,
             };
             if !self.args.keep {
