@@ -179,7 +179,8 @@ pub(super) struct ForGuest {
 /// Builds the suites and examples of `packages`.
 pub(super) fn build_for_guest(project: &Project, packages: &[&Package]) -> Result<ForGuest> {
     let names = packages.iter().map(|package| package.name.as_str());
-    let messages = messages(cargo_for_guest(project, &["test", "--no-run"]), names)?;
+    let command = cargo_for_guest(project, &["test", "--no-run"])?;
+    let messages = messages(command, names)?;
     let mut built = ForGuest {
         suites: Vec::new(),
         examples: BTreeMap::new(),
@@ -204,7 +205,7 @@ pub(super) fn build_program_for_guest(
     package: &str,
     name: &str,
 ) -> Result<PathBuf> {
-    let command = cargo_for_guest(project, &["build", "--bin", name]);
+    let command = cargo_for_guest(project, &["build", "--bin", name])?;
     let messages = messages(command, [package].into_iter())?;
     let mut programs = messages.into_iter().filter_map(|message| {
         let is_it = message.target.is_some_and(|target| target.name == name);
@@ -216,19 +217,19 @@ pub(super) fn build_program_for_guest(
 }
 
 /// Cargo, building for a machine where there are no libraries.
-fn cargo_for_guest(project: &Project, subcommand: &[&str]) -> Command {
+fn cargo_for_guest(project: &Project, subcommand: &[&str]) -> Result<Command> {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
     let mut command = project.cargo();
     command
         .args(subcommand)
-        .args(Project::lane_profile())
+        .args(Project::lane_profile()?)
         .env_remove("RUSTFLAGS")
         .env(
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
             "-C target-feature=+crt-static -C relocation-model=static",
         )
         .env("CARGO_BUILD_TARGET", TARGET);
-    command
+    Ok(command)
 }
 
 fn messages<'a>(

@@ -13,14 +13,8 @@ use serde::Deserialize;
 
 use crate::workspace;
 
-/// What makes programs small to unpack and quick to start, with every check that tests have elsewhere: the profile `lane`,
-/// which a workspace elsewhere does not have.
-const LANE_PROFILE: [&str; 4] = [
-    r#"profile.lane.inherits="dev""#,
-    "profile.lane.opt-level=1",
-    "profile.lane.debug=false",
-    r#"profile.lane.strip="symbols""#,
-];
+/// This workspace's manifest, which has the profile `lane`; a workspace elsewhere does not.
+const MANIFEST: &str = include_str!("../../../Cargo.toml");
 
 /// A workspace whose packages have tests.
 #[derive(Debug)]
@@ -119,9 +113,17 @@ impl Project {
     }
 
     /// Cargo's options for programs that run in other machines.
-    pub(super) fn lane_profile() -> impl Iterator<Item = &'static str> {
-        let definition = LANE_PROFILE.into_iter().flat_map(|line| ["--config", line]);
-        definition.chain(["--profile", "lane"])
+    pub(super) fn lane_profile() -> Result<Vec<String>> {
+        let manifest: toml::Table = toml::from_str(MANIFEST).context("Cargo.toml")?;
+        let profile = manifest.get("profile").and_then(|p| p.get("lane"));
+        let profile = profile.and_then(toml::Value::as_table);
+        let profile = profile.context("Cargo.toml has no profile lane")?;
+        let definition = profile.iter().flat_map(|(key, value)| {
+            let line = format!("profile.lane.{key}={value}");
+            ["--config".to_owned(), line]
+        });
+        let choice = ["--profile", "lane"].map(str::to_owned);
+        Ok(definition.chain(choice).collect())
     }
 
     /// Where runs keep their logs: in the project's own target directory, so that two projects do not share them.
@@ -143,6 +145,19 @@ mod tests {
         assert!(names.contains(&"uring-testkit") && names.contains(&"xtask"));
         let scratch = project.scratch("test").unwrap();
         assert_eq!(scratch, workspace::target_dir().join("xtask/test"));
+    }
+
+    #[test]
+    fn the_profile_of_lanes_is_told_to_cargo() {
+        let options = Project::lane_profile().unwrap();
+        let inherits = [
+            r#"profile.lane.inherits="dev""#,
+            r#"profile.lane.strip="symbols""#,
+        ];
+        for line in inherits {
+            assert!(options.iter().any(|option| option == line), "{options:?}");
+        }
+        assert_eq!(options[options.len() - 2..], ["--profile", "lane"]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ const KERNEL: Facility = Facility::new(
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
             Observation::Present
-        } else if said.contains("is not here") {
+        } else if said.contains("`cargo xtask kernels fetch") {
             Observation::Absent
         } else {
             Observation::Inconclusive(format!("xtask kernels path {SERIES}: {said}"))

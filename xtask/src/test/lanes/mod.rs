@@ -11,6 +11,7 @@ mod table;
 use std::{
     collections::VecDeque,
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
@@ -48,9 +49,12 @@ pub(crate) struct Args {
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
-    /// How many machines run at a time
+    /// How many machines run at a time; one more than there are processors, without it
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// How many processors each machine has
     #[arg(long, value_name = "N", default_value_t = 1)]
-    jobs: usize,
+    cpus: usize,
     /// Open a shell in a machine with this kernel
     #[arg(long, value_name = "SERIES", conflicts_with_all = ["kernels", "kernel_image"])]
     shell: Option<String>,
@@ -119,7 +123,6 @@ struct Run<'a> {
     args: &'a Args,
     selection: Selection<'a>,
     accelerator: &'static str,
-    cpus: usize,
 }
 
 /// Which tests of the suites run.
@@ -140,7 +143,6 @@ pub(super) fn run(
     let lanes = lanes(args, &project.scratch("lanes")?)?;
     let emulator = Emulator::find()?;
     let programs = Programs::build(project, packages)?;
-    let cores = thread::available_parallelism()?.get();
     let mut run = Run {
         programs: &programs,
         emulator: &emulator,
@@ -150,7 +152,6 @@ pub(super) fn run(
             handles: args.handles.as_deref(),
         },
         accelerator: machine::EMULATED,
-        cpus: (cores / args.jobs.max(1)).clamp(1, 2),
     };
     if run.native_works(lanes.last())? {
         run.accelerator = machine::NATIVE;
@@ -278,7 +279,7 @@ impl Run<'_> {
             lane,
             emulator: self.emulator,
             accelerator: self.accelerator,
-            cpus: self.cpus,
+            cpus: self.args.cpus,
             patience: machine::BOOT,
         }
     }
@@ -305,6 +306,9 @@ impl Run<'_> {
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
         bar.set_style(style.expect("the template is one"));
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        // A machine with one processor wastes none of its time on agreement with itself, and what it waits another uses.
+        let processors = thread::available_parallelism()?.get();
+        let jobs = self.args.jobs.map_or(processors + 1, NonZero::get);
         let queue: VecDeque<_> = lanes.iter().enumerate().collect();
         let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
         let work = || -> Result<()> {
@@ -326,9 +330,7 @@ impl Run<'_> {
             }
         };
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.args.jobs.max(1))
-                .map(|_| scope.spawn(work))
-                .collect();
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
             workers
                 .into_iter()
                 .try_for_each(|worker| worker.join().expect("a worker does not panic"))
