@@ -1,6 +1,17 @@
-//! Kernel-gated test fixtures for io_uring.
+//! Test suites that know what each kernel should have, for any crate that uses io_uring, and run on real kernels.
 //!
-//! A suite is a test binary of its own (`harness = false`), for any io_uring crate:
+//! A suite is a test binary of its own: the package depends on this crate, and says that the binary has its own `main`.
+//!
+//! ```toml
+//! [dev-dependencies]
+//! uring-testkit = { path = "../uring/uring-testkit" }
+//!
+//! [[test]]
+//! name = "slots"
+//! harness = false
+//! ```
+//!
+//! In `tests/slots.rs`, one test, what it needs of the kernel, and what an older kernel does instead:
 //!
 //! ```no_run
 //! use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, raw::RawRing};
@@ -31,6 +42,33 @@
 //!         .refused_by(no_slots_before_5_18);
 //!     suite.run()
 //! }
+//! ```
+//!
+//! `cargo test` runs it on the kernel at hand. The runner of this crate's workspace also boots real kernels for it, each in
+//! an emulated machine, and holds each run against what was planned for that kernel; `--target-dir` and `--package` mean
+//! what they mean to cargo:
+//!
+//! ```sh
+//! cd uring                                                        # the workspace of this crate
+//! cargo xtask kernels fetch 5.10 6.1 7.3                          # once
+//! cargo xtask test --manifest-path ../mine/Cargo.toml             # every test of that package or workspace, here
+//! cargo xtask test --manifest-path ../mine/Cargo.toml --kernels 5.10,6.1,7.3
+//! ```
+//!
+//! ```text
+//! │ kernel                      handle   passed   refused   skipped   failed   seconds     │
+//! ╞════════════════════════════════════════════════════════════════════════════════════════╡
+//! │ 5.10.0-32-cloud-amd64       -                       1                          4.1     │
+//! │ 6.1.0-50-cloud-amd64        -             1                                    4.0     │
+//! ```
+//!
+//! `consumers/own-suite` in that workspace is such a package as a whole: tests [over every handle](Test::on), gates with
+//! [rows of the table](Feature::opcode) and [a row of its own](Feature::new). A suite that is for hosts only, because it
+//! starts machines or takes the network, is named in its package's manifest, and no machine gets it:
+//!
+//! ```toml
+//! [package.metadata.xtask]
+//! host-only = ["slow"]
 //! ```
 //!
 //! # What a suite promises
