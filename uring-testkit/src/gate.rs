@@ -4,6 +4,7 @@ use crate::{
     facility::Facility,
     feature::{Feature, Observation},
     kernel::Lane,
+    records::Planned,
 };
 
 /// What happens to a test on this kernel.
@@ -34,13 +35,8 @@ pub enum Decision {
 impl Decision {
     /// The word that a report uses: `run`, `skip`, `refuse` or `fail`.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Run { .. } => "run",
-            Self::Skip { .. } => "skip",
-            Self::Refuse { .. } => "refuse",
-            Self::Fail { .. } => "fail",
-        }
+    pub fn word(&self) -> &'static str {
+        Planned::from(self).word()
     }
 
     /// Both decisions in one: a contradiction wins over a skip, a skip over a refusal, and each reason is kept.

@@ -21,7 +21,7 @@
 //!
 //! # Records
 //!
-//! Beside those of the [suites](crate): `boot` with the kernel's release as soon as the channel is open, `begin` and
+//! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open, `begin` and
 //! `exit` around each suite, and `done` with the number of lines that came before it and the kernel's taint, which is 0
 //! unless it warned or worse. A machine that could not be made usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
 //! of a machine that died.
@@ -32,7 +32,7 @@ mod run;
 mod settings;
 
 use self::{channel::Channel, settings::Settings};
-use crate::json::Object;
+use crate::records::Record;
 
 /// Where the settings are in the initramfs.
 pub const SETTINGS: &str = "/settings";
@@ -55,9 +55,10 @@ fn work() -> Result<(), String> {
     machine::mount_basics()?;
     let settings = Settings::read(SETTINGS)?;
     let channel = Channel::open(&settings.channel)?;
-    channel.send(Object::new("boot").text("release", &machine::release()?));
+    let release = machine::release()?;
+    channel.send(&Record::Boot { release });
     if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
-        channel.send(Object::new("broken").text("reason", &reason));
+        channel.send(&Record::Broken { reason });
     }
     channel.finish(&machine::taint()?);
     Ok(())

@@ -1,60 +1,83 @@
 //! A suite that is none: what it plans and what it reports are just text.
 
-use std::{env, fs::OpenOptions, io::Write as _, process::ExitCode};
+use std::{env, fs::OpenOptions, io::Write as _, process::ExitCode, time::Duration};
 
-/// Plans tests `a` and `b` of `suite` to be run; when it is to run them it writes `report` instead.
+use uring_testkit::records::{Case, Counts, Planned, Record, Verdict};
+
+/// Plans tests `a` and `b` of `suite` to be run; when it is to run them it begins a report and goes on with `report`.
 #[must_use]
-pub fn pretend(suite: &str, report: &[&str]) -> ExitCode {
+pub fn pretend(suite: &str, report: &str) -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let is_plan = arguments.iter().any(|argument| argument == "--plan");
-    let mut filters = arguments
-        .iter()
-        .filter(|argument| !argument.starts_with('-'));
-    let tests: &[_] = match filters.next() {
+    let is_filter = |argument: &&String| !argument.starts_with('-');
+    let tests: &[_] = match arguments.iter().find(is_filter) {
         Some(filter) if !suite.contains(filter) => &[],
         _ => &["a", "b"],
     };
+    let start = Record::Start {
+        suite: suite.to_owned(),
+        kernel: "9.9.9".to_owned(),
+        expected: "9.9".to_owned(),
+        lane: "host".to_owned(),
+        planned: tests.len(),
+    };
     if is_plan {
-        println!("{}", start(suite, tests.len()));
+        println!("{start}");
         for test in tests {
-            println!(
-                r#"{{"record":"plan","suite":"{suite}","name":"{suite}::{test}","test":"{test}","handle":null,"features":[],"facilities":[],"decision":"run","reason":null}}"#
-            );
+            let plan = Record::Plan {
+                case: case(suite, test),
+                decision: Planned::Run,
+                reason: None,
+            };
+            println!("{plan}");
         }
-        println!(r#"{{"record":"end","suite":"{suite}"}}"#);
+        let suite = suite.to_owned();
+        println!(
+            "{}",
+            Record::End {
+                suite,
+                counts: None
+            }
+        );
         return ExitCode::SUCCESS;
     }
-    let mut text = start(suite, tests.len()) + "\n";
-    text.push_str(&match tests {
-        [] => end(suite, 0, 0),
-        _ => report.join("\n"),
-    });
+    let nothing = end(suite, Counts::default());
+    let report = if tests.is_empty() { &nothing } else { report };
     let path = env::var_os("URING_REPORT").expect("it is only run for its report");
     let file = OpenOptions::new().create(true).append(true).open(path);
-    let mut file = file.expect("a report can be written");
-    file.write_all(text.as_bytes())
-        .expect("a report can be written");
+    let written = file.and_then(|mut file| write!(file, "{start}\n{report}"));
+    written.expect("a report can be written");
     ExitCode::SUCCESS
 }
 
-fn start(suite: &str, planned: usize) -> String {
-    format!(
-        r#"{{"record":"start","suite":"{suite}","kernel":"9.9","expected":"9.9","lane":"host","planned":{planned}}}"#
-    )
+fn case(suite: &str, test: &str) -> Case {
+    Case {
+        suite: suite.to_owned(),
+        name: format!("{suite}::{test}"),
+        test: test.to_owned(),
+        ..Case::default()
+    }
 }
 
-/// The record of a test.
+/// The line of a test.
 #[must_use]
-pub fn test(suite: &str, test: &str, verdict: &str) -> String {
-    format!(
-        r#"{{"record":"test","suite":"{suite}","name":"{suite}::{test}","test":"{test}","handle":null,"features":[],"facilities":[],"verdict":"{verdict}","reason":null,"seconds":0.1}}"#
-    )
+pub fn test(suite: &str, test: &str, verdict: Verdict) -> String {
+    let record = Record::Test {
+        case: case(suite, test),
+        verdict,
+        reason: None,
+        time: Duration::from_millis(100),
+        completed: Vec::new(),
+    };
+    format!("{record}\n")
 }
 
-/// The last record of a suite of tests that passed and that were skipped.
+/// The last line of a report.
 #[must_use]
-pub fn end(suite: &str, passed: usize, skipped: usize) -> String {
-    format!(
-        r#"{{"record":"end","suite":"{suite}","passed":{passed},"failed":0,"skipped":{skipped},"refused":0}}"#
-    )
+pub fn end(suite: &str, counts: Counts) -> String {
+    let record = Record::End {
+        suite: suite.to_owned(),
+        counts: Some(counts),
+    };
+    format!("{record}\n")
 }
