@@ -86,6 +86,13 @@
 //! - The plan is known before the run ([`Suite::run`] with `--plan`), and every planned test leaves one record in the
 //!   report, whose last line says that the run came to its end.
 //!
+//! # For other runners
+//!
+//! What this crate's own runner does can be done by any other. It builds the suites without libraries
+//! (`-C target-feature=+crt-static`), asks each for its plan (`--plan`, with the lane of the kernel to come in the
+//! environment), and boots a machine whose `/init` is [`guest::main`] with the [settings](guest) that name the suites. What
+//! comes back are [`records`]; that module says when they can be believed. [`decide`] is the gate itself.
+//!
 //! # Environment
 //!
 //! | variable | says |

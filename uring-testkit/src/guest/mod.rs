@@ -19,6 +19,20 @@
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
 //! | `shell` | a program to run on the console instead of the suites, with its arguments |
 //!
+//! For example, for one suite on Linux 6.1 and the tests of it whose name contains `slots`:
+//!
+//! ```text
+//! channel /dev/ttyS1
+//! disk /dev/nvme0n1
+//! limit 600
+//! environment URING_EXPECT_KERNEL=6.1
+//! environment URING_LANE=mainline
+//! environment URING_TEST_TIMEOUT_FACTOR=20
+//! suite /suites/slots slots
+//! ```
+//!
+//! `URING_REPORT` and `URING_TEST_DIR` are set by the first process, `PATH` is `/bin`.
+//!
 //! # Records
 //!
 //! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open, `begin` and
