@@ -279,3 +279,50 @@ fn binary(message: Message, packages: &[&Package]) -> Option<Binary> {
         dir: package.dir.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(host_only: &str) -> Result<Package> {
+        let name = format!("xtask-manifest-{}-{host_only}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let text = format!(
+            "[package]\nname = \"p\"\n[package.metadata.xtask]\nhost-only = [\"{host_only}\"]\n\
+             [[test]]\nname = \"suite\"\nharness = false\n[[test]]\nname = \"ordinary\"\n"
+        );
+        fs::write(&path, text).unwrap();
+        let package = package(&project::Package {
+            id: "p".to_owned(),
+            name: "p".to_owned(),
+            manifest_path: path.clone(),
+            targets: Vec::new(),
+        });
+        fs::remove_file(&path).unwrap();
+        package
+    }
+
+    #[test]
+    fn a_suite_that_is_for_hosts_is_for_no_machine() {
+        let package = manifest("suite").unwrap();
+        assert_eq!(package.suites.len(), 1);
+        assert!(!package.has_suites_for_machines());
+    }
+
+    #[test]
+    fn only_suites_can_be_for_hosts() {
+        for name in ["ordinary", "unheard of"] {
+            let refusal = manifest(name).unwrap_err().to_string();
+            let words = format!("host-only names {name}, which is no test with harness = false");
+            assert!(refusal.contains(&words), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn machines_get_the_suites_of_this_workspace_but_not_those_that_start_machines() {
+        let project = Project::here().unwrap();
+        let has = |name| packages(&project, Some(name)).unwrap()[0].has_suites_for_machines();
+        assert!(has("uring") && has("uring-testkit"));
+        assert!(!has("xtask"));
+    }
+}
