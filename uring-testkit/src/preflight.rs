@@ -102,6 +102,7 @@ mod tests {
             kind: crate::LaneKind::Mainline,
             release: "6.18.44".to_owned(),
             backports: Vec::new(),
+            facilities: None,
         };
         let refusal = preflight(&lane).unwrap_err();
         assert!(

@@ -16,7 +16,8 @@ use crate::{
     gate::Decision,
     isolate,
     kernel::Lane,
-    report::{Report, Verdict},
+    records::Verdict,
+    report::Report,
     test::Case,
 };
 

@@ -106,7 +106,7 @@ impl Suite {
         }
         cases.retain(|case| !arguments.is_filtered_out(&Trial::test(&case.name, || Ok(()))));
         let plan = cases.into_iter().map(|case| {
-            let decision = case.decide(&lane, running);
+            let decision = case.decide(&lane, only_plan);
             (case, decision)
         });
         let plan: Vec<_> = plan.collect();

@@ -13,7 +13,8 @@ use std::{
 };
 
 use uring_testkit::{
-    Context, FdTable, Feature, HandleKind, Suite, TestResult, files::TempDir, process, raw::RawRing,
+    Context, Facility, FdTable, Feature, HandleKind, Observation, Suite, TestResult,
+    files::TempDir, process, raw::RawRing,
 };
 
 /// A bad test, and the words that its failure must have.
@@ -197,6 +198,15 @@ fn is_alone(_: &Context) -> TestResult {
     Ok(())
 }
 
+/// Is whatever the environment says.
+const PLANTED: Facility = Facility::new("planted", "plant one", || {
+    match env::var("URING_PLANTED_FACILITY").as_deref() {
+        Ok("there") => Observation::Present,
+        Ok(said) => Observation::Inconclusive(said.to_owned()),
+        Err(_) => Observation::Absent,
+    }
+});
+
 fn planted() -> ExitCode {
     let mut suite = Suite::new("planted");
     for (name, body, _) in FAULTS {
@@ -219,6 +229,7 @@ fn planted() -> ExitCode {
         .test("gated", |_| Ok(()))
         .needs([Feature::RING_FDS])
         .refused_by(|_| Ok(()));
+    suite.test("requiring", |_| Ok(())).requires([PLANTED]);
     if env::var_os("URING_PLANTED_UNDECIDED").is_some() {
         suite
             .test("forgotten_refusal", |_| Ok(()))
@@ -276,6 +287,7 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<Outcome> 
         .env("URING_REPORT", &report)
         // It is said of the lane that this test runs on, and a planted suite declares another.
         .env_remove("URING_BACKPORTS")
+        .env_remove("URING_FACILITIES")
         .envs(environment.iter().copied())
         .output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -393,6 +405,51 @@ fn a_plan_for_another_kernel_needs_no_probe(_: &Context) -> TestResult {
     Ok(())
 }
 
+/// What a run of the test that requires a facility comes to, whether that is there, and whether it is declared.
+fn a_facility_is_as_declared(_: &Context) -> TestResult {
+    let there = ("URING_PLANTED_FACILITY", "there");
+    let unclear = ("URING_PLANTED_FACILITY", "EIO");
+    let (declared, not_declared) = (("URING_FACILITIES", "planted"), ("URING_FACILITIES", ""));
+    let cases: [(&[_], _, _); 7] = [
+        (&[there], "passed", ""),
+        (&[], "skipped", "no planted here: plant one"),
+        (&[unclear], "failed", "cannot be told: EIO"),
+        (&[there, declared], "passed", ""),
+        (
+            &[declared],
+            "failed",
+            "declares planted and the machine has none",
+        ),
+        (
+            &[there, not_declared],
+            "failed",
+            "list of facilities is wrong",
+        ),
+        (&[not_declared], "skipped", "no planted here: plant one"),
+    ];
+    for (environment, verdict, words) in cases {
+        let outcome = run(&["--exact", "planted::requiring"], environment)?;
+        outcome.ended(Some(if verdict == "failed" { 101 } else { 0 }));
+        outcome.reported(&format!(r#""verdict":"{verdict}""#));
+        outcome.reported(r#""facilities":["planted"]"#);
+        outcome.printed(words);
+    }
+    Ok(())
+}
+
+/// The machine that a plan is for need not be this one, even if its kernel is.
+fn a_plan_goes_by_the_declared_facilities(_: &Context) -> TestResult {
+    for (declared, decision) in [("planted", "run"), ("", "skip")] {
+        let outcome = run(
+            &["--plan", "planted::requiring"],
+            &[("URING_FACILITIES", declared)],
+        )?;
+        outcome.ended(Some(0));
+        outcome.printed(&format!(r#""decision":"{decision}""#));
+    }
+    Ok(())
+}
+
 fn a_forgotten_refusal_stops_the_suite(_: &Context) -> TestResult {
     let outcome = run(&["--list"], &[("URING_PLANTED_UNDECIDED", "1")])?;
     outcome.ended(Some(2));
@@ -432,6 +489,11 @@ fn main() -> ExitCode {
     suite.test(
         "plan_for_another_kernel_needs_no_probe",
         a_plan_for_another_kernel_needs_no_probe,
+    );
+    suite.test("facility_is_as_declared", a_facility_is_as_declared);
+    suite.test(
+        "plan_goes_by_the_declared_facilities",
+        a_plan_goes_by_the_declared_facilities,
     );
     suite.test(
         "forgotten_refusal_stops_the_suite",

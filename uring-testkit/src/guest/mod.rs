@@ -19,9 +19,23 @@
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
 //! | `shell` | a program to run on the console instead of the suites, with its arguments |
 //!
+//! For example, for one suite on Linux 6.1 and the tests of it whose name contains `slots`:
+//!
+//! ```text
+//! channel /dev/ttyS1
+//! disk /dev/nvme0n1
+//! limit 600
+//! environment URING_EXPECT_KERNEL=6.1
+//! environment URING_LANE=mainline
+//! environment URING_TEST_TIMEOUT_FACTOR=20
+//! suite /suites/slots slots
+//! ```
+//!
+//! `URING_REPORT` and `URING_TEST_DIR` are set by the first process, `PATH` is `/bin`.
+//!
 //! # Records
 //!
-//! Beside those of the [suites](crate): `boot` with the kernel's release as soon as the channel is open, `begin` and
+//! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open, `begin` and
 //! `exit` around each suite, and `done` with the number of lines that came before it and the kernel's taint, which is 0
 //! unless it warned or worse. A machine that could not be made usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
 //! of a machine that died.
@@ -32,7 +46,7 @@ mod run;
 mod settings;
 
 use self::{channel::Channel, settings::Settings};
-use crate::json::Object;
+use crate::records::Record;
 
 /// Where the settings are in the initramfs.
 pub const SETTINGS: &str = "/settings";
@@ -55,9 +69,10 @@ fn work() -> Result<(), String> {
     machine::mount_basics()?;
     let settings = Settings::read(SETTINGS)?;
     let channel = Channel::open(&settings.channel)?;
-    channel.send(Object::new("boot").text("release", &machine::release()?));
+    let release = machine::release()?;
+    channel.send(&Record::Boot { release });
     if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
-        channel.send(Object::new("broken").text("reason", &reason));
+        channel.send(&Record::Broken { reason });
     }
     channel.finish(&machine::taint()?);
     Ok(())

@@ -11,7 +11,7 @@ mod times;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult};
+use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
 
@@ -25,7 +25,6 @@ fn main() -> ExitCode {
         ("open_refused", files::open_refused),
         ("read_and_write", files::read_and_write),
         ("read_and_write_refused", files::read_and_write_refused),
-        ("write_to_a_full_disk", files::write_to_a_full_disk),
         ("fsync", files::fsync),
         ("statx", files::statx),
         ("unlink", files::unlink),
@@ -57,9 +56,23 @@ fn main() -> ExitCode {
             .on(HandleKind::ALL)
             .timeout(Duration::from_secs(60));
     }
-    suite
-        .test("push_personality", push::personality)
-        .on(HandleKind::WITH_FD);
+    for (name, body, handles) in [
+        (
+            "write_to_a_full_disk",
+            files::write_to_a_full_disk as Body,
+            &HandleKind::ALL[..],
+        ),
+        (
+            "push_personality",
+            push::personality,
+            &HandleKind::WITH_FD[..],
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(handles.iter().copied())
+            .requires([Facility::PRIVILEGES]);
+    }
     suite
         .test(
             "cancel_by_target_any_and_every",

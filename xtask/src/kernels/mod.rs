@@ -10,7 +10,7 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 pub(crate) use self::{
     emulator::Emulator,
     store::Image,
-    table::{Kernel, select},
+    table::{Kernel, common_facilities, select},
 };
 
 /// List, fetch and find the kernels that `cargo xtask test --kernels` boots

@@ -36,18 +36,35 @@ pub(crate) struct Kernel {
     #[serde(default)]
     pub(crate) backports: Vec<String>,
     pub(crate) adds: String,
+    /// As in `URING_FACILITIES`: those of every machine among them.
+    #[serde(default)]
+    pub(crate) facilities: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    facilities: Vec<String>,
     kernel: Vec<Kernel>,
 }
 
 /// All kernels, oldest first.
 pub(crate) fn kernels() -> Result<Vec<Kernel>> {
-    let table: Table = toml::from_str(TABLE).context("xtask/kernels.toml")?;
-    Ok(table.kernel)
+    let table = table()?;
+    let complete = |mut kernel: Kernel| {
+        kernel.facilities.splice(0..0, table.facilities.clone());
+        kernel
+    };
+    Ok(table.kernel.into_iter().map(complete).collect())
+}
+
+/// The facilities of a machine whose kernel is not in the table.
+pub(crate) fn common_facilities() -> Result<Vec<String>> {
+    Ok(table()?.facilities)
+}
+
+fn table() -> Result<Table> {
+    toml::from_str(TABLE).context("xtask/kernels.toml")
 }
 
 /// The kernels that `wanted` names: `all`, or series with commas between them.
@@ -90,6 +107,19 @@ mod tests {
             let star = format!("-{}.*-", kernel.series);
             assert!(kernel.package.contains(&star), "{}", kernel.package);
             assert_eq!(kernel.package.matches('*').count(), 1);
+        }
+    }
+
+    #[test]
+    fn every_machine_has_the_common_facilities_and_each_once() {
+        let common = common_facilities().unwrap();
+        assert!(common.iter().any(|name| name == "privileges"));
+        for kernel in kernels().unwrap() {
+            assert_eq!(kernel.facilities[..common.len()], common);
+            let mut names = kernel.facilities.clone();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), kernel.facilities.len(), "{names:?}");
         }
     }
 

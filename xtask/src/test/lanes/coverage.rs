@@ -22,15 +22,15 @@ struct Planned {
     name: Option<String>,
     #[serde(default)]
     features: Vec<String>,
+    #[serde(default)]
+    facilities: Vec<String>,
     reason: Option<String>,
 }
 
 /// Compares the plans of all lanes, oldest first, with what ran on them.
 pub(super) fn across(plans: &[String], finished: &[Finished]) -> Coverage {
     let mut never_ran: BTreeMap<String, String> = BTreeMap::new();
-    let mut present = BTreeSet::new();
-    let mut absent = BTreeSet::new();
-    let mut features = BTreeSet::new();
+    let (mut features, mut facilities) = (Sides::default(), Sides::default());
     let ran: BTreeSet<&str> = finished
         .iter()
         .flat_map(|lane| &lane.suites)
@@ -45,23 +45,32 @@ pub(super) fn across(plans: &[String], finished: &[Finished]) -> Coverage {
         if !ran.contains(name.as_str()) {
             never_ran.insert(name, reason.clone());
         }
-        for feature in planned.features {
-            // A reason names in parentheses what the kernel lacks.
-            if reason.contains(&format!("({feature})")) {
-                absent.insert(feature.clone());
-            } else {
-                present.insert(feature.clone());
-            }
-            features.insert(feature);
-        }
+        features.see(planned.features, &reason);
+        facilities.see(planned.facilities, &reason);
     }
-    let side = |seen: &BTreeSet<String>, why: &str| {
-        let missing: Vec<_> = features.difference(seen).map(String::as_str).collect();
-        (!missing.is_empty()).then(|| format!("{why}: {}", missing.join(", ")))
-    };
+    let declared = finished
+        .iter()
+        .flat_map(|lane| lane.lane.facilities.split(','));
+    let declared: BTreeSet<_> = declared.filter(|name| !name.is_empty()).collect();
     let notes = [
-        side(&absent, "present on every lane, so never seen absent"),
-        side(&present, "absent on every lane, so never seen present"),
+        note(
+            "present on every lane, so never seen absent",
+            features.never_absent(),
+        ),
+        note(
+            "absent on every lane, so never seen present",
+            features.never_present(),
+        ),
+        note(
+            "absent from every machine, so never seen present",
+            facilities.never_present(),
+        ),
+        note(
+            "declared of a machine and required by no test",
+            declared
+                .into_iter()
+                .filter(|name| !facilities.are_known(name)),
+        ),
     ];
     Coverage {
         gaps: never_ran
@@ -70,6 +79,43 @@ pub(super) fn across(plans: &[String], finished: &[Finished]) -> Coverage {
             .collect(),
         notes: notes.into_iter().flatten().collect(),
     }
+}
+
+/// Names of what gates are about, by the side from which they were seen.
+#[derive(Debug, Default)]
+struct Sides {
+    present: BTreeSet<String>,
+    absent: BTreeSet<String>,
+}
+
+impl Sides {
+    /// Notes what a planned test needs; a reason names in parentheses what is absent.
+    fn see(&mut self, names: Vec<String>, reason: &str) {
+        for name in names {
+            if reason.contains(&format!("({name})")) {
+                self.absent.insert(name);
+            } else {
+                self.present.insert(name);
+            }
+        }
+    }
+
+    fn never_absent(&self) -> impl Iterator<Item = &str> {
+        self.present.difference(&self.absent).map(String::as_str)
+    }
+
+    fn never_present(&self) -> impl Iterator<Item = &str> {
+        self.absent.difference(&self.present).map(String::as_str)
+    }
+
+    fn are_known(&self, name: &str) -> bool {
+        self.present.contains(name) || self.absent.contains(name)
+    }
+}
+
+fn note<'a>(why: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| format!("{why}: {}", names.join(", ")))
 }
 
 #[cfg(test)]
@@ -132,5 +178,27 @@ mod tests {
             finished("s::a", Verdict::Passed),
         ];
         assert_eq!(across(&plans, &lanes), Coverage::default());
+    }
+
+    #[test]
+    fn a_facility_that_no_machine_has_is_a_note_and_so_is_one_that_no_test_wants() {
+        let plan = |decision: &str, reason: &str| {
+            format!(
+                r#"{{"record":"plan","name":"s::a","facilities":["loop"],"decision":"{decision}","reason":"{reason}"}}"#
+            )
+        };
+        let mut lane = finished("s::a", Verdict::Passed);
+        lane.lane.facilities = "loop,nvme".to_owned();
+        let absent = plan("skip", "there is no loop here: load it (loop)");
+        assert_eq!(
+            across(std::slice::from_ref(&absent), std::slice::from_ref(&lane)).notes,
+            [
+                "absent from every machine, so never seen present: loop",
+                "declared of a machine and required by no test: nvme"
+            ]
+        );
+        lane.lane.facilities = "loop".to_owned();
+        let both = [absent, plan("run", "")];
+        assert_eq!(across(&both, &[lane]), Coverage::default());
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Class {
     Boot,
     /// The kernel complained.
     Kernel,
+    /// The kernel panicked.
+    Panic,
     /// The machine stopped before its work was done.
     Death,
     /// The machine was ended for taking too long.
@@ -48,6 +50,7 @@ impl fmt::Display for Trouble {
         let class = match self.class {
             Class::Boot => "no boot",
             Class::Kernel => "the kernel complained",
+            Class::Panic => "the kernel panicked",
             Class::Death => "the machine died",
             Class::Timeout => "too slow",
             Class::Records => "records",
@@ -181,12 +184,14 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
             },
         }
     }
-    let complaints = console::complaints(&boot.console);
-    troubles.extend(
-        complaints
-            .iter()
-            .map(|text| Trouble::new(Class::Kernel, *text)),
-    );
+    for text in console::complaints(&boot.console) {
+        let class = if console::is_panic(text) {
+            Class::Panic
+        } else {
+            Class::Kernel
+        };
+        troubles.push(Trouble::new(class, text));
+    }
     if boot.too_long {
         let text = format!("ended after {:.0} s without progress", boot.seconds);
         troubles.push(Trouble::new(Class::Timeout, text));
@@ -250,7 +255,9 @@ pub(super) mod tests {
             kind: "mainline",
             package: "p".to_owned(),
             backports: String::new(),
+            facilities: String::new(),
             image: "vmlinuz".into(),
+            dir: "6.1".into(),
         }
     }
 
@@ -389,12 +396,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_panic_during_a_test_is_two_classes_and_no_reason_to_boot_again() {
+    fn a_panic_during_a_test_is_a_class_of_its_own_and_no_reason_to_boot_again() {
         let mut boot = boot(&RECORDS[..4]);
         boot.console =
             "[    9.000000] Kernel panic - not syncing: sysrq triggered crash\n".to_owned();
         let judgement = judged(&boot);
-        assert_eq!(classes(&judgement), [Class::Kernel, Class::Death]);
+        assert_eq!(classes(&judgement), [Class::Panic, Class::Death]);
         assert!(judgement.began);
     }
 

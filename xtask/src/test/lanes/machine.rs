@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{Lane, archive::Archive, judge::Boot};
-use crate::{kernels::Emulator, test::record::Record, workspace};
+use crate::{kernels::Emulator, test::record::Record};
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);
@@ -76,13 +76,6 @@ pub(super) fn has_native_device() -> bool {
         .is_ok()
 }
 
-/// Where a lane's machine keeps its files and logs.
-pub(super) fn dir(lane: &Lane) -> PathBuf {
-    workspace::target_dir()
-        .join("xtask/lanes")
-        .join(&lane.series)
-}
-
 /// `6.12` of `6.12.107+deb13-cloud-amd64`.
 pub(super) fn series_of(release: &str) -> String {
     let numbers = release.split(|c: char| !c.is_ascii_digit());
@@ -110,7 +103,7 @@ pub(super) fn release_of(image: &Path) -> Result<String> {
 
 impl Machine<'_> {
     fn file(&self, name: &str) -> PathBuf {
-        dir(self.lane).join(name)
+        self.lane.dir.join(name)
     }
 
     /// QEMU with everything but the places that console and records go to.
@@ -168,8 +161,8 @@ impl Machine<'_> {
     }
 
     fn prepare(&self, work: &Work) -> Result<()> {
-        let dir = dir(self.lane);
-        fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        let dir = &self.lane.dir;
+        fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
         for log in ["console.log", "records.jsonl"] {
             File::create(self.file(log))?;
         }

@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     fs,
     num::NonZero,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -26,7 +26,7 @@ use self::{
     machine::{Machine, Work},
     programs::Programs,
 };
-use super::{binary, outcome::Outcome};
+use super::{binary::Package, exclusive::Exclusive, outcome::Outcome, project::Project};
 use crate::kernels::{self, Emulator, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Run the suites on the kernel in this file
     #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
     kernel_image: Option<PathBuf>,
+    /// What the machine has with the kernel in that file, such as `privileges,loop`
+    #[arg(long, value_name = "NAMES", requires = "kernel_image")]
+    facilities: Option<String>,
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
@@ -80,8 +83,13 @@ struct Lane {
     package: String,
     /// As in `URING_BACKPORTS`.
     backports: String,
+    /// As in `URING_FACILITIES`.
+    facilities: String,
     #[serde(skip)]
     image: PathBuf,
+    /// Where its machine keeps its files and logs.
+    #[serde(skip)]
+    dir: PathBuf,
 }
 
 /// What a lane came to.
@@ -127,13 +135,14 @@ struct Selection<'a> {
 
 pub(super) fn run(
     args: &Args,
+    project: &Project,
+    packages: &[Package],
     filter: Option<&str>,
-    package: Option<&str>,
-    json: Option<&std::path::Path>,
+    json: Option<&Path>,
 ) -> Result<()> {
-    let lanes = lanes(args)?;
+    let lanes = lanes(args, &project.scratch("lanes")?)?;
     let emulator = Emulator::find()?;
-    let programs = Programs::build(&binary::packages(package)?)?;
+    let programs = Programs::build(project, packages)?;
     let mut run = Run {
         programs: &programs,
         emulator: &emulator,
@@ -180,14 +189,20 @@ pub(super) fn run(
     verdict(&finished, &gaps)
 }
 
-fn lanes(args: &Args) -> Result<Vec<Lane>> {
+fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
         let release = machine::release_of(image)?;
+        let series = machine::series_of(&release);
         return Ok(vec![Lane {
-            series: machine::series_of(&release),
+            dir: dirs.join(&series),
+            series,
             kind: "distribution",
             package: release,
             backports: String::new(),
+            facilities: match &args.facilities {
+                Some(facilities) => facilities.clone(),
+                None => kernels::common_facilities()?.join(","),
+            },
             image: image.clone(),
         }]);
     }
@@ -196,8 +211,10 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
         let image = Image::cached(&kernel)?;
         Ok(Lane {
             kind: kernel.kind.word(),
+            dir: dirs.join(&kernel.series),
             series: kernel.series,
             backports: kernel.backports.join(","),
+            facilities: kernel.facilities.join(","),
             package: image.package,
             image: image.path,
         })
@@ -253,8 +270,7 @@ fn print_failures(finished: &Finished) {
     if !finished.troubles.is_empty() {
         println!("the machine's last lines:\n{}", finished.last_lines);
     }
-    let logs = machine::dir(&finished.lane);
-    println!("logs: {}\n", logs.display());
+    println!("logs: {}\n", finished.lane.dir.display());
 }
 
 impl Run<'_> {
@@ -279,6 +295,7 @@ impl Run<'_> {
             ..self.machine(lane)
         };
         let work = self.programs.nothing(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
         Ok(judgement.troubles.is_empty())
     }
@@ -327,6 +344,7 @@ impl Run<'_> {
     fn lane(&self, lane: &Lane, bar: &ProgressBar) -> Result<(Finished, String)> {
         let work = self.programs.work(lane, self.selection)?;
         let machine = self.machine(lane);
+        let _ours = Exclusive::take(&lane.dir, |wait| bar.suspend(|| println!("{wait}")))?;
         let mut repeated = Vec::new();
         loop {
             let boot = machine.run(&work, |records| {
@@ -351,7 +369,7 @@ impl Run<'_> {
                 seconds: boot.seconds,
                 repeated,
                 suites,
-                last_lines: console::last_lines(&boot.console, 30),
+                last_lines: console::last_lines(&boot.console),
                 troubles,
             };
             if !self.args.keep {
@@ -363,6 +381,7 @@ impl Run<'_> {
 
     fn shell(&self, lane: &Lane) -> Result<()> {
         let work = self.programs.shell(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         self.machine(lane).interactive(&work)
     }
 

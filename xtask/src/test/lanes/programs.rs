@@ -9,6 +9,7 @@ use crate::{
     kernels::Emulator,
     test::{
         binary::{self, Package},
+        project::Project,
         record::{self, Decision, Record},
     },
 };
@@ -34,18 +35,19 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Builds the suites of `packages`, and the guest's first process.
-    pub(super) fn build(packages: &[Package]) -> Result<Self> {
+    /// Builds the suites of the project's `packages`, and this workspace's first process, which is what the runner understands.
+    pub(super) fn build(project: &Project, packages: &[Package]) -> Result<Self> {
         let with_suites: Vec<_> = packages
             .iter()
-            .filter(|package| package.has_suites())
+            .filter(|package| package.has_suites_for_machines())
             .collect();
         if with_suites.is_empty() {
-            bail!("there are no suites");
+            bail!(
+                "there are no suites for other machines: tests with harness = false that are not host-only"
+            );
         }
-        let built = binary::build_for_guest(&with_suites, TESTKIT)?;
-        let first = built.programs.get(FIRST_PROCESS).cloned();
-        let first = first.with_context(|| format!("{TESTKIT} has no program {FIRST_PROCESS}"))?;
+        let built = binary::build_for_guest(project, &with_suites)?;
+        let first = binary::build_program_for_guest(&Project::here()?, TESTKIT, FIRST_PROCESS)?;
         let suites = built.suites.into_iter();
         Ok(Self {
             first,
@@ -148,6 +150,7 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
     let mut environment = vec![
         ("URING_EXPECT_KERNEL", lane.series.as_str()),
         ("URING_LANE", lane.kind),
+        ("URING_FACILITIES", lane.facilities.as_str()),
     ];
     if !lane.backports.is_empty() {
         environment.push(("URING_BACKPORTS", lane.backports.as_str()));
