@@ -34,6 +34,25 @@ pub(crate) enum Probe {
     Own(fn() -> Observation),
 }
 
+/// What kind of thing a feature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FeatureKind {
+    /// A flag of `io_uring_setup`, an `IORING_SETUP_*`.
+    SetupFlag,
+    /// A bit that `io_uring_setup` reports, an `IORING_FEAT_*`.
+    RingFeature,
+    /// A flag of `io_uring_enter`, an `IORING_ENTER_*`.
+    EnterFlag,
+    /// An opcode of submission entries, an `IORING_OP_*`.
+    Opcode,
+    /// An opcode of `io_uring_register`, an `IORING_REGISTER_*`.
+    RegisterOpcode,
+    /// A flag of an operation or of a register call.
+    OtherFlag,
+    /// What a suite's author has [made](Feature::new).
+    Own,
+}
+
 /// What a probe saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
@@ -43,6 +62,27 @@ pub enum Observation {
     Absent,
     /// The kernel's answer fits neither; the evidence says what it was. A test that depends on this fails.
     Inconclusive(String),
+}
+
+impl Observation {
+    /// The word that a record uses: `present`, `absent` or `inconclusive`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::Inconclusive(_) => "inconclusive",
+        }
+    }
+
+    /// What the kernel's answer was, where it fits neither.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&str> {
+        match self {
+            Self::Inconclusive(evidence) => Some(evidence),
+            Self::Present | Self::Absent => None,
+        }
+    }
 }
 
 /// Something that a kernel has from some version on.
@@ -155,6 +195,20 @@ impl Feature {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What kind of thing it is.
+    #[must_use]
+    pub const fn kind(&self) -> FeatureKind {
+        match self.probe {
+            Probe::Setup { .. } => FeatureKind::SetupFlag,
+            Probe::Ring(_) => FeatureKind::RingFeature,
+            Probe::Enter(_) => FeatureKind::EnterFlag,
+            Probe::Opcode(_) => FeatureKind::Opcode,
+            Probe::Register { .. } | Probe::RegisterCount(_) => FeatureKind::RegisterOpcode,
+            Probe::BufferRing(_) | Probe::Timeout(_) | Probe::Nop(_) => FeatureKind::OtherFlag,
+            Probe::Own(_) => FeatureKind::Own,
+        }
     }
 
     /// The first kernel that has it.
@@ -280,6 +334,33 @@ impl Feature {
             })
             .clone()
     }
+
+    /// Probes the running kernel for every feature, in one go that costs little more than a few probes.
+    ///
+    /// As for [`observe`](Self::observe), the system calls come from a thread of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::Feature;
+    ///
+    /// for (feature, seen) in Feature::observe_all() {
+    ///     println!("{}: {seen:?}", feature.name());
+    /// }
+    /// ```
+    #[must_use]
+    pub fn observe_all() -> Vec<(Self, Observation)> {
+        let observe = || {
+            let prober = probe::Prober::default();
+            let rows = ROWS.iter();
+            rows.map(|row| (*row, prober.observe(row.probe)))
+                .collect::<Vec<_>>()
+        };
+        thread::scope(|scope| scope.spawn(observe).join()).unwrap_or_else(|_| {
+            let panicked = Observation::Inconclusive("the probe panicked".to_owned());
+            ROWS.iter().map(|row| (*row, panicked.clone())).collect()
+        })
+    }
 }
 
 impl Probe {
@@ -339,5 +420,14 @@ mod tests {
     fn observing_twice_gives_the_same() {
         let first = Feature::SUBMIT_ALL.observe();
         assert_eq!(first, Feature::SUBMIT_ALL.observe());
+    }
+
+    #[test]
+    fn all_at_once_are_seen_as_each_alone() {
+        let together = Feature::observe_all();
+        assert_eq!(together.len(), Feature::all().len());
+        for (feature, seen) in together {
+            assert_eq!(seen, feature.observe(), "{}", feature.name());
+        }
     }
 }

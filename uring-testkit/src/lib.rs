@@ -108,6 +108,7 @@
 //! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
+mod completed;
 mod context;
 mod facility;
 mod failure;
@@ -130,6 +131,7 @@ mod preflight;
 mod probe;
 pub mod process;
 pub mod raw;
+mod reach;
 mod record;
 pub mod records;
 mod report;
@@ -140,12 +142,13 @@ mod sys;
 mod table;
 mod test;
 
+pub use completed::Completed;
 pub use context::Context;
 pub use facility::Facility;
 pub use failure::{Failure, TestResult};
 pub use fd_table::{FdDiff, FdTable};
-pub use feature::{Feature, Observation};
-pub use gate::{Decision, admit, decide};
+pub use feature::{Feature, FeatureKind, Observation};
+pub use gate::{Decision, admit, contradiction, decide};
 pub use handle::HandleKind;
 pub use kernel::{KernelVersion, Lane, LaneKind, ParseVersionError};
 pub use leak::Leaks;

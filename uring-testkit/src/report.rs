@@ -1,6 +1,7 @@
 //! Writes the [records](crate::records) of a suite's plan and of its run.
 
 use std::{
+    collections::HashSet,
     env,
     fs::{File, OpenOptions},
     io::{self, Write as _},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    completed,
     gate::Decision,
     kernel::Lane,
     records::{Counts, Record, Verdict},
@@ -26,6 +28,7 @@ pub(crate) struct Report {
 struct State {
     file: Option<File>,
     counts: Counts,
+    completed: HashSet<String>,
 }
 
 impl Report {
@@ -40,6 +43,7 @@ impl Report {
             state: Mutex::new(State {
                 file,
                 counts: Counts::default(),
+                completed: HashSet::new(),
             }),
         })
     }
@@ -74,15 +78,20 @@ impl Report {
         verdict: Verdict,
         reason: Option<&str>,
         seconds: Duration,
+        note: &str,
     ) {
         let mut state = self.state();
         state.counts.add(verdict);
+        let completed = completed::left(note)
+            .map(str::to_owned)
+            .filter(|completed| state.completed.insert(completed.clone()))
+            .collect();
         let record = Record::Test {
             case: case.record(self.suite),
             verdict,
             reason: reason.map(str::to_owned),
             time: seconds,
-            completed: Vec::new(),
+            completed,
         };
         Self::write(&mut state, &record);
     }

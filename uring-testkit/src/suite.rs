@@ -5,7 +5,8 @@ use std::{collections::HashSet, env, process::ExitCode};
 use libtest_mimic::{Arguments, Trial};
 
 use crate::{
-    Context, TestResult,
+    Completed, Context, TestResult,
+    completed::CompletedBy,
     handle::{self, HandleKind},
     kernel::Lane,
     preflight,
@@ -25,6 +26,7 @@ pub struct Suite {
     name: &'static str,
     tests: Vec<Test>,
     handles_elsewhere: Option<&'static str>,
+    completed_by: Option<CompletedBy>,
 }
 
 impl Suite {
@@ -35,6 +37,7 @@ impl Suite {
             name,
             tests: Vec::new(),
             handles_elsewhere: None,
+            completed_by: None,
         }
     }
 
@@ -54,6 +57,28 @@ impl Suite {
     /// [`refused_by`](Test::refused_by).
     pub fn handles_refused_in(&mut self, suite: &'static str) -> &mut Self {
         self.handles_elsewhere = Some(suite);
+        self
+    }
+
+    /// Says how to ask the code under test what it has brought to completion, for the report.
+    ///
+    /// `completed` is called in each test's own process, when the test's body is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::{Completed, HandleKind, Suite};
+    ///
+    /// fn completed() -> Vec<Completed> {
+    ///     let (opcode, handle) = ("IORING_OP_NOP", Some(HandleKind::Fd));
+    ///     vec![Completed { opcode, handle }]
+    /// }
+    ///
+    /// let mut suite = Suite::new("reads");
+    /// suite.completed_by(completed);
+    /// ```
+    pub fn completed_by(&mut self, completed: fn() -> Vec<Completed>) -> &mut Self {
+        self.completed_by = Some(completed);
         self
     }
 
@@ -114,7 +139,7 @@ impl Suite {
             print!("{}", report::plan(self.name, &lane, &plan));
             return Ok(ExitCode::SUCCESS);
         }
-        run::run(self.name, &arguments, &lane, plan)
+        run::run(self.name, self.completed_by, &arguments, &lane, plan)
     }
 
     /// What the author of a suite must not forget.

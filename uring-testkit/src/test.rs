@@ -1,6 +1,6 @@
 //! One test of a suite: what it needs, what it runs over, what it may leave behind.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     Context, TestResult,
@@ -221,7 +221,9 @@ impl Case {
     }
 
     /// Runs the case or its companion in this process, which ends with it.
-    pub(crate) fn become_test(&self, refusal: bool) -> ! {
+    ///
+    /// `at_end` is called when the body is over.
+    pub(crate) fn become_test(&self, refusal: bool, at_end: impl FnOnce() -> io::Result<()>) -> ! {
         let (body, leaks) = match &self.refusal {
             Some(body) if refusal => (body, Leaks::default()),
             _ => (&self.body, self.leaks),
@@ -231,7 +233,7 @@ impl Case {
             handle: self.handle,
             features: self.features.clone(),
         };
-        isolate::become_test(context, leaks, move |context| body(context))
+        isolate::become_test(context, leaks, move |context| body(context), at_end)
     }
 }
 

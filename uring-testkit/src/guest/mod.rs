@@ -35,12 +35,15 @@
 //!
 //! # Records
 //!
-//! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open, `begin` and
-//! `exit` around each suite, and `done` with the number of lines that came before it and the kernel's taint, which is 0
+//! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open; a `handle` for
+//! each way to reach a ring and a `feature` for each row of the [feature table](crate::Feature::all), with what the probes
+//! [saw](crate::Observation) on this kernel; `begin` and `exit` around each suite, and `done` with the number of lines that came
+//! before it and the kernel's taint, which is 0
 //! unless it warned or worse. A machine that could not be made usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
 //! of a machine that died.
 
 mod channel;
+mod facts;
 mod machine;
 mod run;
 mod settings;
@@ -71,6 +74,7 @@ fn work() -> Result<(), String> {
     let channel = Channel::open(&settings.channel)?;
     let release = machine::release()?;
     channel.send(&Record::Boot { release });
+    facts::send(&channel);
     if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
         channel.send(&Record::Broken { reason });
     }

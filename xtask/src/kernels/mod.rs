@@ -1,6 +1,8 @@
 //! `cargo xtask kernels`: the kernels that suites run on, and the emulator that runs them.
 
 mod emulator;
+mod facts;
+mod matrix;
 mod store;
 mod table;
 
@@ -9,11 +11,12 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 
 pub(crate) use self::{
     emulator::Emulator,
+    facts::Facts,
     store::Image,
     table::{Kernel, common_facilities, select},
 };
 
-/// List, fetch and find the kernels that `cargo xtask test --kernels` boots
+/// List, fetch, find and compare the kernels that `cargo xtask test --kernels` boots
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -32,6 +35,12 @@ enum Command {
         #[arg(long)]
         update: bool,
     },
+    /// Write the guide that says what each kernel has, from what the lanes reported when they last ran
+    Matrix {
+        /// Compare with the committed page instead of writing it; fail on a difference
+        #[arg(long)]
+        check: bool,
+    },
     /// Print where a kernel's image is
     Path {
         /// The series, such as 6.12
@@ -43,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::List => list(),
         Command::Fetch { series, update } => fetch(series, *update),
+        Command::Matrix { check } => matrix::run(*check),
         Command::Path { series } => {
             let kernel = select(series)?;
             let [kernel] = &kernel[..] else {

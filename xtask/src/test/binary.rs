@@ -226,7 +226,7 @@ fn cargo_for_guest(project: &Project, subcommand: &[&str]) -> Result<Command> {
         .env_remove("RUSTFLAGS")
         .env(
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-            "-C target-feature=+crt-static -C relocation-model=static",
+            "-C target-feature=+crt-static -C relocation-model=static --cfg uring_coverage",
         )
         .env("CARGO_BUILD_TARGET", TARGET);
     Ok(command)

@@ -35,6 +35,9 @@ pub(super) enum Record {
         verdict: Verdict,
         reason: Option<String>,
         seconds: f64,
+        /// What was completed and no record before has named: handle and opcode.
+        #[serde(default)]
+        completed: Vec<String>,
     },
     /// The suite could not start.
     Refused {
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn a_report_parses() {
         let report = concat!(
-            r#"{"record":"test","suite":"s","name":"s::t","test":"t","handle":null,"features":[],"verdict":"failed","reason":"a\nb","seconds":0.5}"#,
+            r#"{"record":"test","suite":"s","name":"s::t","test":"t","handle":null,"features":[],"verdict":"failed","reason":"a\nb","seconds":0.5,"completed":["fd X"]}"#,
             "\n",
             r#"{"record":"refused","suite":"s","reason":"blocked"}"#,
             "\n",
@@ -117,12 +120,14 @@ mod tests {
         let Record::Test {
             verdict: Verdict::Failed,
             reason: Some(reason),
+            completed,
             ..
         } = &report[0]
         else {
             panic!("{report:?}");
         };
         assert_eq!(reason, "a\nb");
+        assert_eq!(completed, &["fd X"]);
         let counts = Counts {
             passed: 1,
             failed: 2,

@@ -4,11 +4,18 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lane, console, machine};
-use crate::test::{
-    compare,
-    outcome::Outcome,
-    record::{self, Record},
+use super::{
+    Lane, console,
+    facts::{Observed, Seen},
+    machine,
+};
+use crate::{
+    kernels::Facts,
+    test::{
+        compare,
+        outcome::Outcome,
+        record::{self, Record},
+    },
 };
 
 /// How a lane fails beside its tests.
@@ -27,6 +34,23 @@ pub(super) enum Class {
     Timeout,
     /// Records are missing or cannot be read.
     Records,
+    /// The kernel has not what its lane promises, or more.
+    Features,
+}
+
+impl Class {
+    /// As in a report for machines.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Kernel => "kernel",
+            Self::Panic => "panic",
+            Self::Death => "death",
+            Self::Timeout => "timeout",
+            Self::Records => "records",
+            Self::Features => "features",
+        }
+    }
 }
 
 /// One reason not to believe a lane, or to fail it.
@@ -54,6 +78,7 @@ impl fmt::Display for Trouble {
             Class::Death => "the machine died",
             Class::Timeout => "too slow",
             Class::Records => "records",
+            Class::Features => "not the kernel that was declared",
         };
         write!(f, "{class}: {}", self.text)
     }
@@ -79,6 +104,8 @@ pub(super) struct Judgement {
     pub(super) troubles: Vec<Trouble>,
     /// Whether a suite was started.
     pub(super) began: bool,
+    /// What the kernel has, where that is as its lane promises.
+    pub(super) facts: Option<Facts>,
 }
 
 /// The guest's own records; those of the suites are between them.
@@ -88,6 +115,8 @@ enum Line {
     Boot {
         release: String,
     },
+    Handle(Seen),
+    Feature(Seen),
     Begin {
         program: String,
     },
@@ -120,6 +149,7 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut current = None;
     let mut done = None;
+    let mut observed = Observed::default();
     let troubles = &mut judgement.troubles;
     for (index, line) in boot.records.lines().enumerate() {
         if done.is_some() {
@@ -142,6 +172,8 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
                 }
                 judgement.release = Some(release);
             }
+            Ok(Line::Handle(seen)) => observed.handle(seen),
+            Ok(Line::Feature(seen)) => observed.feature(seen),
             Ok(Line::Begin { program }) => {
                 judgement.began = true;
                 parts.entry(program.clone()).or_default();
@@ -203,8 +235,14 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
         let text = format!("there is no last record; {running} was running");
         troubles.push(Trouble::new(Class::Death, text));
     }
-    // A machine that never came to its suites has nothing to say about them.
+    // A machine that never came to its suites has nothing to say about them, and said what it has before.
     if judgement.began {
+        // Another kernel than the lane's contradicts it in everything.
+        if !troubles.iter().any(|trouble| trouble.class == Class::Boot) {
+            let found = observed.judge(lane);
+            judgement.facts = found.is_empty().then(|| observed.facts(lane));
+            troubles.extend(found);
+        }
         judgement.suites = suites(plans, parts);
     }
     judgement
@@ -247,7 +285,7 @@ fn suites(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use super::{super::facts, *};
 
     pub(in super::super) fn lane() -> Lane {
         Lane {
@@ -287,9 +325,31 @@ pub(super) mod tests {
         BTreeMap::from([("/suites/s".to_owned(), plan)])
     }
 
+    /// The records, with those of what the kernel has behind the first.
     fn boot(records: &[&str]) -> Boot {
+        let facts: Vec<_> = facts::tests::expected(&lane())
+            .into_iter()
+            .map(|(record, name, has)| {
+                let seen = if has { "present" } else { "absent" };
+                format!(
+                    r#"{{"record":"{record}","name":"{name}","seen":"{seen}","evidence":null}}"#
+                )
+            })
+            .collect();
+        let mut all = Vec::new();
+        for record in records {
+            let counted = |count: usize| format!(r#""records":{count},"#);
+            let count = (1..=RECORDS.len()).find(|count| record.contains(&counted(*count)));
+            all.push(match count {
+                Some(count) => record.replace(&counted(count), &counted(count + facts.len())),
+                None => (*record).to_owned(),
+            });
+            if record.contains(r#""record":"boot""#) {
+                all.extend(facts.iter().cloned());
+            }
+        }
         Boot {
-            records: records.join("\n"),
+            records: all.join("\n"),
             ..Boot::default()
         }
     }
@@ -314,6 +374,28 @@ pub(super) mod tests {
         assert_eq!(judgement.suites[0].problems, Vec::<String>::new());
         assert_eq!(judgement.suites[0].tests.len(), 2);
         assert!(judgement.began);
+        assert!(judgement.facts.is_some());
+    }
+
+    #[test]
+    fn a_kernel_that_has_more_than_its_version_says_is_trouble() {
+        let mut boot = boot(&RECORDS);
+        let seen = |word: &str| format!(r#""name":"IORING_OP_PIPE","seen":"{word}""#);
+        boot.records = boot.records.replace(&seen("absent"), &seen("present"));
+        let judgement = judged(&boot);
+        assert_eq!(classes(&judgement), [Class::Features]);
+        assert!(judgement.facts.is_none());
+    }
+
+    #[test]
+    fn a_row_that_nothing_was_seen_of_is_trouble() {
+        let mut boot = boot(&RECORDS);
+        let lines = boot.records.lines();
+        let lines: Vec<_> = lines
+            .filter(|line| !line.contains("IORING_OP_PIPE"))
+            .collect();
+        boot.records = lines.join("\n");
+        assert_eq!(classes(&judged(&boot)), [Class::Records, Class::Records]);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 mod archive;
 mod console;
 mod coverage;
+mod facts;
 mod judge;
 mod machine;
+mod opcodes;
 mod programs;
 mod table;
 
@@ -24,10 +26,13 @@ use serde::Serialize;
 use self::{
     judge::{Judgement, Trouble},
     machine::{Machine, Work},
+    opcodes::Account,
     programs::Programs,
 };
-use super::{binary::Package, exclusive::Exclusive, outcome::Outcome, project::Project};
-use crate::kernels::{self, Emulator, Image, Kernel};
+use super::{
+    Files, binary::Package, exclusive::Exclusive, junit, outcome::Outcome, project::Project,
+};
+use crate::kernels::{self, Emulator, Facts, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
 const BOOTS: usize = 3;
@@ -103,15 +108,50 @@ struct Finished {
     repeated: Vec<String>,
     suites: Vec<Outcome>,
     troubles: Vec<Trouble>,
+    /// What the kernel has, where that is as its lane promises.
+    facts: Option<Facts>,
     /// The end of the machine's log, where there is trouble.
     #[serde(skip)]
     last_lines: String,
+}
+
+/// A run, for machines.
+#[derive(Debug, Serialize)]
+struct Results<'a> {
+    lanes: &'a [Finished],
+    opcodes: &'a Account,
+    /// What no lane has shown.
+    gaps: &'a [String],
 }
 
 impl Finished {
     fn is_good(&self) -> bool {
         let good = |suite: &Outcome| suite.failed() == 0 && suite.problems.is_empty();
         self.troubles.is_empty() && self.suites.iter().all(good)
+    }
+
+    fn for_junit(&self) -> junit::Part<'_> {
+        let troubles = self.troubles.iter();
+        let mut properties = vec![("package", self.lane.package.clone())];
+        properties.extend(
+            self.release
+                .iter()
+                .map(|release| ("release", release.clone())),
+        );
+        properties.extend(
+            self.repeated
+                .iter()
+                .map(|why| ("booted again", why.clone())),
+        );
+        junit::Part {
+            lane: Some(format!("Linux {}", self.lane.series)),
+            outcomes: &self.suites,
+            troubles: troubles
+                .map(|trouble| (trouble.class.word(), trouble.text.clone()))
+                .collect(),
+            last_lines: &self.last_lines,
+            properties,
+        }
     }
 }
 
@@ -138,7 +178,7 @@ pub(super) fn run(
     project: &Project,
     packages: &[Package],
     filter: Option<&str>,
-    json: Option<&Path>,
+    files: &Files,
 ) -> Result<()> {
     let lanes = lanes(args, &project.scratch("lanes")?)?;
     let emulator = Emulator::find()?;
@@ -173,7 +213,13 @@ pub(super) fn run(
         print_failures(lane);
     }
     println!("{}", table::render(&finished));
-    let gaps = if args.kernels.as_deref() == Some("all") {
+    let account = opcodes::account(&finished);
+    let whole =
+        filter.is_none() && args.handles.is_none() && packages.len() == project.packages.len();
+    if whole && !account.is_empty() {
+        println!("{}", account.render());
+    }
+    let mut gaps = if args.kernels.as_deref() == Some("all") {
         let coverage = coverage::across(&plans, &finished);
         for note in &coverage.notes {
             println!("{note}");
@@ -182,9 +228,21 @@ pub(super) fn run(
     } else {
         Vec::new()
     };
-    if let Some(path) = json {
-        let json = serde_json::to_string_pretty(&finished)?;
+    if args.kernels.as_deref() == Some("all") && whole {
+        gaps.extend(account.gaps());
+    }
+    if let Some(path) = &files.json {
+        let results = Results {
+            lanes: &finished,
+            opcodes: &account,
+            gaps: &gaps,
+        };
+        let json = serde_json::to_string_pretty(&results)?;
         fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    if let Some(path) = &files.junit {
+        let parts: Vec<_> = finished.iter().map(Finished::for_junit).collect();
+        junit::write(path, &parts, &gaps)?;
     }
     verdict(&finished, &gaps)
 }
@@ -237,7 +295,7 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
         bail!("failed on {}", bad.join(", "));
     }
     if !gaps.is_empty() {
-        bail!("tests that never ran: {}", gaps.len());
+        bail!("what no lane has shown: {}", gaps.len());
     }
     let ran: usize = finished
         .iter()
@@ -346,6 +404,7 @@ impl Run<'_> {
         let machine = self.machine(lane);
         let _ours = Exclusive::take(&lane.dir, |wait| bar.suspend(|| println!("{wait}")))?;
         let mut repeated = Vec::new();
+        Facts::remove(&lane.dir)?;
         loop {
             let boot = machine.run(&work, |records| {
                 bar.set_message(format!("Linux {}: {records} records", lane.series));
@@ -355,6 +414,7 @@ impl Run<'_> {
                 suites,
                 troubles,
                 began,
+                facts,
             } = judge::judge(lane, &work.plans, &boot);
             let again = !began && !troubles.is_empty() && repeated.len() + 1 < BOOTS;
             if again {
@@ -362,6 +422,9 @@ impl Run<'_> {
                 repeated.push(why.join("; "));
                 machine.keep_logs(repeated.len())?;
                 continue;
+            }
+            if let Some(facts) = &facts {
+                facts.write(&lane.dir)?;
             }
             let finished = Finished {
                 lane: lane.clone(),
@@ -371,6 +434,7 @@ impl Run<'_> {
                 suites,
                 last_lines: console::last_lines(&boot.console),
                 troubles,
+                facts,
             };
             if !self.args.keep {
                 machine.remove_disks();
@@ -416,6 +480,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: Vec::new(),
+            facts: None,
             last_lines: String::new(),
         }
     }
