@@ -12,6 +12,8 @@ use std::{
     ptr,
 };
 
+use super::settings::Module;
+
 /// Where the disk is mounted.
 pub(super) const DISK: &str = "/disk";
 
@@ -27,6 +29,15 @@ pub(super) fn mount_basics() -> Result<(), String> {
     }
     for (kind, target) in [(c"devpts", c"/dev/pts"), (c"tmpfs", c"/dev/shm")] {
         mount(kind, kind, target)?;
+    }
+    Ok(())
+}
+
+/// Mounts the file system in which some modules are configured, once there is one.
+pub(super) fn mount_configuration() -> Result<(), String> {
+    let place = c"/sys/kernel/config";
+    if Path::new(&*place.to_string_lossy()).is_dir() {
+        mount(c"configfs", c"configfs", place)?;
     }
     Ok(())
 }
@@ -105,9 +116,11 @@ pub(super) fn loopback_up() -> Result<(), String> {
 }
 
 /// Loads a module, as the distribution ships it: compressed or not.
-pub(super) fn load(path: &Path) -> Result<(), String> {
+pub(super) fn load(module: &Module) -> Result<(), String> {
     const MODULE_INIT_COMPRESSED_FILE: libc::c_int = 4;
+    let path = &module.path;
     let name = path.display();
+    let parameters = CString::new(&*module.parameters).map_err(|error| error.to_string())?;
     let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
     let plain = path.extension().is_some_and(|extension| extension == "ko");
     let flags = if plain {
@@ -115,9 +128,9 @@ pub(super) fn load(path: &Path) -> Result<(), String> {
     } else {
         MODULE_INIT_COMPRESSED_FILE
     };
-    let (call, no_parameters) = (libc::SYS_finit_module, c"".as_ptr());
+    let (call, parameters) = (libc::SYS_finit_module, parameters.as_ptr());
     // SAFETY: a descriptor, a string that ends in a zero byte, a number.
-    if unsafe { libc::syscall(call, file.as_raw_fd(), no_parameters, flags) } == 0 {
+    if unsafe { libc::syscall(call, file.as_raw_fd(), parameters, flags) } == 0 {
         return Ok(());
     }
     let error = io::Error::last_os_error();

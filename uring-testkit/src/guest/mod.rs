@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `channel` | the device that records go to |
 //! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR` |
-//! | `module` | a kernel module to load, by its path |
+//! | `module` | a kernel module to load: its path, then its parameters, separated by blanks |
 //! | `environment` | `NAME=value`, for the suites |
 //! | `limit` | seconds that one suite may take |
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
@@ -68,6 +68,7 @@ fn prepare(settings: &Settings) -> Result<(), String> {
     for module in &settings.modules {
         machine::load(module)?;
     }
+    machine::mount_configuration()?;
     match &settings.disk {
         Some(disk) => machine::mount_disk(disk),
         None => Ok(()),

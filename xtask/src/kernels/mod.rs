@@ -1,6 +1,7 @@
 //! `cargo xtask kernels`: the kernels that suites run on, and the emulator that runs them.
 
 mod emulator;
+mod modules;
 mod store;
 mod table;
 
@@ -9,8 +10,9 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 
 pub(crate) use self::{
     emulator::Emulator,
+    modules::{Module, Tree},
     store::Image,
-    table::{Kernel, common_facilities, select},
+    table::{Kernel, common_facilities, modules, select},
 };
 
 /// List, fetch and find the kernels that `cargo xtask test --kernels` boots
@@ -24,7 +26,7 @@ pub(crate) struct Args {
 enum Command {
     /// Show every kernel, and which are here
     List,
-    /// Download kernels, and an emulator where there is none that can be trusted
+    /// Download kernels and their modules, and an emulator where there is none that can be trusted
     Fetch {
         /// The series, such as 6.12; all without any
         series: Vec<String>,

@@ -251,6 +251,7 @@ pub(super) mod tests {
             package: "p".to_owned(),
             backports: String::new(),
             facilities: String::new(),
+            modules: Vec::new(),
             image: "vmlinuz".into(),
         }
     }

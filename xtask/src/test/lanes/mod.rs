@@ -5,13 +5,14 @@ mod console;
 mod coverage;
 mod judge;
 mod machine;
+mod module;
 mod programs;
 mod table;
 
 use std::{
     collections::VecDeque,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -23,6 +24,7 @@ use serde::Serialize;
 use self::{
     judge::{Judgement, Trouble},
     machine::{Machine, Work},
+    module::Loaded,
     programs::Programs,
 };
 use super::{binary, outcome::Outcome};
@@ -42,7 +44,10 @@ pub(crate) struct Args {
     /// Run the suites on the kernel in this file
     #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
     kernel_image: Option<PathBuf>,
-    /// What the machine has with the kernel in that file, such as `privileges,loop`
+    /// Load that kernel's modules from this directory, as in /lib/modules/RELEASE
+    #[arg(long, value_name = "DIR", requires = "kernel_image")]
+    modules: Option<PathBuf>,
+    /// What the machine has with that kernel, such as `privileges,loop`, if not what its modules bring
     #[arg(long, value_name = "NAMES", requires = "kernel_image")]
     facilities: Option<String>,
     /// Run only the tests over these handles, such as `closed,born`
@@ -81,6 +86,9 @@ struct Lane {
     backports: String,
     /// As in `URING_FACILITIES`.
     facilities: String,
+    /// What the machine loads, in this order.
+    #[serde(skip)]
+    modules: Vec<Loaded>,
     #[serde(skip)]
     image: PathBuf,
 }
@@ -131,7 +139,7 @@ pub(super) fn run(
     args: &Args,
     filter: Option<&str>,
     package: Option<&str>,
-    json: Option<&std::path::Path>,
+    json: Option<&Path>,
 ) -> Result<()> {
     let lanes = lanes(args)?;
     let emulator = Emulator::find()?;
@@ -186,23 +194,13 @@ pub(super) fn run(
 
 fn lanes(args: &Args) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
-        let release = machine::release_of(image)?;
-        return Ok(vec![Lane {
-            series: machine::series_of(&release),
-            kind: "distribution",
-            package: release,
-            backports: String::new(),
-            facilities: match &args.facilities {
-                Some(facilities) => facilities.clone(),
-                None => kernels::common_facilities()?.join(","),
-            },
-            image: image.clone(),
-        }]);
+        return Ok(vec![foreign(args, image)?]);
     }
     let wanted = args.kernels.as_deref().or(args.shell.as_deref());
     let lane = |kernel: Kernel| {
         let image = Image::cached(&kernel)?;
         Ok(Lane {
+            modules: module::with_parameters(image.modules)?,
             kind: kernel.kind.word(),
             series: kernel.series,
             backports: kernel.backports.join(","),
@@ -213,6 +211,31 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
     };
     let kernels = kernels::select(wanted.unwrap_or("all"))?;
     kernels.into_iter().map(lane).collect()
+}
+
+/// The lane of a kernel that is in no table: what it has is what is said of it, or what its modules bring.
+fn foreign(args: &Args, image: &Path) -> Result<Lane> {
+    let release = machine::release_of(image)?;
+    let mut lane = Lane {
+        series: machine::series_of(&release),
+        kind: "distribution",
+        package: release,
+        backports: String::new(),
+        facilities: String::new(),
+        modules: Vec::new(),
+        image: image.to_owned(),
+    };
+    let mut facilities = kernels::common_facilities()?;
+    if let Some(dir) = &args.modules {
+        let found = module::search(dir, &machine::dir(&lane).join("modules"))?;
+        lane.modules = found.modules;
+        facilities.extend(found.facilities);
+    }
+    lane.facilities = match &args.facilities {
+        Some(facilities) => facilities.clone(),
+        None => facilities.join(","),
+    };
+    Ok(lane)
 }
 
 /// Nothing failed, nothing is missing, something ran.
@@ -383,6 +406,7 @@ impl Run<'_> {
         for (program, plan) in &plans {
             println!("{program}: {}", programs::summary(plan));
         }
+        println!("facilities: {}", lane.facilities);
         println!("{}\n", self.machine(lane).command_line()?);
         Ok(())
     }

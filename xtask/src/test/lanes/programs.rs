@@ -61,7 +61,7 @@ impl Programs {
     /// What a machine of `lane` gets, and what each suite is expected to report.
     pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
         let mut settings = settings(lane, selection);
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         let mut plans = BTreeMap::new();
         let mut plan_text = String::new();
         for directory in ["suites", "suites/deps", "suites/examples"] {
@@ -99,7 +99,7 @@ impl Programs {
 
     /// A machine that only comes up and goes down.
     pub(super) fn nothing(&self, lane: &Lane) -> Result<Work> {
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         let settings = settings(lane, Selection::default());
         archive.file("settings", settings.as_bytes());
         Ok(Work::of(archive))
@@ -107,7 +107,7 @@ impl Programs {
 
     /// A machine with everything in it that runs a shell.
     pub(super) fn shell(&self, lane: &Lane) -> Result<Work> {
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         archive.directory("bin");
         archive.program("bin/busybox", &read(&Emulator::busybox()?)?);
         for directory in ["suites", "suites/deps", "suites/examples"] {
@@ -126,11 +126,16 @@ impl Programs {
         Ok(Work::of(archive))
     }
 
-    fn archive(&self) -> Result<Archive> {
+    /// What every machine gets.
+    fn archive(&self, lane: &Lane) -> Result<Archive> {
         let mut archive = Archive::default();
         archive.directory("dev");
         archive.character_device("dev/console", 5, 1);
         archive.program("init", &read(&self.first)?);
+        archive.directory("modules");
+        for module in &lane.modules {
+            archive.file(&module.place()[1..], &read(&module.path)?);
+        }
         Ok(archive)
     }
 }
@@ -161,6 +166,9 @@ fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
         writeln!(settings, "environment {name}={value}").expect("a String takes every write");
+    }
+    for module in &lane.modules {
+        writeln!(settings, "{}", module.setting()).expect("a String takes every write");
     }
     settings
 }
