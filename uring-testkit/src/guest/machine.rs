@@ -4,10 +4,7 @@ use std::{
     ffi::{CStr, CString},
     fs::{self, File},
     io,
-    os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
     path::Path,
     ptr,
 };
@@ -83,36 +80,6 @@ pub(super) fn taint() -> Result<String, String> {
 fn read(path: &str) -> Result<String, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     Ok(text.trim().to_owned())
-}
-
-/// Sets the loopback interface up; its addresses come by themselves.
-pub(super) fn loopback_up() -> Result<(), String> {
-    let fail = |what: &str| format!("{what} of lo: {}", io::Error::last_os_error());
-    // SAFETY: a call with three numbers.
-    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-    if socket == -1 {
-        return Err(fail("a socket"));
-    }
-    // SAFETY: the descriptor was just made and is known to nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    // SAFETY: all zeroes are a valid request: numbers and bytes.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
-        *to = libc::c_char::from_ne_bytes([*from]);
-    }
-    // SAFETY: the request names an interface and has room for its flags.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } == -1 {
-        return Err(fail("the flags"));
-    }
-    // SAFETY: the flags are what the call above filled in.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    let up = i16::try_from(libc::IFF_UP).map_err(|error| error.to_string())?;
-    request.ifr_ifru.ifru_flags = flags | up;
-    // SAFETY: as above, with the flags to set.
-    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
-        0 => Ok(()),
-        _ => Err(fail("setting the flags")),
-    }
 }
 
 /// Loads a module, as the distribution ships it: compressed or not.

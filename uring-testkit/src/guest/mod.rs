@@ -32,7 +32,7 @@ mod run;
 mod settings;
 
 use self::{channel::Channel, settings::Settings};
-use crate::json::Object;
+use crate::{fixtures, json::Object};
 
 /// Where the settings are in the initramfs.
 pub const SETTINGS: &str = "/settings";
@@ -64,7 +64,7 @@ fn work() -> Result<(), String> {
 }
 
 fn prepare(settings: &Settings) -> Result<(), String> {
-    machine::loopback_up()?;
+    fixtures::loopback_up().map_err(|error| format!("the loopback interface: {error}"))?;
     for module in &settings.modules {
         machine::load(module)?;
     }

@@ -26,6 +26,10 @@ pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
 /// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
 const DISK_BYTES_READ_A_SECOND: u64 = 32 << 20;
+/// The disk's place in a machine.
+pub(super) const DISK_NAMESPACE: &str = "/dev/nvme0n1";
+/// That of the namespace without a file system.
+pub(super) const RAW_NAMESPACE: &str = "/dev/nvme0n2";
 /// A namespace without a file system, for tests that want the device itself.
 const RAW_BYTES: u64 = 64 << 20;
 const MEMORY_MIB: u32 = 768;

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Lane, Selection, archive::Archive, machine::Work};
+use super::{
+    Lane, Selection,
+    archive::Archive,
+    machine::{self, Work},
+};
 use crate::{
     kernels::Emulator,
     test::{
@@ -163,11 +167,15 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 }
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
-    let mut settings = format!("channel /dev/ttyS1\ndisk /dev/nvme0n1\nlimit {LIMIT}\n");
+    let mut settings = format!(
+        "channel /dev/ttyS1\ndisk {}\nlimit {LIMIT}\n",
+        machine::DISK_NAMESPACE
+    );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
         ("URING_TEST_ROUNDS", &rounds),
+        ("URING_TEST_NVME", machine::RAW_NAMESPACE),
         ("NO_COLOR", "1"),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
