@@ -4,6 +4,7 @@ mod blocks;
 mod connections;
 mod nvme;
 mod ring;
+mod slow_file;
 
 use std::process::ExitCode;
 
@@ -14,5 +15,6 @@ fn main() -> ExitCode {
     nvme::add_to(&mut suite);
     blocks::add_to(&mut suite);
     connections::add_to(&mut suite);
+    slow_file::add_to(&mut suite);
     suite.run()
 }
