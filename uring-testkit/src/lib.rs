@@ -106,16 +106,19 @@
 //! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |
 //! | `URING_TEST_TIMEOUT_FACTOR` | a factor for every time limit, for slow machines |
 //! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
+//! | `URING_TEST_NVME` | a whole NVMe namespace that [tests may overwrite](fixtures::Nvme), such as `/dev/nvme0n2` |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
 mod completed;
 mod context;
+mod devices;
 mod facility;
 mod failure;
 mod fd_table;
 mod feature;
 mod fields;
 pub mod files;
+pub mod fixtures;
 mod fork_server;
 mod gate;
 pub mod guest;

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `channel` | the device that records go to |
 //! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR` |
-//! | `module` | a kernel module to load, by its path |
+//! | `module` | a kernel module to load: its path, then its parameters, separated by blanks |
 //! | `environment` | `NAME=value`, for the suites |
 //! | `limit` | seconds that one suite may take |
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
@@ -49,7 +49,7 @@ mod run;
 mod settings;
 
 use self::{channel::Channel, settings::Settings};
-use crate::records::Record;
+use crate::{fixtures, records::Record};
 
 /// Where the settings are in the initramfs.
 pub const SETTINGS: &str = "/settings";
@@ -83,10 +83,11 @@ fn work() -> Result<(), String> {
 }
 
 fn prepare(settings: &Settings) -> Result<(), String> {
-    machine::loopback_up()?;
+    fixtures::loopback_up().map_err(|error| format!("the loopback interface: {error}"))?;
     for module in &settings.modules {
         machine::load(module)?;
     }
+    machine::mount_configuration()?;
     match &settings.disk {
         Some(disk) => machine::mount_disk(disk),
         None => Ok(()),

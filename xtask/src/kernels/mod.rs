@@ -3,6 +3,7 @@
 mod emulator;
 mod facts;
 mod matrix;
+mod modules;
 mod store;
 mod table;
 
@@ -12,8 +13,9 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 pub(crate) use self::{
     emulator::Emulator,
     facts::Facts,
+    modules::{Module, Tree},
     store::Image,
-    table::{Kernel, common_facilities, select},
+    table::{Kernel, common_facilities, modules, select},
 };
 
 /// List, fetch, find and compare the kernels that `cargo xtask test --kernels` boots
@@ -27,7 +29,7 @@ pub(crate) struct Args {
 enum Command {
     /// Show every kernel, and which are here
     List,
-    /// Download kernels, and an emulator where there is none that can be trusted
+    /// Download kernels and their modules, and an emulator where there is none that can be trusted
     Fetch {
         /// The series, such as 6.12; all without any
         series: Vec<String>,

@@ -294,6 +294,7 @@ pub(super) mod tests {
             package: "p".to_owned(),
             backports: String::new(),
             facilities: String::new(),
+            modules: Vec::new(),
             image: "vmlinuz".into(),
             dir: "6.1".into(),
         }

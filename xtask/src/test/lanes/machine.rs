@@ -26,6 +26,12 @@ pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
 /// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
 const DISK_BYTES_READ_A_SECOND: u64 = 32 << 20;
+/// The disk's place in a machine.
+pub(super) const DISK_NAMESPACE: &str = "/dev/nvme0n1";
+/// That of the namespace without a file system.
+pub(super) const RAW_NAMESPACE: &str = "/dev/nvme0n2";
+/// A namespace without a file system, for tests that want the device itself.
+const RAW_BYTES: u64 = 64 << 20;
 const MEMORY_MIB: u32 = 768;
 /// What costs an emulator most and io_uring knows nothing of: more levels of page tables, checks at each access of the
 /// kernel's to user memory, strings that are copied by the byte.
@@ -118,6 +124,10 @@ impl Machine<'_> {
             "file={},if=none,id=disk,format=raw,cache=unsafe,throttling.bps-read={DISK_BYTES_READ_A_SECOND}",
             self.file("disk").display()
         );
+        let raw = format!(
+            "file={},if=none,id=raw,format=raw,cache=unsafe",
+            self.file("raw").display()
+        );
         command
             .args(["-M", "q35", "-accel", self.accelerator, "-cpu", &cpu])
             .args(["-smp", &self.cpus.to_string()])
@@ -129,7 +139,11 @@ impl Machine<'_> {
                 "none",
                 "-no-reboot",
             ])
-            .args(["-drive", &disk, "-device", "nvme,drive=disk,serial=disk"])
+            .args(["-drive", &disk, "-drive", &raw])
+            // Controllers are numbered in the order in which they answer, namespaces of one by their own numbers.
+            .args(["-device", "nvme,id=nvme,serial=disk"])
+            .args(["-device", "nvme-ns,bus=nvme,nsid=1,drive=disk"])
+            .args(["-device", "nvme-ns,bus=nvme,nsid=2,drive=raw"])
             .arg("-kernel")
             .arg(&self.lane.image)
             .arg("-initrd")
@@ -167,6 +181,7 @@ impl Machine<'_> {
             File::create(self.file(log))?;
         }
         fs::write(self.file("initrd"), &work.archive)?;
+        File::create(self.file("raw"))?.set_len(RAW_BYTES)?;
         let disk = self.file("disk");
         File::create(&disk)?.set_len(DISK_BYTES)?;
         // A journal would be worth its time to nobody: the disk lives as long as the machine.
@@ -249,7 +264,7 @@ impl Machine<'_> {
 
     /// Removes what is large and can be made again.
     pub(super) fn remove_disks(&self) {
-        for name in ["disk", "initrd"] {
+        for name in ["disk", "raw", "initrd"] {
             // What stays is overwritten by the next run.
             let _ = fs::remove_file(self.file(name));
         }

@@ -6,6 +6,7 @@ mod coverage;
 mod facts;
 mod judge;
 mod machine;
+mod module;
 mod opcodes;
 mod programs;
 mod table;
@@ -26,6 +27,7 @@ use serde::Serialize;
 use self::{
     judge::{Judgement, Trouble},
     machine::{Machine, Work},
+    module::Loaded,
     opcodes::Account,
     programs::Programs,
 };
@@ -48,7 +50,10 @@ pub(crate) struct Args {
     /// Run the suites on the kernel in this file
     #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
     kernel_image: Option<PathBuf>,
-    /// What the machine has with the kernel in that file, such as `privileges,loop`
+    /// Load that kernel's modules from this directory, as in /lib/modules/RELEASE
+    #[arg(long, value_name = "DIR", requires = "kernel_image")]
+    modules: Option<PathBuf>,
+    /// What the machine has with that kernel, such as `privileges,loop`, if not what its modules bring
     #[arg(long, value_name = "NAMES", requires = "kernel_image")]
     facilities: Option<String>,
     /// Run only the tests over these handles, such as `closed,born`
@@ -90,6 +95,9 @@ struct Lane {
     backports: String,
     /// As in `URING_FACILITIES`.
     facilities: String,
+    /// What the machine loads, in this order.
+    #[serde(skip)]
+    modules: Vec<Loaded>,
     #[serde(skip)]
     image: PathBuf,
     /// Where its machine keeps its files and logs.
@@ -249,25 +257,13 @@ pub(super) fn run(
 
 fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
-        let release = machine::release_of(image)?;
-        let series = machine::series_of(&release);
-        return Ok(vec![Lane {
-            dir: dirs.join(&series),
-            series,
-            kind: "distribution",
-            package: release,
-            backports: String::new(),
-            facilities: match &args.facilities {
-                Some(facilities) => facilities.clone(),
-                None => kernels::common_facilities()?.join(","),
-            },
-            image: image.clone(),
-        }]);
+        return Ok(vec![foreign(args, image, dirs)?]);
     }
     let wanted = args.kernels.as_deref().or(args.shell.as_deref());
     let lane = |kernel: Kernel| {
         let image = Image::cached(&kernel)?;
         Ok(Lane {
+            modules: module::with_parameters(image.modules)?,
             kind: kernel.kind.word(),
             dir: dirs.join(&kernel.series),
             series: kernel.series,
@@ -279,6 +275,33 @@ fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
     };
     let kernels = kernels::select(wanted.unwrap_or("all"))?;
     kernels.into_iter().map(lane).collect()
+}
+
+/// The lane of a kernel that is in no table: what it has is what is said of it, or what its modules bring.
+fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
+    let release = machine::release_of(image)?;
+    let series = machine::series_of(&release);
+    let mut lane = Lane {
+        dir: dirs.join(&series),
+        series,
+        kind: "distribution",
+        package: release,
+        backports: String::new(),
+        facilities: String::new(),
+        modules: Vec::new(),
+        image: image.to_owned(),
+    };
+    let mut facilities = kernels::common_facilities()?;
+    if let Some(dir) = &args.modules {
+        let found = module::search(dir, &lane.dir.join("modules"))?;
+        lane.modules = found.modules;
+        facilities.extend(found.facilities);
+    }
+    lane.facilities = match &args.facilities {
+        Some(facilities) => facilities.clone(),
+        None => facilities.join(","),
+    };
+    Ok(lane)
 }
 
 /// Nothing failed, nothing is missing, something ran.
@@ -458,6 +481,7 @@ impl Run<'_> {
         for (program, plan) in &plans {
             println!("{program}: {}", programs::summary(plan));
         }
+        println!("facilities: {}", lane.facilities);
         println!("{}\n", self.machine(lane).command_line()?);
         Ok(())
     }

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Lane, Selection, archive::Archive, machine::Work};
+use super::{
+    Lane, Selection,
+    archive::Archive,
+    machine::{self, Work},
+};
 use crate::{
     kernels::Emulator,
     test::{
@@ -67,7 +71,7 @@ impl Programs {
     /// What a machine of `lane` gets, and what each suite is expected to report.
     pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
         let mut settings = settings(lane, selection);
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         let mut plans = BTreeMap::new();
         let mut plan_text = String::new();
         for directory in ["suites", "suites/deps", "suites/examples"] {
@@ -105,7 +109,7 @@ impl Programs {
 
     /// A machine that only comes up and goes down.
     pub(super) fn nothing(&self, lane: &Lane) -> Result<Work> {
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         let settings = settings(lane, Selection::default());
         archive.file("settings", settings.as_bytes());
         Ok(Work::of(archive))
@@ -113,7 +117,7 @@ impl Programs {
 
     /// A machine with everything in it that runs a shell.
     pub(super) fn shell(&self, lane: &Lane) -> Result<Work> {
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         archive.directory("bin");
         archive.program("bin/busybox", &read(&Emulator::busybox()?)?);
         for directory in ["suites", "suites/deps", "suites/examples"] {
@@ -132,11 +136,16 @@ impl Programs {
         Ok(Work::of(archive))
     }
 
-    fn archive(&self) -> Result<Archive> {
+    /// What every machine gets.
+    fn archive(&self, lane: &Lane) -> Result<Archive> {
         let mut archive = Archive::default();
         archive.directory("dev");
         archive.character_device("dev/console", 5, 1);
         archive.program("init", &read(&self.first)?);
+        archive.directory("modules");
+        for module in &lane.modules {
+            archive.file(&module.place()[1..], &read(&module.path)?);
+        }
         Ok(archive)
     }
 }
@@ -160,15 +169,22 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 }
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
-    let mut settings = format!("channel /dev/ttyS1\ndisk /dev/nvme0n1\nlimit {LIMIT}\n");
+    let mut settings = format!(
+        "channel /dev/ttyS1\ndisk {}\nlimit {LIMIT}\n",
+        machine::DISK_NAMESPACE
+    );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
         ("URING_TEST_ROUNDS", &rounds),
+        ("URING_TEST_NVME", machine::RAW_NAMESPACE),
         ("NO_COLOR", "1"),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
         writeln!(settings, "environment {name}={value}").expect("a String takes every write");
+    }
+    for module in &lane.modules {
+        writeln!(settings, "{}", module.setting()).expect("a String takes every write");
     }
     settings
 }
