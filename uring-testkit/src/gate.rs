@@ -225,6 +225,7 @@ mod tests {
             release: kernel.to_string(),
             backports: Vec::new(),
             facilities: None,
+            forbidden: None,
         }
     }
 
@@ -323,6 +324,7 @@ mod tests {
             release: "7.0".to_owned(),
             backports: Vec::new(),
             facilities: None,
+            forbidden: None,
         };
         let decision = decide(&lane, &[configured], false, |_| Observation::Absent);
         assert_eq!(decision.word(), "skip");

@@ -2,7 +2,7 @@
 //!
 //! A run appends to the file that `URING_REPORT` names: a `start` record, one `test` record for each test, an `end`
 //! record. A suite that cannot start leaves a `refused` record instead. `--plan` prints `start`, `plan` records and
-//! `end` without running anything. A reader takes a report without its `end` as a crash.
+//! `end` without running anything; for a lane on which io_uring is forbidden a `refused` record in their place. A reader takes a report without its `end` as a crash.
 
 use std::{
     env,
@@ -82,10 +82,7 @@ impl Report {
     }
 
     pub(crate) fn refused(&self, reason: &str) {
-        let object = Object::new("refused")
-            .text("suite", self.suite)
-            .text("reason", reason);
-        Self::write(&mut self.state(), object);
+        Self::write(&mut self.state(), refused(self.suite, reason));
     }
 
     pub(crate) fn test(
@@ -122,6 +119,23 @@ fn start(suite: &str, lane: &Lane, planned: usize) -> Object {
         .text("expected", &lane.kernel.to_string())
         .text("lane", &lane.kind.to_string())
         .count("planned", planned)
+}
+
+fn refused(suite: &str, reason: &str) -> Object {
+    Object::new("refused")
+        .text("suite", suite)
+        .text("reason", reason)
+}
+
+/// The plan of a suite that will not start, as text.
+pub(crate) fn plan_of_refusal(suite: &str, lane: &Lane, reason: &str) -> String {
+    [
+        start(suite, lane, 0),
+        refused(suite, reason),
+        Object::new("end").text("suite", suite),
+    ]
+    .map(Object::line)
+    .concat()
 }
 
 /// The plan as text: what each case would do.
