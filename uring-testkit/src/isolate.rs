@@ -1,116 +1,52 @@
 //! One process and one fresh thread for each test, and what must be as before when it is over.
 //!
-//! The suite runs itself again for each test. The test's process starts with nothing but standard input, output
-//! and error, runs the test in a new thread (a new table of ring slots), and compares descriptors, slots, mappings
-//! and child processes. It tells success by an exit code that no test gives by accident, so that it also arrives
-//! from a process that has closed every descriptor.
+//! A [fork server](crate::fork_server) makes the process. It starts with nothing but standard input, output and error,
+//! runs the test in a new thread (a new table of ring slots), and compares descriptors, slots, mappings and child
+//! processes. It tells success by an exit code that no test gives by accident, so that it also arrives from a process
+//! that has closed every descriptor.
 
 use std::{
     any::Any,
-    env, fs, io,
-    os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::process::CommandExt as _,
-    },
+    fs, io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     panic::{self, AssertUnwindSafe},
-    process::{self, Child, Command, Stdio},
-    thread,
+    process, thread,
     time::Duration,
 };
 
 use crate::{
     Context, FdTable, Slots, TestResult,
+    fork_server::Ended,
     leak::{Leaks, Traces},
 };
 
-/// Names the test that a process was started for.
-const TEST: &str = "URING_TESTKIT_TEST";
-/// Says that the refusal companion is meant.
-const REFUSAL: &str = "URING_TESTKIT_REFUSAL";
 /// The exit code of a test that passed.
 const PASSED: i32 = 113;
 /// The exit code of a test that failed.
 const FAILED: i32 = 101;
 
-/// The test that this process was started for, and whether its companion is meant.
-pub(crate) fn assigned() -> Option<(String, bool)> {
-    let name = env::var(TEST).ok()?;
-    let refusal = env::var_os(REFUSAL).is_some();
-    // SAFETY: this runs at the start of `main`, before any other thread exists.
-    unsafe {
-        env::remove_var(TEST);
-        env::remove_var(REFUSAL);
+/// What a test's end says of it: its output if it passed, else also why it did not.
+pub(crate) fn verdict(ended: &Ended, limit: Duration) -> Result<(), String> {
+    let output = &ended.output;
+    if let Some(whereabouts) = &ended.late {
+        return Err(format!(
+            "{output}still running after {limit:?}\n{whereabouts}"
+        ));
     }
-    Some((name, refusal))
-}
-
-/// Runs `name` in a process of its own; the output is given back with the verdict.
-pub(crate) fn run(
-    name: &str,
-    refusal: bool,
-    limit: Duration,
-) -> io::Result<Result<String, String>> {
-    let output = memory_file()?;
-    // The file may have been replaced since, by a build; this name means the program that is running.
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0(env::args_os().next().unwrap_or_default())
-        .args(["--exact", name])
-        .env(TEST, name)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?)
-        .process_group(0);
-    if refusal {
-        command.env(REFUSAL, "1");
-    }
-    let mut child = command.spawn()?;
-    let ended = wait(&child, limit);
-    let late = match &ended {
-        Ok(true) => None,
-        Ok(false) => Some(whereabouts(child.id())),
-        Err(_) => Some(String::new()),
-    };
-    // What the test has left running goes with it.
-    let group = i32::try_from(child.id()).expect("a process number is positive");
-    // SAFETY: the group was made for this child, which has not been waited for: the number is still its own.
-    unsafe { libc::kill(-group, libc::SIGKILL) };
-    let status = child.wait()?;
-    ended?;
-    let text = read_all(&output)?;
-    if let Some(whereabouts) = late {
-        return Ok(Err(format!(
-            "{text}still running after {limit:?}\n{whereabouts}"
-        )));
-    }
-    Ok(match status.code() {
-        Some(PASSED) => Ok(text),
-        Some(FAILED) => Err(text),
+    match ended.status.code() {
+        Some(PASSED) => Ok(()),
+        Some(FAILED) => Err(output.clone()),
         _ => Err(format!(
-            "{text}the test's process ended by itself: {status}"
+            "{output}the test's process ended by itself: {}",
+            ended.status
         )),
-    })
-}
-
-fn memory_file() -> io::Result<OwnedFd> {
-    // SAFETY: the name is a string that ends in a zero byte.
-    let fd = unsafe { libc::memfd_create(c"test output".as_ptr(), libc::MFD_CLOEXEC) };
-    if fd == -1 {
-        return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was just made and is known to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn read_all(output: &OwnedFd) -> io::Result<String> {
-    let bytes = fs::read(format!("/proc/self/fd/{}", output.as_raw_fd()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether the child ended within the limit; it is not reaped.
-pub(crate) fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
+pub(crate) fn wait(child: libc::pid_t, limit: Duration) -> io::Result<bool> {
     // SAFETY: a call with two numbers; the child has not been waited for, so its number is still its own.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child, 0) };
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }
@@ -139,7 +75,7 @@ pub(crate) fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
 }
 
 /// Where each thread of a process that hangs is waiting.
-fn whereabouts(process: u32) -> String {
+pub(crate) fn whereabouts(process: libc::pid_t) -> String {
     let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
     let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else {
         return String::new();
@@ -177,17 +113,25 @@ pub(crate) fn become_test(
     process::exit(if passed { PASSED } else { FAILED });
 }
 
-/// Descriptors 0 to 2 alone; ends with its parent; adopts what its children leave behind.
+/// Descriptors 0 to 2 alone; adopts what its children leave behind.
 fn prepare() -> io::Result<()> {
-    // SAFETY: `main` has just begun, nothing but the standard streams has been opened by this process.
+    // SAFETY: the process has just been forked and uses none of the descriptors that it inherited but the standard streams.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
-    // SAFETY: options of this process alone.
-    let options = unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
-            && libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) == 0
-    };
-    if closed == -1 || !options {
+    // SAFETY: an option of this process alone.
+    if closed == -1 || unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } == -1 {
         return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Lets this process, newly forked, end when its parent does.
+pub(crate) fn end_with_parent(parent: u32) -> io::Result<()> {
+    // SAFETY: an option of this process alone.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    if std::os::unix::process::parent_id() != parent {
+        return Err(io::Error::other("the parent has ended already"));
     }
     Ok(())
 }

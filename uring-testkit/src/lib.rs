@@ -62,7 +62,7 @@
 //! | `URING_PLAN` | like `--plan` |
 //! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |
 //! | `URING_TEST_TIMEOUT_FACTOR` | a factor for every time limit, for slow machines |
-//! | `URING_TEST_ROUNDS` | a factor for what tests repeat, for longer runs |
+//! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
 mod context;
@@ -72,6 +72,7 @@ mod fd_table;
 mod feature;
 pub mod files;
 mod forbidden;
+mod fork_server;
 mod gate;
 pub mod guest;
 mod handle;
@@ -81,6 +82,7 @@ mod kernel;
 mod leak;
 mod mapping;
 mod mount;
+mod notes;
 mod preflight;
 mod probe;
 pub mod process;

@@ -25,6 +25,11 @@ impl Mapping {
         Self::map(length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     }
 
+    /// Zeroed memory that forked children have in common with this process.
+    pub(crate) fn shared(length: usize) -> io::Result<Self> {
+        Self::map(length, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0)
+    }
+
     /// A part of a ring's own memory.
     pub(crate) fn of_ring(fd: &OwnedFd, offset: u64, length: usize) -> io::Result<Self> {
         let flags = libc::MAP_SHARED | libc::MAP_POPULATE;

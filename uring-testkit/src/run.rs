@@ -2,14 +2,17 @@
 
 use std::{
     env,
+    num::NonZero,
     process::ExitCode,
     sync::{Arc, PoisonError, RwLock},
+    thread,
     time::{Duration, Instant},
 };
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{
+    fork_server::{ForkServers, Request},
     gate::Decision,
     isolate,
     kernel::Lane,
@@ -24,23 +27,38 @@ pub(crate) fn run(
     lane: &Lane,
     plan: Vec<(Case, Decision)>,
 ) -> Result<ExitCode, String> {
+    let threads = threads(arguments);
+    // Nothing has made a thread yet that is still there: only probes did.
+    let servers = ForkServers::start(threads, |index, refusal, _notes| {
+        plan[index].0.become_test(refusal);
+    });
     let run = Arc::new(Run {
+        servers: servers.map_err(|error| format!("forking: {error}"))?,
         report: Report::open(suite).map_err(|error| format!("URING_REPORT: {error}"))?,
         machine: RwLock::new(()),
         timeout_factor: timeout_factor()?,
         verbose: arguments.nocapture,
     });
     run.report.start(lane, plan.len());
-    let trials = plan.into_iter().map(|(case, decision)| {
-        let run = Arc::clone(&run);
-        let kind = match decision {
-            Decision::Refuse { .. } => "refused",
-            _ => "",
-        };
-        Trial::ignorable_test(case.name.clone(), move || run.execute(&case, &decision))
+    let trials = plan
+        .into_iter()
+        .enumerate()
+        .map(|(index, (case, decision))| {
+            let run = Arc::clone(&run);
+            let kind = match decision {
+                Decision::Refuse { .. } => "refused",
+                _ => "",
+            };
+            Trial::ignorable_test(case.name.clone(), move || {
+                run.execute(index, &case, &decision)
+            })
             .with_kind(kind)
-    });
-    let conclusion = libtest_mimic::run(arguments, trials.collect());
+        });
+    let arguments = Arguments {
+        test_threads: Some(threads),
+        ..arguments.clone()
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
     run.report.end();
     Ok(conclusion.exit_code())
 }
@@ -48,6 +66,7 @@ pub(crate) fn run(
 /// What the tests of a run share.
 #[derive(Debug)]
 struct Run {
+    servers: ForkServers,
     report: Report,
     /// Held for reading by each test that runs, for writing by one that must be alone.
     machine: RwLock<()>,
@@ -56,7 +75,12 @@ struct Run {
 }
 
 impl Run {
-    fn execute(&self, case: &Case, decision: &Decision) -> Result<Completion, Failed> {
+    fn execute(
+        &self,
+        index: usize,
+        case: &Case,
+        decision: &Decision,
+    ) -> Result<Completion, Failed> {
         let (refusal, success) = match decision {
             Decision::Run { .. } => (false, Verdict::Passed),
             Decision::Refuse { .. } => (true, Verdict::Refused),
@@ -79,13 +103,21 @@ impl Run {
         }
         let start = Instant::now();
         let limit = case.timeout.mul_f64(self.timeout_factor);
-        let outcome = isolate::run(&case.name, refusal, limit)
-            .unwrap_or_else(|error| Err(format!("the test's process: {error}")));
+        let request = Request {
+            index,
+            refusal,
+            limit,
+        };
+        let ended = self.servers.run(request);
         let time = start.elapsed();
-        match outcome {
-            Ok(output) => {
-                if self.verbose {
-                    eprint!("{output}");
+        let verdict = match &ended {
+            Ok(ended) => isolate::verdict(ended, limit),
+            Err(error) => Err(format!("the test's process: {error}")),
+        };
+        match verdict {
+            Ok(()) => {
+                if let Some(ended) = ended.ok().filter(|_| self.verbose) {
+                    eprint!("{}", ended.output);
                 }
                 self.report
                     .test(case, success, decision.reason().as_deref(), time);
@@ -98,6 +130,12 @@ impl Run {
             }
         }
     }
+}
+
+/// As many tests run at a time as the command line says, else as there are processors.
+fn threads(arguments: &Arguments) -> usize {
+    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.unwrap_or_else(processors).max(1)
 }
 
 fn timeout_factor() -> Result<f64, String> {

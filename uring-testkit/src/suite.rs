@@ -8,7 +8,6 @@ use crate::{
     Context, TestResult,
     gate::Decision,
     handle::{self, HandleKind},
-    isolate,
     kernel::Lane,
     preflight,
     report::{self, Report},
@@ -73,8 +72,9 @@ impl Suite {
 
     /// Runs what the command line asks for: usually every test whose name contains the filter.
     ///
-    /// Takes libtest's usual arguments, and `--plan`, which prints what would run. Call it first thing in `main`:
-    /// the tests' own processes come through here too, and start by closing what is open.
+    /// Takes libtest's usual arguments, and `--plan`, which prints what would run. Call it first thing in `main`, before
+    /// there is another thread: the tests' processes are forked from this one, and of a process only the forking thread
+    /// is in its fork.
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.try_run() {
@@ -90,17 +90,11 @@ impl Suite {
     }
 
     fn try_run(&self) -> Result<ExitCode, String> {
-        let assigned = isolate::assigned();
         let mut cases: Vec<Case> = self
             .tests
             .iter()
             .flat_map(|test| test.cases(self.name))
             .collect();
-        if let Some((name, refusal)) = assigned {
-            let position = cases.iter().position(|case| case.name == name);
-            let position = position.ok_or_else(|| format!("there is no test {name}"))?;
-            cases.swap_remove(position).become_test(refusal);
-        }
         self.validate(&cases)?;
 
         let mut arguments: Vec<_> = env::args_os().collect();

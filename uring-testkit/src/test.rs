@@ -218,15 +218,15 @@ impl Case {
     }
 
     /// Runs the case or its companion in this process, which ends with it.
-    pub(crate) fn become_test(self, refusal: bool) -> ! {
-        let (body, leaks) = match self.refusal {
+    pub(crate) fn become_test(&self, refusal: bool) -> ! {
+        let (body, leaks) = match &self.refusal {
             Some(body) if refusal => (body, Leaks::default()),
-            _ => (self.body, self.leaks),
+            _ => (&self.body, self.leaks),
         };
         let context = Context {
-            name: self.name,
+            name: self.name.clone(),
             handle: self.handle,
-            features: self.features,
+            features: self.features.clone(),
         };
         isolate::become_test(context, leaks, move |context| body(context))
     }

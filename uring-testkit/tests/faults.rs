@@ -60,7 +60,12 @@ const FAULTS: &[Fault] = &[
         |_| std::process::abort(),
         "ended by itself: signal: 6",
     ),
-    ("hangs", |_| hang(), "still running after"),
+    ("hangs", |_| hang(), "still running after 500ms"),
+    (
+        "kills_its_parent",
+        kills_its_parent,
+        "the process that started it",
+    ),
     (
         "leaks_less_than_announced",
         |_| Ok(()),
@@ -139,12 +144,26 @@ fn hang_detached() -> ! {
     hang()
 }
 
-/// Kills the suite that runs it.
+/// Kills the suite that runs it, which is the parent of what has started it.
 fn kills_its_suite(_: &Context) -> TestResult {
-    let suite = i32::try_from(std::os::unix::process::parent_id())?;
-    // SAFETY: a signal to the process that started this one.
+    let status = fs::read_to_string(format!("/proc/{}/status", parent()))?;
+    let suite = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    let suite = suite.ok_or("a process has a parent")?.trim().parse()?;
+    // SAFETY: a signal to the suite, which waits for this test.
     unsafe { libc::kill(suite, libc::SIGKILL) };
     hang()
+}
+
+/// Kills the process that has started it.
+fn kills_its_parent(_: &Context) -> TestResult {
+    let parent = i32::try_from(parent())?;
+    // SAFETY: a signal to the parent, which waits for this test.
+    unsafe { libc::kill(parent, libc::SIGKILL) };
+    hang()
+}
+
+fn parent() -> u32 {
+    std::os::unix::process::parent_id()
 }
 
 /// Sees nothing of what the suite inherited.
@@ -280,9 +299,23 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<Outcome> 
     })
 }
 
+/// What a killed process was running ends with it and is adopted by the test that had started it all.
+fn reap_adopted() {
+    // SAFETY: no place is given for a status.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+}
+
 fn is_found(fault: &Fault) -> TestResult {
     let (name, _, words) = fault;
-    let outcome = run(&["--exact", &format!("planted::{name}")], &[])?;
+    // What hangs does so at any speed: no slow machine needs a longer limit for it.
+    let environment: &[_] = match *name {
+        "hangs" => &[("URING_TEST_TIMEOUT_FACTOR", "1")],
+        _ => &[],
+    };
+    let outcome = run(&["--exact", &format!("planted::{name}")], environment)?;
+    if *name == "kills_its_parent" {
+        reap_adopted();
+    }
     outcome.ended(Some(101));
     outcome.printed(words);
     outcome.reported(r#""verdict":"failed""#);
@@ -332,9 +365,7 @@ fn a_factor_scales_limits(_: &Context) -> TestResult {
 fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
     let outcome = run(&["--exact", "planted::kills_its_suite"], &[])?;
     outcome.ended(None);
-    // What the killed suite was running ends with it and is adopted by this test.
-    // SAFETY: no place is given for a status.
-    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+    reap_adopted();
     outcome.reported(r#""record":"start""#);
     outcome.did_not_report(r#""record":"end""#);
     Ok(())

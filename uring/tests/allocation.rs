@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-const OPERATIONS: u32 = 100_000;
+const OPERATIONS: u64 = 100_000;
 const WARM_UP: u32 = 100;
 
 /// What the rounds hand to operations and get back.
@@ -52,7 +52,7 @@ struct Resources {
 }
 
 /// Operations of every kind that owns no more than what it was given; the number of them.
-fn mixed(ring: &mut Ring<Any>, resources: &mut Resources) -> TestResult<u32> {
+fn mixed(ring: &mut Ring<Any>, resources: &mut Resources) -> TestResult<u64> {
     let file = || Arc::clone(&resources.file);
     // Several in flight, claimed in another order.
     let first = ring.push(Nop::new())?;
@@ -116,8 +116,9 @@ fn owned_operations_do_not_allocate(context: &Context) -> TestResult {
     for _ in 0..WARM_UP {
         mixed(&mut ring, &mut resources)?;
     }
+    let wanted = context.rounds(OPERATIONS);
     let (mut operations, before) = (0, ALLOCATIONS.load(Ordering::Relaxed));
-    while operations < OPERATIONS {
+    while operations < wanted {
         operations += mixed(&mut ring, &mut resources)?;
     }
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);

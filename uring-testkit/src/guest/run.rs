@@ -83,7 +83,8 @@ fn suite(program: &Program, settings: &Settings, channel: &Channel) -> Result<()
 /// Runs it to its end or to the limit, and says whether it was the limit.
 fn execute(command: &mut Command, settings: &Settings) -> std::io::Result<(ExitStatus, bool)> {
     let mut child = command.spawn()?;
-    let in_time = isolate::wait(&child, settings.limit)?;
+    let number = i32::try_from(child.id()).map_err(std::io::Error::other)?;
+    let in_time = isolate::wait(number, settings.limit)?;
     if !in_time {
         // The kernel shows on its console where blocked tasks are; what it cannot show must not keep the suite alive.
         let _ = fs::write("/proc/sys/kernel/printk", "7");

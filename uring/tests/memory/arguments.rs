@@ -167,11 +167,10 @@ pub(crate) fn m08_linked_timeout(context: &Context) -> TestResult {
 
 /// The kernel posts the completions of raw operations into the memory of a ring that is gone: it must be nobody else's by then.
 pub(crate) fn m13_ring_memory_is_not_reused(context: &Context) -> TestResult {
-    const RINGS: u32 = 1000;
     const KEPT: usize = 64;
     let soon = Box::leak(Box::new(Timespec::from(Duration::from_millis(2))));
     let mut kept = VecDeque::new();
-    for _ in 0..RINGS {
+    for _ in 0..context.rounds(1000) {
         let mut ring = common::ring(context, 8)?;
         for number in 0..8 {
             // SAFETY: the time was leaked.

@@ -202,7 +202,7 @@ fn open_for_writing(path: &Path) -> std::io::Result<File> {
 
 pub(crate) fn direct_slots_reused(context: &Context) -> TestResult {
     let mut ring = with_table(context, 2)?;
-    for round in 0..10_000 {
+    for round in 0..context.rounds(10_000) {
         let name = if round % 2 == 0 {
             c"/dev/zero"
         } else {

@@ -271,7 +271,7 @@ fn a_raw_number_ends_no_operation(context: &Context) -> TestResult {
     const LENGTH: usize = 8 << 20;
     let dir = uring_testkit::files::TempDir::new()?;
     let path = dir.random_file("file", LENGTH, 15)?;
-    for _ in 0..5 {
+    for _ in 0..context.rounds(5) {
         let file = uring_testkit::files::open_direct(&path)?;
         let (buffer, recording) = common::Recorded::new(LENGTH)?;
         let mut ring = common::ring(context, 8)?;

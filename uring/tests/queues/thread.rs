@@ -39,11 +39,11 @@ fn ring(context: &Context, entries: u32) -> Result<Ring<Any>, uring::Error> {
 }
 
 fn a_thread_that_sleeps_is_woken(context: &Context) -> TestResult {
-    const NOPS: u64 = 100_000;
+    let nops = context.rounds(100_000);
     let mut ring = ring(context, 64)?;
     let (mut pushed, mut seen) = (0, 0);
     for batch in (1..=64).cycle() {
-        let end = NOPS.min(pushed + batch);
+        let end = nops.min(pushed + batch);
         while pushed < end {
             ring.push_raw(Nop::new(), pushed)?;
             pushed += 1;
@@ -60,7 +60,7 @@ fn a_thread_that_sleeps_is_woken(context: &Context) -> TestResult {
             // On both sides of the moment at which it falls asleep.
             std::thread::sleep(Duration::from_micros(500 + pushed % 1000));
         }
-        if pushed == NOPS {
+        if pushed == nops {
             break;
         }
     }
@@ -70,7 +70,7 @@ fn a_thread_that_sleeps_is_woken(context: &Context) -> TestResult {
 
 fn one_at_a_time(context: &Context) -> TestResult {
     let mut ring = ring(context, 1)?;
-    for round in 0..300 {
+    for round in 0..context.rounds(300) {
         ring.call(Nop::new())??;
         if round % 3 == 0 {
             std::thread::sleep(Duration::from_micros(800 + 5 * round));
@@ -80,21 +80,23 @@ fn one_at_a_time(context: &Context) -> TestResult {
 }
 
 fn a_full_queue_waits_for_the_thread(context: &Context) -> TestResult {
+    let nops = context.rounds(5000);
     let mut ring = ring(context, 4)?;
     let mut seen = Vec::new();
-    for number in 0..5000 {
+    for number in 0..nops {
         ring.push_raw(Nop::new(), number)?;
         if number % 16 == 0 {
             ring.for_each(|completion| seen.push(completion.user_data()))?;
         }
     }
     ring.submit()?;
-    while seen.len() < 5000 {
+    let expected: Vec<_> = (0..nops).collect();
+    while seen.len() < expected.len() {
         ring.submit_and_wait(1)?;
         ring.for_each(|completion| seen.push(completion.user_data()))?;
     }
-    assert_eq!(seen, (0..5000).collect::<Vec<_>>());
-    for _ in 0..100 {
+    assert_eq!(seen, expected);
+    for _ in 0..context.rounds(100) {
         let chain = Chain::new(Nop::new()).then(Nop::new()).then(Nop::new());
         let ((first, second), third) = ring.push_chain(chain)?;
         for token in [first, second, third] {
@@ -113,7 +115,7 @@ fn a_full_queue_waits_for_the_thread(context: &Context) -> TestResult {
 }
 
 fn the_end_waits_for_the_thread(context: &Context) -> TestResult {
-    for _ in 0..10 {
+    for _ in 0..context.rounds(10) {
         let mut ring = ring(context, 8)?;
         let (reader, _writer) = files::pipe()?;
         let (buffer, recording) = common::Recorded::new(4096)?;

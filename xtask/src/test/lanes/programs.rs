@@ -1,6 +1,6 @@
 //! What is put into a machine: the guest's first process, the suites, the examples they run.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -18,6 +18,10 @@ const FIRST_PROCESS: &str = "uring-guest";
 const TESTKIT: &str = "uring-testkit";
 /// Emulated machines are slower than this one by up to this much.
 const TIMEOUT_FACTOR: &str = "20";
+/// What tests repeat is for this machine to repeat; on an emulated one they show that the kernel behaves.
+const ROUNDS: &str = "0.1";
+/// Tests that run at a time: many of them wait, and a machine's processors have something to do meanwhile.
+const TEST_THREADS: &str = "--test-threads=8";
 /// Seconds for one suite: longer than one of its tests may hang.
 const LIMIT: &str = "1300";
 
@@ -81,7 +85,7 @@ impl Programs {
             archive.program(&path[1..], &read(&suite.path)?);
             let filter = selection.filter.map(|filter| format!(" {filter}"));
             let filter = filter.unwrap_or_default();
-            writeln!(settings, "suite {path}{filter}")?;
+            writeln!(settings, "suite {path} {TEST_THREADS}{filter}")?;
         }
         if plans.is_empty() {
             bail!("there is no such test: {selection:?}");
@@ -155,8 +159,10 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!("channel /dev/ttyS1\ndisk /dev/nvme0n1\nlimit {LIMIT}\n");
+    let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
+        ("URING_TEST_ROUNDS", &rounds),
         ("NO_COLOR", "1"),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
