@@ -95,7 +95,10 @@ pub(crate) fn select_faults(wanted: &str) -> Result<Vec<(Kernel, Fault)>> {
         for series in &fault.kernels {
             let kernel = kernels.iter().find(|kernel| kernel.series == *series);
             let kernel = kernel.with_context(|| {
-                format!("xtask/faults.toml: {}: there is no kernel {series}", fault.name)
+                format!(
+                    "xtask/faults.toml: {}: there is no kernel {series}",
+                    fault.name
+                )
             })?;
             lanes.push((kernel.clone(), fault.clone()));
         }
@@ -113,7 +116,9 @@ fn choose(lanes: Vec<(Kernel, Fault)>, wanted: &str) -> Result<Vec<(Kernel, Faul
     };
     let unknown = |name: &&&str| !lanes.iter().any(|lane| is(lane, name));
     if let Some(unknown) = names.iter().find(unknown) {
-        let lanes = lanes.iter().map(|(kernel, fault)| fault.lane(&kernel.series));
+        let lanes = lanes
+            .iter()
+            .map(|(kernel, fault)| fault.lane(&kernel.series));
         bail!(
             "there is no fault {unknown}: there are {}",
             lanes.collect::<Vec<_>>().join(", ")
@@ -150,11 +155,17 @@ mod tests {
 
     #[test]
     fn faults_are_selected_by_name_on_all_their_kernels_or_on_one() {
-        assert_eq!(lanes("one-cpu, disabled-2"), ["6.18/disabled-2", "6.18/one-cpu"]);
+        assert_eq!(
+            lanes("one-cpu, disabled-2"),
+            ["6.18/disabled-2", "6.18/one-cpu"]
+        );
         assert_eq!(lanes("memlock"), ["6.18/memlock", "7.3/memlock"]);
         assert_eq!(lanes("7.3/memlock,7.3/memlock"), ["7.3/memlock"]);
         let error = select_faults("one-cpu,no-luck").unwrap_err().to_string();
-        assert!(error.contains("no-luck") && error.contains("7.3/memlock"), "{error}");
+        assert!(
+            error.contains("no-luck") && error.contains("7.3/memlock"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -162,7 +173,11 @@ mod tests {
         for (kernel, fault) in select_faults("all").unwrap() {
             assert_ne!(fault.differences(), "", "{}", fault.name);
             for lacked in &fault.lacks {
-                assert!(kernel.facilities.contains(lacked), "{}: {lacked}", fault.name);
+                assert!(
+                    kernel.facilities.contains(lacked),
+                    "{}: {lacked}",
+                    fault.name
+                );
             }
             for had in &fault.has {
                 assert!(!kernel.facilities.contains(had), "{}: {had}", fault.name);
@@ -197,7 +212,10 @@ mod tests {
                 let (package, name) = suite.split_once(':').unwrap();
                 let manifest = std::fs::read_to_string(root.join(package).join("Cargo.toml"));
                 let manifest = manifest.unwrap();
-                assert!(manifest.contains(&format!("name = \"{name}\"\nharness")), "{suite}");
+                assert!(
+                    manifest.contains(&format!("name = \"{name}\"\nharness")),
+                    "{suite}"
+                );
             }
         }
     }
@@ -217,7 +235,10 @@ mod tests {
             fault.differences(),
             "vm.x=1, io_uring_enter: EPERM, user 7, memlock=9, 300 MiB, 1 CPU, x=y"
         );
-        assert_eq!(fault.facilities(&["c".to_owned(), "d".to_owned()]), ["d", "b"]);
+        assert_eq!(
+            fault.facilities(&["c".to_owned(), "d".to_owned()]),
+            ["d", "b"]
+        );
         assert!(fault.wants("p:s") && !fault.wants("p:t"));
     }
 

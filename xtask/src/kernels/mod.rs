@@ -1,6 +1,7 @@
 //! `cargo xtask kernels`: the kernels that suites run on, and the emulator that runs them.
 
 mod emulator;
+mod faults;
 mod store;
 mod table;
 
@@ -9,6 +10,7 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 
 pub(crate) use self::{
     emulator::Emulator,
+    faults::{Fault, select_faults},
     store::Image,
     table::{Kernel, common_facilities, select},
 };
@@ -22,7 +24,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show every kernel, and which are here
+    /// Show every kernel, which are here, and the faults that they are run with
     List,
     /// Download kernels, and an emulator where there is none that can be trusted
     Fetch {
@@ -68,6 +70,14 @@ fn list() -> Result<()> {
             &kernel.suite,
             &kernel.adds,
         ]);
+    }
+    println!("{table}");
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_BORDERS_ONLY)
+        .set_header(["fault", "differs in", "shows"]);
+    for (kernel, fault) in select_faults("all")? {
+        table.add_row([fault.lane(&kernel.series), fault.differences(), fault.shows]);
     }
     println!("{table}");
     Ok(())

@@ -74,7 +74,7 @@ pub(super) fn has_native_device() -> bool {
 pub(super) fn dir(lane: &Lane) -> PathBuf {
     workspace::target_dir()
         .join("xtask/lanes")
-        .join(&lane.series)
+        .join(lane.name.replace('/', "-"))
 }
 
 /// `6.12` of `6.12.107+deb13-cloud-amd64`.
@@ -123,7 +123,7 @@ impl Machine<'_> {
         command
             .args(["-M", "q35", "-accel", self.accelerator, "-cpu", cpu])
             .args(["-smp", &self.cpus.to_string()])
-            .args(["-m", &MEMORY_MIB.to_string()])
+            .args(["-m", &self.memory().to_string()])
             .args([
                 "-nodefaults",
                 "-no-user-config",
@@ -139,13 +139,18 @@ impl Machine<'_> {
         Ok(command)
     }
 
+    fn memory(&self) -> u32 {
+        let fault = self.lane.fault.as_ref();
+        fault.and_then(|fault| fault.memory).unwrap_or(MEMORY_MIB)
+    }
+
     /// Warnings are shown: a kernel that is told to be quiet hides what a run is to find.
-    fn boot_line(interactive: bool) -> &'static str {
-        if interactive {
-            "console=ttyS0 panic=-1 nvme.poll_queues=1 quiet"
-        } else {
-            "console=ttyS0 panic=-1 nvme.poll_queues=1 loglevel=5"
-        }
+    fn boot_line(&self, interactive: bool) -> String {
+        let said = if interactive { "quiet" } else { "loglevel=5" };
+        let mut words = vec!["console=ttyS0", "panic=-1", "nvme.poll_queues=1", said];
+        let fault = self.lane.fault.iter();
+        words.extend(fault.flat_map(|fault| fault.boot.iter().map(String::as_str)));
+        words.join(" ")
     }
 
     fn with_logs(&self) -> Result<Command> {
@@ -156,7 +161,7 @@ impl Machine<'_> {
                 .arg("-serial")
                 .arg(format!("file:{}", log.display()));
         }
-        command.args(["-append", Self::boot_line(false)]);
+        command.args(["-append", &self.boot_line(false)]);
         Ok(command)
     }
 
@@ -236,7 +241,7 @@ impl Machine<'_> {
         let records = format!("file:{}", self.file("records.jsonl").display());
         command
             .args(["-serial", "mon:stdio", "-serial", &records])
-            .args(["-append", Self::boot_line(true)]);
+            .args(["-append", &self.boot_line(true)]);
         let status = command.status().context("starting QEMU")?;
         if !status.success() {
             bail!("QEMU ended with {status}");

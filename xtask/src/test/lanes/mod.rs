@@ -6,6 +6,7 @@ mod coverage;
 mod judge;
 mod machine;
 mod programs;
+mod refusal;
 mod table;
 
 use std::{
@@ -26,7 +27,7 @@ use self::{
     programs::Programs,
 };
 use super::{binary, outcome::Outcome};
-use crate::kernels::{self, Emulator, Image, Kernel};
+use crate::kernels::{self, Emulator, Fault, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
 const BOOTS: usize = 3;
@@ -39,8 +40,11 @@ pub(crate) struct Args {
     /// Run the suites on these kernels, each in a machine of its own: `all`, or series such as `6.1,7.3`
     #[arg(long, value_name = "SERIES")]
     kernels: Option<String>,
+    /// Run the suites on machines with something forbidden or scarce: `all`, or faults such as `one-cpu,7.3/memlock`
+    #[arg(long, value_name = "FAULTS")]
+    faults: Option<String>,
     /// Run the suites on the kernel in this file
-    #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernels", "faults"])]
     kernel_image: Option<PathBuf>,
     /// What the machine has with the kernel in that file, such as `privileges,loop`
     #[arg(long, value_name = "NAMES", requires = "kernel_image")]
@@ -51,8 +55,8 @@ pub(crate) struct Args {
     /// How many machines run at a time
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
-    /// Open a shell in a machine with this kernel
-    #[arg(long, value_name = "SERIES", conflicts_with_all = ["kernels", "kernel_image"])]
+    /// Open a shell in a machine with this kernel, or of this fault
+    #[arg(long, value_name = "LANE", conflicts_with_all = ["kernels", "faults", "kernel_image"])]
     shell: Option<String>,
     /// Show what would run on which kernel, and how it would be started
     #[arg(long)]
@@ -65,13 +69,18 @@ pub(crate) struct Args {
 impl Args {
     /// Whether other kernels are asked for.
     pub(super) const fn wanted(&self) -> bool {
-        self.kernels.is_some() || self.kernel_image.is_some() || self.shell.is_some()
+        self.kernels.is_some()
+            || self.faults.is_some()
+            || self.kernel_image.is_some()
+            || self.shell.is_some()
     }
 }
 
-/// A kernel to run on.
+/// A kernel to run on, and what is unusual about its machine.
 #[derive(Debug, Clone, Serialize)]
 struct Lane {
+    /// The kernel's series, and the fault's name after a slash.
+    name: String,
     series: String,
     /// As in `URING_LANE`.
     kind: &'static str,
@@ -83,6 +92,8 @@ struct Lane {
     facilities: String,
     #[serde(skip)]
     image: PathBuf,
+    #[serde(skip)]
+    fault: Option<Fault>,
 }
 
 /// What a lane came to.
@@ -188,6 +199,7 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
         let release = machine::release_of(image)?;
         return Ok(vec![Lane {
+            name: machine::series_of(&release),
             series: machine::series_of(&release),
             kind: "distribution",
             package: release,
@@ -197,22 +209,48 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
                 None => kernels::common_facilities()?.join(","),
             },
             image: image.clone(),
+            fault: None,
         }]);
     }
-    let wanted = args.kernels.as_deref().or(args.shell.as_deref());
-    let lane = |kernel: Kernel| {
-        let image = Image::cached(&kernel)?;
-        Ok(Lane {
-            kind: kernel.kind.word(),
-            series: kernel.series,
-            backports: kernel.backports.join(","),
-            facilities: kernel.facilities.join(","),
-            package: image.package,
-            image: image.path,
-        })
+    let mut lanes = Vec::new();
+    let (kernels, faults) = match &args.shell {
+        Some(lane) if lane.contains('/') => (None, Some(lane)),
+        Some(lane) => (Some(lane), None),
+        None => (args.kernels.as_ref(), args.faults.as_ref()),
     };
-    let kernels = kernels::select(wanted.unwrap_or("all"))?;
-    kernels.into_iter().map(lane).collect()
+    if let Some(wanted) = kernels {
+        let kernels = kernels::select(wanted)?.into_iter();
+        lanes.extend(kernels.map(|kernel| (kernel, None)));
+    }
+    if let Some(wanted) = faults {
+        let faults = kernels::select_faults(wanted)?.into_iter();
+        lanes.extend(faults.map(|(kernel, fault)| (kernel, Some(fault))));
+    }
+    lanes
+        .into_iter()
+        .map(|(kernel, fault)| lane(kernel, fault))
+        .collect()
+}
+
+fn lane(kernel: Kernel, fault: Option<Fault>) -> Result<Lane> {
+    let image = Image::cached(&kernel)?;
+    let (name, facilities) = match &fault {
+        Some(fault) => (
+            fault.lane(&kernel.series),
+            fault.facilities(&kernel.facilities),
+        ),
+        None => (kernel.series.clone(), kernel.facilities),
+    };
+    Ok(Lane {
+        name,
+        kind: kernel.kind.word(),
+        series: kernel.series,
+        backports: kernel.backports.join(","),
+        facilities: facilities.join(","),
+        package: image.package,
+        image: image.path,
+        fault,
+    })
 }
 
 /// Nothing failed, nothing is missing, something ran.
@@ -220,7 +258,7 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
     let bad: Vec<_> = finished
         .iter()
         .filter(|lane| !lane.is_good())
-        .map(|lane| lane.lane.series.as_str())
+        .map(|lane| lane.lane.name.as_str())
         .collect();
     for gap in gaps {
         println!("---- {gap}");
@@ -244,15 +282,12 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
 
 fn print_failures(finished: &Finished) {
     for said in &finished.repeated {
-        println!(
-            "---- Linux {}: booted again: {said}\n",
-            finished.lane.series
-        );
+        println!("---- Linux {}: booted again: {said}\n", finished.lane.name);
     }
     if finished.is_good() {
         return;
     }
-    println!("==== Linux {}", finished.lane.series);
+    println!("==== Linux {}", finished.lane.name);
     for suite in &finished.suites {
         suite.print_failures();
     }
@@ -272,7 +307,11 @@ impl Run<'_> {
             lane,
             emulator: self.emulator,
             accelerator: self.accelerator,
-            cpus: self.cpus,
+            cpus: lane
+                .fault
+                .as_ref()
+                .and_then(|fault| fault.cpus)
+                .unwrap_or(self.cpus),
             patience: machine::BOOT,
         }
     }
@@ -338,7 +377,7 @@ impl Run<'_> {
         let mut repeated = Vec::new();
         loop {
             let boot = machine.run(&work, |records| {
-                bar.set_message(format!("Linux {}: {records} records", lane.series));
+                bar.set_message(format!("Linux {}: {records} records", lane.name));
             })?;
             let Judgement {
                 release,
@@ -376,10 +415,7 @@ impl Run<'_> {
 
     fn show(&self, lane: &Lane) -> Result<()> {
         let Work { plans, .. } = self.programs.work(lane, self.selection)?;
-        println!(
-            "==== Linux {} ({}, {})",
-            lane.series, lane.kind, lane.package
-        );
+        println!("==== Linux {} ({}, {})", lane.name, lane.kind, lane.package);
         for (program, plan) in &plans {
             println!("{program}: {}", programs::summary(plan));
         }
