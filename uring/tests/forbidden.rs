@@ -181,7 +181,6 @@ fn a_ring_for_each_thread(context: &Context) -> TestResult {
         }
         Ok(())
     };
-    check()?;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(check)).collect();
         let mut results = threads.into_iter().map(thread::ScopedJoinHandle::join);
@@ -215,8 +214,15 @@ fn a_forked_child(context: &Context) -> TestResult {
             Ok(())
         }
     };
-    use_it()?;
-    fork_and(|| Ok(use_it()?))?.check()
+    // The thread's ring ends with it.
+    let thread = thread::scope(|scope| {
+        let thread = scope.spawn(|| -> TestResult {
+            use_it()?;
+            fork_and(|| Ok(use_it()?))?.check()
+        });
+        thread.join()
+    });
+    thread.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What was reserved for a ring that is refused is given back, however often it is.

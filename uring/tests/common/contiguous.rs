@@ -12,6 +12,7 @@ use std::thread;
 use uring_sys::io_uring_params;
 
 const PAGE: u64 = 4096;
+const HUGE_PAGE: u64 = 2 << 20;
 
 /// Runs `body` in a new thread for which, and for whose threads, the kernel wants ring memory physically contiguous.
 pub(crate) fn with_contiguous_memory_wanted<T: Send>(
@@ -89,29 +90,40 @@ fn supervise(listener: &OwnedFd) -> io::Result<()> {
         if ready.revents & libc::POLLIN == 0 {
             return Ok(());
         }
-        // SAFETY: numbers, for which all zeroes are valid, and which the kernel wants to be zero.
-        let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-        let receive = libc::SECCOMP_IOCTL_NOTIF_RECV;
-        // SAFETY: the command fills in the structure that it is for.
-        if unsafe { libc::ioctl(listener.as_raw_fd(), receive, &raw mut call) } == -1 {
-            return Err(io::Error::last_os_error());
+        match decide(listener) {
+            // The call was interrupted meanwhile, by work for its thread, and will be made again.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            decided => decided?,
         }
-        let refused = is_refused(&call.data.args)?;
-        let mut answer = libc::seccomp_notif_resp {
-            id: call.id,
-            val: 0,
-            error: if refused { -libc::EINVAL } else { 0 },
-            flags: 0,
-        };
-        if !refused {
-            answer.flags =
-                u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).map_err(io::Error::other)?;
-        }
-        let send = libc::SECCOMP_IOCTL_NOTIF_SEND;
-        // SAFETY: the command reads the structure that it is for.
-        if unsafe { libc::ioctl(listener.as_raw_fd(), send, &raw mut answer) } == -1 {
-            return Err(io::Error::last_os_error());
-        }
+    }
+}
+
+/// Takes one call and answers it.
+fn decide(listener: &OwnedFd) -> io::Result<()> {
+    // SAFETY: numbers, for which all zeroes are valid, and which the kernel wants to be zero.
+    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    let receive = libc::SECCOMP_IOCTL_NOTIF_RECV;
+    // SAFETY: the command fills in the structure that it is for.
+    if unsafe { libc::ioctl(listener.as_raw_fd(), receive, &raw mut call) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut answer = libc::seccomp_notif_resp {
+        id: call.id,
+        val: 0,
+        error: 0,
+        flags: 0,
+    };
+    if is_refused(&call.data.args)? {
+        answer.error = -libc::EINVAL;
+    } else {
+        answer.flags =
+            u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).map_err(io::Error::other)?;
+    }
+    let send = libc::SECCOMP_IOCTL_NOTIF_SEND;
+    // SAFETY: the command reads the structure that it is for.
+    match unsafe { libc::ioctl(listener.as_raw_fd(), send, &raw mut answer) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
     }
 }
 
@@ -123,22 +135,28 @@ fn is_refused(arguments: &[u64; 6]) -> io::Result<bool> {
     if params.is_null() {
         return Ok(false);
     }
-    // SAFETY: the calling thread is of this process and waits in a system call for which it has lent the structure.
+    // SAFETY: the calling thread is of this process and has lent the structure to a system call in which it waits, or from
+    // which it may be called back to make it again, with the structure where it was.
     let params = unsafe { params.read() };
-    // Flags beside each other that no ring can have, or memory at 0, are trial calls: those get their usual answer.
+    let has = |flag: u32| params.flags & flag != 0;
+    // Memory at 0 is that of a trial call, which gets its usual answer.
     let given = [params.sq_off.user_addr, params.cq_off.user_addr];
-    if params.flags & uring_sys::IORING_SETUP_NO_MMAP == 0 || given.contains(&0) {
+    if !has(uring_sys::IORING_SETUP_NO_MMAP) || given.contains(&0) {
         return Ok(false);
     }
     let entries = arguments[0].next_power_of_two();
-    let completions = match params.flags & uring_sys::IORING_SETUP_CQSIZE {
-        0 => 2 * entries,
-        _ => u64::from(params.cq_entries).next_power_of_two(),
+    let completions = if has(uring_sys::IORING_SETUP_CQSIZE) {
+        u64::from(params.cq_entries).next_power_of_two()
+    } else {
+        2 * entries
     };
-    // The completions follow a header of less than 1024 bytes.
-    let parts = [(given[0], entries * 64), (given[1], 512 + completions * 16)];
-    for (start, length) in parts {
-        if length > PAGE && !is_in_huge_pages(start)? {
+    let entry_size = 64 << u64::from(has(uring_sys::IORING_SETUP_SQE128));
+    let completion_size = 16 << u64::from(has(uring_sys::IORING_SETUP_CQE32));
+    // The completions follow a header of at least this size.
+    let rings = 64 + completions * completion_size;
+    for (start, length) in [(given[0], entries * entry_size), (given[1], rings)] {
+        let in_one = |page: u64| start / page == (start + length - 1) / page;
+        if !in_one(PAGE) && !(in_one(HUGE_PAGE) && is_in_huge_pages(start)?) {
             return Ok(true);
         }
     }

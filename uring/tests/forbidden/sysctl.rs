@@ -51,24 +51,28 @@ fn is_the_cause(context: &Context) -> bool {
 
 fn not_remembered(context: &Context) -> TestResult {
     static RINGS: PerThread = PerThread::new(8);
-    let refused = || match RINGS.call(Nop::new()) {
-        Ok(_) => assert!(only_registering_is_forbidden(context)),
-        Err(error) => assert_forbidden(error, context),
+    // A thread's ring ends with it.
+    let called = || std::thread::spawn(|| RINGS.call(Nop::new())).join();
+    let refused = || -> TestResult {
+        match called().map_err(|_| "a panic")? {
+            Ok(_) => assert!(only_registering_is_forbidden(context)),
+            Err(error) => assert_forbidden(error, context),
+        }
+        Ok(())
     };
-    refused();
+    refused()?;
     // Root may with 1, and everybody with 0.
     for value in ["0", "1"] {
         let allowed = Set::to(value)?;
         if is_the_cause(context) {
-            let thread = std::thread::spawn(|| RINGS.call(Nop::new()));
-            thread.join().map_err(|_| "a panic")???;
+            called().map_err(|_| "a panic")???;
             Ring::best(8)?.call(Nop::new())??;
         } else {
             // The filter is told from a sysctl that does not concern root.
-            refused();
+            refused()?;
         }
         drop(allowed);
-        refused();
+        refused()?;
     }
     Ok(())
 }

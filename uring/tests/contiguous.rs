@@ -1,15 +1,18 @@
 //! H19: kernels that want the memory of a ring's queues physically contiguous, with huge pages and without.
 
+mod common;
+
 use std::fs;
 use std::io;
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use uring::op::Nop;
-use uring::{Builder, Handle, HandleKind as Reached, Hint, PerThread, Ring};
+use uring::{Builder, CompletionSize, Handle, HandleKind as Reached, Hint, PerThread, Ring};
 use uring_testkit::{Context, Facility, FdTable, Feature, Observation, Suite, TestResult};
 
-use crate::common::contiguous::with_contiguous_memory_wanted;
+use common::contiguous::with_contiguous_memory_wanted;
 
 const HUGE_PAGES: Facility = Facility::new(
     "huge-pages",
@@ -29,25 +32,24 @@ fn free_huge_pages() -> io::Result<u64> {
     free.map_or(Ok(0), |free| free.trim().parse().map_err(io::Error::other))
 }
 
-pub(crate) fn add_to(suite: &mut Suite) {
+fn main() -> ExitCode {
+    let mut suite = Suite::new("contiguous");
     let born = [Feature::NO_MMAP, Feature::REGISTERED_FD_ONLY];
     let mut test = |name: &str, body: fn(&Context) -> TestResult, huge: bool| {
         let test = suite.test(name, body).needs(born).alone();
-        test.no_refusal("without memory of its own a ring has none to refuse");
+        test.no_refusal("only a ring with memory of its own can be refused for it");
         if huge {
             test.requires([HUGE_PAGES]);
         }
     };
     test("h19_small_rings_fit_in_pages", small_rings_fit, false);
-    test(
-        "h19_large_rings_without_huge_pages",
-        without_huge_pages,
-        false,
-    );
-    test("h19_large_rings_in_huge_pages", in_huge_pages, true);
-    test("h19_huge_pages_are_given_back", given_back, true);
-    test("h19_huge_pages_that_run_out", run_out, true);
-    test("h19_a_forked_child_has_no_huge_pages", forked, true);
+    test("h19_without_huge_pages", without_huge_pages, false);
+    test("h19_in_huge_pages", in_huge_pages, true);
+    test("h19_beside_huge_pages", beside_huge_pages, true);
+    test("h19_pages_are_given_back", given_back, true);
+    test("h19_pages_that_run_out", run_out, true);
+    test("h6_a_forked_child_has_none", forked, true);
+    suite.run()
 }
 
 /// Larger queues than a page, and than a huge page.
@@ -127,6 +129,22 @@ fn in_huge_pages(_: &Context) -> TestResult {
             works(&mut with_descriptor)?;
         }
         Ok(())
+    })?
+}
+
+/// The largest queues are longer than a huge page. Those have a descriptor first, and say why if that is not wanted.
+fn beside_huge_pages(_: &Context) -> TestResult {
+    with_contiguous_memory_wanted(|| -> TestResult {
+        let largest = large(32768).completion_size(CompletionSize::Large);
+        let error = largest.clone().own_memory(true).build().unwrap_err();
+        assert_eq!(error.hint(), Some(Hint::ContiguousMemory), "{error}");
+        works(&mut largest.build_fdless()?)?;
+        // Two parts that fit in a huge page each, but not both in the same.
+        let mut ring = large(16384)
+            .completion_entries(65536)
+            .own_memory(true)
+            .build()?;
+        works(&mut ring)
     })?
 }
 

@@ -1,6 +1,9 @@
 //! `RLIMIT_MEMLOCK`, met by a user without `CAP_IPC_LOCK`. Rings count against it on some kernels only.
 
+mod common;
+
 use std::fs;
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,11 +13,9 @@ use uring_testkit::{
     Context, Facility, HandleKind, KernelVersion, Lane, Observation, Suite, TestResult,
 };
 
-use crate::common;
-
 const LIMIT: u64 = 64 << 10;
 
-/// Not an hour's worth of rings: the smallest limit that distributions have.
+/// The smallest limit that distributions have, for somebody whom it binds.
 const LITTLE_LOCKED_MEMORY: Facility = Facility::new(
     "little-locked-memory",
     "run the tests as an ordinary user after `ulimit -l 64`",
@@ -47,7 +48,9 @@ fn limit() -> u64 {
     limit.rlim_cur
 }
 
-pub(crate) fn add_to(suite: &mut Suite) {
+fn main() -> ExitCode {
+    let mut suite = Suite::new("memlock");
+    suite.handles_refused_in("lifecycle");
     suite
         .test("h28_a_ring_counts_on_some_kernels", rings_count)
         .on(HandleKind::ALL)
@@ -61,6 +64,7 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .test("h28_no_other_handle_is_tried", no_other_handle)
         .requires([LITTLE_LOCKED_MEMORY])
         .alone();
+    suite.run()
 }
 
 /// Whether this kernel counts the memory of rings: it is not to be probed with rings, so its version has to say.
@@ -137,7 +141,9 @@ fn no_other_handle(_: &Context) -> TestResult {
     let results = [
         Ring::best(LARGE).map(drop),
         Builder::new(LARGE).build_disabled().map(drop),
-        RINGS.with(|_| ()),
+        thread::spawn(|| RINGS.with(|_| ()))
+            .join()
+            .map_err(|_| "a panic")?,
     ];
     for result in results {
         match (result, counts()?) {
