@@ -373,7 +373,7 @@ fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
 
 /// The filter lets a suite start and its probes fail.
 fn an_inconclusive_probe_fails(_: &Context) -> TestResult {
-    let denied = [(libc::SYS_io_uring_register, libc::EPERM)];
+    let denied = [(libc::SYS_io_uring_register, libc::EIO)];
     let outcome = process::with_denied(&denied, || run(&["--exact", "planted::gated"], &[]))??;
     outcome.ended(Some(101));
     outcome.printed("could not be probed");

@@ -118,7 +118,19 @@ fn works_without_registering(ring: &mut Ring<uring::Any>, context: &Context) -> 
     Ok(())
 }
 
+/// Runs `body` in a thread of its own: a slot that cannot be given back, since that takes a register call, ends with it.
+fn on_a_thread(body: impl FnOnce() -> TestResult + Send) -> TestResult {
+    thread::scope(|scope| {
+        let ended = scope.spawn(body).join();
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 fn rings_are_refused(context: &Context) -> TestResult {
+    on_a_thread(|| rings_are_refused_here(context))
+}
+
+fn rings_are_refused_here(context: &Context) -> TestResult {
     let made = common::ring(context, 8);
     if !only_registering_is_forbidden(context) {
         assert_forbidden(made.unwrap_err(), context);
@@ -148,6 +160,10 @@ fn rings_are_refused(context: &Context) -> TestResult {
 }
 
 fn the_best_ring(context: &Context) -> TestResult {
+    on_a_thread(|| the_best_ring_here(context))
+}
+
+fn the_best_ring_here(context: &Context) -> TestResult {
     if !only_registering_is_forbidden(context) {
         assert_forbidden(Ring::best(8).unwrap_err(), context);
         let demanding = Builder::new(4096).direct_slots(8);
@@ -214,15 +230,10 @@ fn a_forked_child(context: &Context) -> TestResult {
             Ok(())
         }
     };
-    // The thread's ring ends with it.
-    let thread = thread::scope(|scope| {
-        let thread = scope.spawn(|| -> TestResult {
-            use_it()?;
-            fork_and(|| Ok(use_it()?))?.check()
-        });
-        thread.join()
-    });
-    thread.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    on_a_thread(|| {
+        use_it()?;
+        fork_and(|| Ok(use_it()?))?.check()
+    })
 }
 
 /// What was reserved for a ring that is refused is given back, however often it is.
@@ -237,18 +248,17 @@ fn a_refusal_leaves_nothing(context: &Context) -> TestResult {
         let demanding = Builder::new(32768).direct_slots(8);
         assert_forbidden(demanding.build_best().unwrap_err(), context);
     };
-    refuse();
-    let before = mapped()?;
-    for _ in 0..50 {
+    on_a_thread(|| {
         refuse();
-    }
-    // The queues alone are 800 pages each time.
-    assert!(
-        mapped()? < before + 400,
-        "{before} pages have become {}",
-        mapped()?
-    );
-    Ok(())
+        let before = mapped()?;
+        for _ in 0..50 {
+            refuse();
+        }
+        // The queues alone are 800 pages each time.
+        let now = mapped()?;
+        assert!(now < before + 400, "{before} pages have become {now}");
+        Ok(())
+    })
 }
 
 fn what_the_kernel_has(context: &Context) -> TestResult {

@@ -471,7 +471,12 @@ pub(super) mod tests {
         ] {
             let outcome = judged_where_forbidden(report, exit);
             assert!(!outcome.problems.is_empty(), "{report:?} {exit:?}");
-            assert!(outcome.tests.iter().all(|test| test.name != "s refuses to start"));
+            assert!(
+                outcome
+                    .tests
+                    .iter()
+                    .all(|test| test.name != "s refuses to start")
+            );
         }
     }
 

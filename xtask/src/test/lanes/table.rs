@@ -70,7 +70,7 @@ pub(super) fn line(lane: &Finished) -> String {
         parts.push(format!("{problems} PROBLEMS"));
     }
     format!(
-        "Linux {:<6} {:>7.1} s  {}",
+        "Linux {:<21} {:>7.1} s  {}",
         lane.lane.name,
         lane.seconds,
         parts.join(", ")
