@@ -151,8 +151,8 @@ fn waiting_for_a_result_goes_on(context: &Context) -> TestResult {
 }
 
 fn each_write_happens_once_under_signals(context: &Context) -> TestResult {
-    const WRITES: u32 = 20_000;
     const BATCH: u32 = 16;
+    let batches = u32::try_from(context.rounds(1250))?;
     let dir = files::TempDir::new()?;
     let path = dir.path().join("log");
     let file = std::fs::OpenOptions::new()
@@ -163,7 +163,7 @@ fn each_write_happens_once_under_signals(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let _signals = Signals::new()?;
     let before = Signals::handled();
-    for batch in 0..WRITES / BATCH {
+    for batch in 0..batches {
         let mut tokens = Vec::new();
         for number in batch * BATCH..(batch + 1) * BATCH {
             let record = number.to_le_bytes().to_vec();
@@ -181,6 +181,6 @@ fn each_write_happens_once_under_signals(context: &Context) -> TestResult {
         .map(|record| u32::from_le_bytes([record[0], record[1], record[2], record[3]]))
         .collect();
     records.sort_unstable();
-    assert_eq!(records, (0..WRITES).collect::<Vec<_>>());
+    assert_eq!(records, (0..batches * BATCH).collect::<Vec<_>>());
     Ok(())
 }

@@ -39,10 +39,10 @@ fn ring(context: &Context, entries: u32) -> Result<Ring<Any>, uring::Error> {
 }
 
 fn a_thread_that_sleeps_is_woken(context: &Context) -> TestResult {
-    let nops = context.rounds(100_000);
+    let nops = context.rounds(20_000);
     let mut ring = ring(context, 64)?;
     let (mut pushed, mut seen) = (0, 0);
-    for batch in (1..=64).cycle() {
+    for batch in (1..=64).step_by(9).cycle() {
         let end = nops.min(pushed + batch);
         while pushed < end {
             ring.push_raw(Nop::new(), pushed)?;
@@ -80,7 +80,7 @@ fn one_at_a_time(context: &Context) -> TestResult {
 }
 
 fn a_full_queue_waits_for_the_thread(context: &Context) -> TestResult {
-    let nops = context.rounds(5000);
+    let nops = context.rounds(2000);
     let mut ring = ring(context, 4)?;
     let mut seen = Vec::new();
     for number in 0..nops {

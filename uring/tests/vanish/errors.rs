@@ -212,7 +212,7 @@ fn threads_that_cannot_be_made_are_reported(_: &Context) -> TestResult {
 
 fn a_signal_removes_the_incomplete_copy(_: &Context) -> TestResult {
     let files = Files::new()?;
-    fs::write(&files.source, vec![0; 64 << 20])?;
+    fs::File::create(&files.source)?.set_len(64 << 20)?;
     let before = listing(files.dir.path())?;
     let child = vanish(&files.source, &files.target)?
         .args(["--threads=1", "--depth=1", "--block=1"])

@@ -12,6 +12,7 @@ mod table;
 use std::{
     collections::VecDeque,
     fs,
+    num::NonZero,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     thread,
@@ -52,9 +53,12 @@ pub(crate) struct Args {
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
-    /// How many machines run at a time
+    /// How many machines run at a time; one more than there are processors, without it
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// How many processors each machine has
     #[arg(long, value_name = "N", default_value_t = 1)]
-    jobs: usize,
+    cpus: usize,
     /// Open a shell in a machine with this kernel, or of this fault
     #[arg(long, value_name = "LANE", conflicts_with_all = ["kernels", "faults", "kernel_image"])]
     shell: Option<String>,
@@ -127,7 +131,6 @@ struct Run<'a> {
     args: &'a Args,
     selection: Selection<'a>,
     accelerator: &'static str,
-    cpus: usize,
 }
 
 /// Which tests of the suites run.
@@ -147,7 +150,6 @@ pub(super) fn run(
     let lanes = lanes(args)?;
     let emulator = Emulator::find()?;
     let programs = Programs::build(&binary::packages(package)?)?;
-    let cores = thread::available_parallelism()?.get();
     let mut run = Run {
         programs: &programs,
         emulator: &emulator,
@@ -157,7 +159,6 @@ pub(super) fn run(
             handles: args.handles.as_deref(),
         },
         accelerator: machine::EMULATED,
-        cpus: (cores / args.jobs.max(1)).clamp(1, 2),
     };
     if run.native_works(lanes.last())? {
         run.accelerator = machine::NATIVE;
@@ -303,15 +304,12 @@ fn print_failures(finished: &Finished) {
 
 impl Run<'_> {
     fn machine<'a>(&'a self, lane: &'a Lane) -> Machine<'a> {
+        let cpus = lane.fault.as_ref().and_then(|fault| fault.cpus);
         Machine {
             lane,
             emulator: self.emulator,
             accelerator: self.accelerator,
-            cpus: lane
-                .fault
-                .as_ref()
-                .and_then(|fault| fault.cpus)
-                .unwrap_or(self.cpus),
+            cpus: cpus.unwrap_or(self.args.cpus),
             patience: machine::BOOT,
         }
     }
@@ -337,6 +335,9 @@ impl Run<'_> {
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
         bar.set_style(style.expect("the template is one"));
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        // A machine with one processor wastes none of its time on agreement with itself, and what it waits another uses.
+        let processors = thread::available_parallelism()?.get();
+        let jobs = self.args.jobs.map_or(processors + 1, NonZero::get);
         let queue: VecDeque<_> = lanes.iter().enumerate().collect();
         let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
         let work = || -> Result<()> {
@@ -358,9 +359,7 @@ impl Run<'_> {
             }
         };
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.args.jobs.max(1))
-                .map(|_| scope.spawn(work))
-                .collect();
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
             workers
                 .into_iter()
                 .try_for_each(|worker| worker.join().expect("a worker does not panic"))
