@@ -147,7 +147,7 @@ pub(super) fn run(
     package: Option<&str>,
     json: Option<&std::path::Path>,
 ) -> Result<()> {
-    let lanes = lanes(args)?;
+    let mut lanes = lanes(args)?;
     let emulator = Emulator::find()?;
     let programs = Programs::build(&binary::packages(package)?)?;
     let mut run = Run {
@@ -160,6 +160,7 @@ pub(super) fn run(
         },
         accelerator: machine::EMULATED,
     };
+    run.leave_out_idle_faults(&mut lanes)?;
     if run.native_works(lanes.last())? {
         run.accelerator = machine::NATIVE;
     }
@@ -181,7 +182,7 @@ pub(super) fn run(
     }
     println!("{}", table::render(&finished));
     let gaps = if args.kernels.as_deref() == Some("all") {
-        let coverage = coverage::across(&plans, &finished);
+        let coverage = coverage::across(&plans, &finished, || run.plans_of_other_faults(&lanes))?;
         for note in &coverage.notes {
             println!("{note}");
         }
@@ -327,6 +328,39 @@ impl Run<'_> {
         let work = self.programs.nothing(lane)?;
         let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
         Ok(judgement.troubles.is_empty())
+    }
+
+    /// A fault's machine has some of the suites, and a selection may leave it none.
+    fn leave_out_idle_faults(&self, lanes: &mut Vec<Lane>) -> Result<()> {
+        let mut kept = Vec::new();
+        for lane in lanes.drain(..) {
+            let works =
+                || Ok::<_, anyhow::Error>(!self.programs.plans(&lane, self.selection)?.is_empty());
+            if lane.fault.is_none() || works()? {
+                kept.push(lane);
+            }
+        }
+        if kept.is_empty() {
+            bail!(
+                "there is no such test on these machines: {:?}",
+                self.selection
+            );
+        }
+        *lanes = kept;
+        Ok(())
+    }
+
+    /// What would be done on the fault lanes that are not among `lanes`, as plans.
+    fn plans_of_other_faults(&self, lanes: &[Lane]) -> Result<Vec<String>> {
+        let mut plans = Vec::new();
+        for (kernel, fault) in kernels::select_faults("all")? {
+            let other = lane(kernel, Some(fault))?;
+            if lanes.iter().all(|lane| lane.name != other.name) {
+                let suites = self.programs.plans(&other, self.selection)?;
+                plans.extend(suites.into_iter().map(|(_, _, text)| text));
+            }
+        }
+        Ok(plans)
     }
 
     /// Runs every lane and gives what each came to, and its plans, in the lanes' order.

@@ -62,15 +62,13 @@ impl Programs {
         })
     }
 
-    /// What a machine of `lane` gets, and what each suite is expected to report.
-    pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
-        let mut settings = settings(lane, selection);
-        let mut archive = self.archive()?;
-        let mut plans = BTreeMap::new();
-        let mut plan_text = String::new();
-        for directory in ["suites", "suites/deps", "suites/examples"] {
-            archive.directory(directory);
-        }
+    /// The suites that have something to do on `lane`: where they are in the machine, and their plans.
+    pub(super) fn plans(
+        &self,
+        lane: &Lane,
+        selection: Selection<'_>,
+    ) -> Result<Vec<(&str, &binary::Binary, String)>> {
+        let mut plans = Vec::new();
         for (path, suite) in &self.suites {
             let wanted = |fault: &Fault| fault.wants(judge::suite_name(path));
             if !lane.fault.as_ref().is_none_or(wanted) {
@@ -80,10 +78,25 @@ impl Programs {
             let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
             let does_something =
                 |record: &Record| matches!(record, Record::Plan { .. } | Record::Refused { .. });
-            if !plan.iter().any(does_something) {
-                continue;
+            if plan.iter().any(does_something) {
+                plans.push((path.as_str(), suite, text));
             }
-            plans.insert(path.clone(), plan);
+        }
+        Ok(plans)
+    }
+
+    /// What a machine of `lane` gets, and what each suite is expected to report.
+    pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
+        let mut settings = settings(lane, selection);
+        let mut archive = self.archive()?;
+        let mut plans = BTreeMap::new();
+        let mut plan_text = String::new();
+        for directory in ["suites", "suites/deps", "suites/examples"] {
+            archive.directory(directory);
+        }
+        for (path, suite, text) in self.plans(lane, selection)? {
+            let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
+            plans.insert(path.to_owned(), plan);
             plan_text.push_str(&text);
             archive.program(&path[1..], &read(&suite.path)?);
             let filter = selection.filter.map(|filter| format!(" {filter}"));
