@@ -203,6 +203,7 @@ pub(crate) fn declared(lane: &Lane, facility: &Facility) -> Observation {
 ///     release: "6.1.176".to_owned(),
 ///     backports: Vec::new(),
 ///     facilities: None,
+///     forbidden: None,
 /// };
 /// let since_6_3 = Feature::REG_REG_RING;
 /// assert_eq!(contradiction(&lane, &since_6_3, &Observation::Absent), None);
@@ -259,6 +260,7 @@ mod tests {
             release: kernel.to_string(),
             backports: Vec::new(),
             facilities: None,
+            forbidden: None,
         }
     }
 
@@ -357,6 +359,7 @@ mod tests {
             release: "7.0".to_owned(),
             backports: Vec::new(),
             facilities: None,
+            forbidden: None,
         };
         let decision = decide(&lane, &[configured], false, |_| Observation::Absent);
         assert_eq!(decision.word(), "skip");

@@ -76,7 +76,8 @@
 //! - A gate compares what the kernel's version promises with what a probe sees, and both directions count: a feature
 //!   that should be there and is not fails the test, as does one that a mainline kernel should not have, and a probe
 //!   that cannot tell. Probes call the kernel through `uring-sys` and never the code under test.
-//! - A permission error is never a reason to skip: a suite that cannot use io_uring at all fails with the cause.
+//! - A permission error is never a reason to skip: a suite that cannot use io_uring at all fails with the cause. What
+//!   code under test does there is shown by suites of their own, [which run nowhere else](Suite::where_forbidden).
 //! - What a test requires of the machine is a [facility](Facility) with a name. Where the lane declares what its machine
 //!   has, a facility that is declared and absent fails the test, and so does one that is there and not declared.
 //! - Each test runs in a process of its own, in a thread that has never used io_uring, with nothing open but the standard
@@ -101,6 +102,7 @@
 //! | `URING_LANE` | `mainline`, `distribution` (the default of a declared kernel) or `host` |
 //! | `URING_BACKPORTS` | features that a distribution's kernel has before their version: what the plan of another kernel goes by |
 //! | `URING_FACILITIES` | the [facilities](Facility) of the machine, such as `privileges,loop`, perhaps none: it must have these and no others that a test requires |
+//! | `URING_FORBIDDEN` | that io_uring cannot be used here, and why: [the call, its errno, the cause](Forbidden) |
 //! | `URING_REPORT` | the file to which records are appended, as JSON lines |
 //! | `URING_PLAN` | like `--plan` |
 //! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |
@@ -119,6 +121,7 @@ mod feature;
 mod fields;
 pub mod files;
 pub mod fixtures;
+mod forbidden;
 mod fork_server;
 mod gate;
 pub mod guest;
@@ -151,12 +154,13 @@ pub use facility::Facility;
 pub use failure::{Failure, TestResult};
 pub use fd_table::{FdDiff, FdTable};
 pub use feature::{Feature, FeatureKind, Observation};
+pub use forbidden::{Cause, Forbidden, io_uring_disabled, seccomp_mode};
 pub use gate::{Decision, admit, contradiction, decide};
 pub use handle::HandleKind;
 pub use kernel::{KernelVersion, Lane, LaneKind, ParseVersionError};
 pub use leak::Leaks;
 pub use mount::SmallDisk;
-pub use preflight::{io_uring_disabled, preflight, seccomp_mode};
+pub use preflight::preflight;
 pub use record::{Dropped, Recording, RecordingBuffer};
 pub use slots::{SLOTS, Slots};
 pub use suite::Suite;

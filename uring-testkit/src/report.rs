@@ -65,11 +65,7 @@ impl Report {
     }
 
     pub(crate) fn refused(&self, reason: &str) {
-        let record = Record::Refused {
-            suite: self.suite.to_owned(),
-            reason: reason.to_owned(),
-        };
-        Self::write(&mut self.state(), &record);
+        Self::write(&mut self.state(), &refused(self.suite, reason));
     }
 
     pub(crate) fn test(
@@ -120,6 +116,27 @@ fn end(suite: &str, counts: Option<Counts>) -> Record {
     }
 }
 
+fn refused(suite: &str, reason: &str) -> Record {
+    Record::Refused {
+        suite: suite.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The plan of a suite that will not start, as text.
+pub(crate) fn plan_of_refusal(suite: &str, lane: &Lane, reason: &str) -> String {
+    text([
+        start(suite, lane, 0),
+        refused(suite, reason),
+        end(suite, None),
+    ])
+}
+
+fn text(records: impl IntoIterator<Item = Record>) -> String {
+    let lines = records.into_iter().map(|record| format!("{record}\n"));
+    lines.collect()
+}
+
 /// The plan as text: what each case would do.
 pub(crate) fn plan(suite: &str, lane: &Lane, plan: &[(Case, Decision)]) -> String {
     let planned = plan.iter().map(|(case, decision)| Record::Plan {
@@ -129,6 +146,5 @@ pub(crate) fn plan(suite: &str, lane: &Lane, plan: &[(Case, Decision)]) -> Strin
     });
     let first = start(suite, lane, plan.len());
     let records = std::iter::once(first).chain(planned);
-    let records = records.chain([end(suite, None)]);
-    records.map(|record| format!("{record}\n")).collect()
+    text(records.chain([end(suite, None)]))
 }

@@ -201,9 +201,10 @@ impl Case {
     /// What happens to it on `lane`: by probing what is running, in a plan by what is declared.
     pub(crate) fn decide(&self, lane: &Lane, planning: bool) -> Decision {
         let elsewhere = planning && !lane.is_running();
+        let unprobed = elsewhere || lane.forbidden.is_some();
         let has_refusal = self.refusal.is_some();
         let kernel = gate::decide(lane, &self.features, has_refusal, |feature| {
-            if elsewhere {
+            if unprobed {
                 gate::expected(lane, feature)
             } else {
                 feature.observe()

@@ -18,6 +18,10 @@
 //! | `limit` | seconds that one suite may take |
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
 //! | `shell` | a program to run on the console instead of the suites, with its arguments |
+//! | `sysctl` | `NAME=value`: a setting of the kernel; what it does not take exactly makes the machine broken |
+//! | `rlimit` | `NAME=value`: a limit of every process that a suite is; `memlock` in bytes, `nofile`, `nproc` |
+//! | `deny` | a call of io_uring and the errno with which a seccomp filter answers it |
+//! | `user` | the number of the user and group that suites run as, to whom the disk then belongs |
 //!
 //! For example, for one suite on Linux 6.1 and the tests of it whose name contains `slots`:
 //!
@@ -43,6 +47,7 @@
 //! of a machine that died.
 
 mod channel;
+mod conditions;
 mod facts;
 mod machine;
 mod run;
@@ -88,8 +93,8 @@ fn prepare(settings: &Settings) -> Result<(), String> {
         machine::load(module)?;
     }
     machine::mount_configuration()?;
-    match &settings.disk {
-        Some(disk) => machine::mount_disk(disk),
-        None => Ok(()),
+    if let Some(disk) = &settings.disk {
+        machine::mount_disk(disk)?;
     }
+    settings.conditions.apply()
 }

@@ -57,10 +57,11 @@ fn suite(program: &Program, settings: &Settings, channel: &Channel) -> Result<()
         let forward = scope.spawn(|| channel.forward(report));
         // Holding the pipe open keeps the reader from taking the time before the suite opens it for the end.
         let held = OpenOptions::new().write(true).open(report).map_err(fail)?;
-        let ended = execute(
-            command(program, settings).env("URING_REPORT", report),
-            settings,
-        );
+        let mut command = command(program, settings);
+        let ended = settings
+            .conditions
+            .become_user(&mut command, report)
+            .and_then(|()| execute(command.env("URING_REPORT", report), settings));
         drop(held);
         let forwarded = forward.join().unwrap_or(Ok(()));
         let ended = ended.map_err(fail)?;

@@ -2,6 +2,8 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use super::conditions::Conditions;
+
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program {
@@ -26,6 +28,7 @@ pub(super) struct Settings {
     pub(super) limit: Duration,
     pub(super) suites: Vec<Program>,
     pub(super) shell: Option<Program>,
+    pub(super) conditions: Conditions,
 }
 
 impl Settings {
@@ -43,6 +46,7 @@ impl Settings {
             limit: Duration::from_secs(600),
             suites: Vec::new(),
             shell: None,
+            conditions: Conditions::default(),
         };
         for line in text.lines() {
             let (word, value) = line.split_once(' ').ok_or(format!("no value: {line}"))?;
@@ -61,6 +65,7 @@ impl Settings {
                 }
                 "suite" => settings.suites.push(program(value)),
                 "shell" => settings.shell = Some(program(value)),
+                _ if settings.conditions.read(word, value)? => {}
                 _ => return Err(format!("unheard of: {line}")),
             }
         }
@@ -94,7 +99,7 @@ mod tests {
     #[test]
     fn each_word_is_read() {
         let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
-            suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\n";
+            suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\nuser 7\n";
         let settings = Settings::parse(text).unwrap();
         assert_eq!(settings.channel.to_str(), Some("/dev/ttyS1"));
         assert_eq!(settings.disk, Some("/dev/nvme0n1".into()));
@@ -108,6 +113,7 @@ mod tests {
         assert_eq!(settings.suites.len(), 2);
         assert_eq!(settings.suites[1].arguments, ["--exact", "a"]);
         assert_eq!(settings.shell.unwrap().arguments, ["sh"]);
+        assert_ne!(settings.conditions, Conditions::default());
     }
 
     #[test]
@@ -117,6 +123,7 @@ mod tests {
             "channel",
             "channel /c\nspeed 9",
             "channel /c\nlimit soon",
+            "channel /c\nuser nobody",
         ] {
             assert!(Settings::parse(text).is_err(), "{text}");
         }

@@ -2,6 +2,7 @@
 
 mod emulator;
 mod facts;
+mod faults;
 mod matrix;
 mod modules;
 mod store;
@@ -13,6 +14,7 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 pub(crate) use self::{
     emulator::Emulator,
     facts::Facts,
+    faults::{Fault, select_faults},
     modules::{Module, Tree},
     store::Image,
     table::{Kernel, common_facilities, modules, select},
@@ -27,7 +29,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show every kernel, and which are here
+    /// Show every kernel, which are here, and the faults that they are run with
     List,
     /// Download kernels and their modules, and an emulator where there is none that can be trusted
     Fetch {
@@ -80,6 +82,14 @@ fn list() -> Result<()> {
             &kernel.suite,
             &kernel.adds,
         ]);
+    }
+    println!("{table}");
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_BORDERS_ONLY)
+        .set_header(["fault", "differs in", "shows"]);
+    for (kernel, fault) in select_faults("all")? {
+        table.add_row([fault.lane(&kernel.series), fault.differences(), fault.shows]);
     }
     println!("{table}");
     Ok(())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Lane, console,
     facts::{Observed, Seen},
-    machine,
+    machine, refusal,
 };
 use crate::{
     kernels::Facts,
@@ -248,17 +248,27 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
     judgement
 }
 
+/// The name of a suite, by its place in the machine.
+pub(super) fn suite_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
 fn suites(
     plans: &BTreeMap<String, Vec<Record>>,
     mut parts: BTreeMap<String, Part>,
 ) -> Vec<Outcome> {
     let suite = |(program, plan): (&String, &Vec<Record>)| {
-        let name = program.rsplit('/').next().unwrap_or(program);
+        let name = suite_name(program);
         let Some(part) = parts.remove(program) else {
             let mut outcome = Outcome::new(name);
             outcome.problems.push("it was not started".to_owned());
             return outcome;
         };
+        if let (Some(reason), Some((status, seconds))) = (refusal::planned(plan), &part.end) {
+            let mut outcome = refusal::compare(name, reason, &part.report, status);
+            outcome.seconds = *seconds;
+            return outcome;
+        }
         let mut outcome = compare::compare(name, plan, &part.report);
         match part.end {
             None => outcome
@@ -289,6 +299,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn lane() -> Lane {
         Lane {
+            name: "6.1".to_owned(),
             series: "6.1".to_owned(),
             kind: "mainline",
             package: "p".to_owned(),
@@ -297,6 +308,7 @@ pub(super) mod tests {
             modules: Vec::new(),
             image: "vmlinuz".into(),
             dir: "6.1".into(),
+            fault: None,
         }
     }
 
@@ -512,6 +524,49 @@ pub(super) mod tests {
         let judgement = judged(&boot(&records));
         assert_eq!(classes(&judgement), [Class::Boot]);
         assert!(!judgement.began);
+    }
+
+    /// How a suite that has started, or refused to, is judged where it is to refuse.
+    fn judged_where_forbidden(report: &[&str], exit: Option<i32>) -> Outcome {
+        const PLAN: &str = r#"{"record":"refused","suite":"s","reason":"forbidden"}"#;
+        let plan = record::parse(PLAN).unwrap();
+        let plans = BTreeMap::from([("/suites/s".to_owned(), plan)]);
+        let exit = exit.map(|code| {
+            format!(
+                r#"{{"record":"exit","program":"/suites/s","status":"exit status: {code}","seconds":0.5}}"#
+            )
+        });
+        let records: Vec<_> = RECORDS[..2]
+            .iter()
+            .chain(report)
+            .copied()
+            .chain(exit.as_deref())
+            .collect();
+        let judgement = judge(&lane(), &plans, &boot(&records));
+        judgement.suites[0].clone()
+    }
+
+    #[test]
+    fn where_io_uring_is_forbidden_a_suite_refuses_or_is_a_problem() {
+        let refused = r#"{"record":"refused","suite":"s","reason":"forbidden"}"#;
+        let good = judged_where_forbidden(&[refused], Some(2));
+        assert_eq!((good.problems, good.tests.len()), (Vec::new(), 1));
+        for (report, exit) in [
+            (&RECORDS[2..6], Some(0)),
+            (&[refused][..], Some(0)),
+            (&[], Some(2)),
+            (&[refused][..], None),
+            (&[], None),
+        ] {
+            let outcome = judged_where_forbidden(report, exit);
+            assert!(!outcome.problems.is_empty(), "{report:?} {exit:?}");
+            assert!(
+                outcome
+                    .tests
+                    .iter()
+                    .all(|test| test.name != "s refuses to start")
+            );
+        }
     }
 
     #[test]

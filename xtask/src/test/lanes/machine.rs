@@ -131,7 +131,7 @@ impl Machine<'_> {
         command
             .args(["-M", "q35", "-accel", self.accelerator, "-cpu", &cpu])
             .args(["-smp", &self.cpus.to_string()])
-            .args(["-m", &MEMORY_MIB.to_string()])
+            .args(["-m", &self.memory().to_string()])
             .args([
                 "-nodefaults",
                 "-no-user-config",
@@ -151,10 +151,24 @@ impl Machine<'_> {
         Ok(command)
     }
 
+    fn memory(&self) -> u32 {
+        let fault = self.lane.fault.as_ref();
+        fault.and_then(|fault| fault.memory).unwrap_or(MEMORY_MIB)
+    }
+
     /// Warnings are shown: a kernel that is told to be quiet hides what a run is to find.
-    fn boot_line(interactive: bool) -> String {
+    fn boot_line(&self, interactive: bool) -> String {
         let level = if interactive { "quiet" } else { "loglevel=5" };
-        format!("console=ttyS0 panic=-1 nvme.poll_queues=1 {level} {FAST}")
+        let mut words = vec![
+            "console=ttyS0",
+            "panic=-1",
+            "nvme.poll_queues=1",
+            level,
+            FAST,
+        ];
+        let fault = self.lane.fault.iter();
+        words.extend(fault.flat_map(|fault| fault.boot.iter().map(String::as_str)));
+        words.join(" ")
     }
 
     fn with_logs(&self) -> Result<Command> {
@@ -165,7 +179,7 @@ impl Machine<'_> {
                 .arg("-serial")
                 .arg(format!("file:{}", log.display()));
         }
-        command.args(["-append", &Self::boot_line(false)]);
+        command.args(["-append", &self.boot_line(false)]);
         Ok(command)
     }
 
@@ -246,7 +260,7 @@ impl Machine<'_> {
         let records = format!("file:{}", self.file("records.jsonl").display());
         command
             .args(["-serial", "mon:stdio", "-serial", &records])
-            .args(["-append", &Self::boot_line(true)]);
+            .args(["-append", &self.boot_line(true)]);
         let status = command.status().context("starting QEMU")?;
         if !status.success() {
             bail!("QEMU ended with {status}");
