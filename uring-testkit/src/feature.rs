@@ -10,7 +10,7 @@ use std::{
 use crate::{kernel::KernelVersion, probe, table::ROWS};
 
 /// How a feature is found out without trusting a version, and without leaving anything behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Probe {
     /// A setup flag, together with the flags that it needs beside it.
     Setup { flag: u32, partners: u32 },
@@ -30,6 +30,8 @@ pub(crate) enum Probe {
     Timeout(u32),
     /// A flag of NOPs.
     Nop(u32),
+    /// What a suite's author asks.
+    Own(fn() -> Observation),
 }
 
 /// What kind of thing a feature is.
@@ -47,6 +49,8 @@ pub enum FeatureKind {
     RegisterOpcode,
     /// A flag of an operation or of a register call.
     OtherFlag,
+    /// What a suite's author has [made](Feature::new).
+    Own,
 }
 
 /// What a probe saw.
@@ -91,12 +95,23 @@ impl Observation {
 /// assert_eq!(Feature::REG_REG_RING.name(), "IORING_FEAT_REG_REG_RING");
 /// assert_eq!(Feature::REG_REG_RING.since().to_string(), "6.3");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Feature {
     pub(crate) name: &'static str,
     pub(crate) probe: Probe,
     pub(crate) config: Option<&'static str>,
+    /// Of a feature that `uring-sys` knows nothing of.
+    pub(crate) since: Option<KernelVersion>,
 }
+
+/// Features are told apart by their names.
+impl PartialEq for Feature {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Feature {}
 
 impl fmt::Debug for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,6 +158,39 @@ impl Feature {
     pub const TIMEOUT_MULTISHOT: Self =
         Self::find(Probe::Timeout(uring_sys::IORING_TIMEOUT_MULTISHOT));
 
+    /// Describes a feature that the table does not have, in io_uring or beside it: a suite's own row.
+    ///
+    /// It is held to its version like every other, in both directions. `name` is to be one that no other feature has.
+    /// The probe runs once, in a thread of its own, and must leave nothing behind; what it cannot tell is
+    /// [inconclusive](Observation::Inconclusive), which fails every test that needs the feature.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::{Feature, KernelVersion, Observation};
+    ///
+    /// const FUTEX_WAITV: Feature = Feature::new("futex_waitv", KernelVersion::new(5, 16), || {
+    ///     // SAFETY: no futex is given, which the kernel refuses, if it has the call.
+    ///     unsafe { libc::syscall(libc::SYS_futex_waitv, 0, 0, 0, 0, 0) };
+    ///     match std::io::Error::last_os_error().raw_os_error() {
+    ///         Some(libc::EINVAL) => Observation::Present,
+    ///         Some(libc::ENOSYS) => Observation::Absent,
+    ///         other => Observation::Inconclusive(format!("futex_waitv without a futex: {other:?}")),
+    ///     }
+    /// });
+    /// assert_eq!(FUTEX_WAITV.since().to_string(), "5.16");
+    /// assert_eq!(FUTEX_WAITV.observe(), Observation::Present);
+    /// ```
+    #[must_use]
+    pub const fn new(name: &'static str, since: KernelVersion, probe: fn() -> Observation) -> Self {
+        Self {
+            name,
+            probe: Probe::Own(probe),
+            config: None,
+            since: Some(since),
+        }
+    }
+
     /// The kernel's name for it, as in its headers.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -159,12 +207,16 @@ impl Feature {
             Probe::Opcode(_) => FeatureKind::Opcode,
             Probe::Register { .. } | Probe::RegisterCount(_) => FeatureKind::RegisterOpcode,
             Probe::BufferRing(_) | Probe::Timeout(_) | Probe::Nop(_) => FeatureKind::OtherFlag,
+            Probe::Own(_) => FeatureKind::Own,
         }
     }
 
     /// The first kernel that has it.
     #[must_use]
     pub fn since(&self) -> KernelVersion {
+        if let Some(since) = self.since {
+            return since;
+        }
         let (major, minor) = uring_sys::since(self.name)
             .expect("a unit test sees to it that every row has a version");
         KernelVersion::new(major.into(), minor.into())
@@ -323,6 +375,8 @@ impl Probe {
             Self::BufferRing(flag) => (5, flag as u32),
             Self::Timeout(flag) => (6, flag),
             Self::Nop(flag) => (7, flag),
+            // The table has none.
+            Self::Own(_) => (8, 0),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Whether a test runs: what is expected of a kernel against what it shows.
 
 use crate::{
+    facility::Facility,
     feature::{Feature, Observation},
     kernel::Lane,
+    records::Planned,
 };
 
 /// What happens to a test on this kernel.
@@ -13,9 +15,9 @@ pub enum Decision {
         /// One sentence for each backported feature.
         notes: Vec<String>,
     },
-    /// A feature is absent, as expected, and the test has no refusal companion.
+    /// A feature is absent, as expected, and the test has no refusal companion; or a facility is absent.
     Skip {
-        /// What is missing, and from which kernel on it is there.
+        /// What is missing, and from which kernel on it is there, or what to do about it.
         reason: String,
     },
     /// A feature is absent, as expected: the refusal companion runs in the test's place.
@@ -33,12 +35,25 @@ pub enum Decision {
 impl Decision {
     /// The word that a report uses: `run`, `skip`, `refuse` or `fail`.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Run { .. } => "run",
-            Self::Skip { .. } => "skip",
-            Self::Refuse { .. } => "refuse",
-            Self::Fail { .. } => "fail",
+    pub fn word(&self) -> &'static str {
+        Planned::from(self).word()
+    }
+
+    /// Both decisions in one: a contradiction wins over a skip, a skip over a refusal, and each reason is kept.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let reasons = [self.reason(), other.reason()];
+        let reasons: Vec<_> = reasons.into_iter().flatten().collect();
+        let reason = reasons.join("; ");
+        let either = |word| self.word() == word || other.word() == word;
+        if either("fail") {
+            Self::Fail { reason }
+        } else if either("skip") {
+            Self::Skip { reason }
+        } else if either("refuse") {
+            Self::Refuse { reason }
+        } else {
+            Self::Run { notes: reasons }
         }
     }
 
@@ -126,6 +141,54 @@ pub fn decide(
     }
 }
 
+/// Decides about one test that requires `facilities`, observed by `observe`: it runs, is skipped or fails.
+///
+/// What a lane declares must be there, and what is there must be declared. A lane that declares nothing, such as a
+/// host, has what is observed.
+pub fn admit(
+    lane: &Lane,
+    facilities: &[Facility],
+    observe: impl Fn(&Facility) -> Observation,
+) -> Decision {
+    let mut decision = Decision::Run { notes: Vec::new() };
+    for facility in facilities {
+        decision = decision.and(admit_one(lane, facility, &observe(facility)));
+    }
+    decision
+}
+
+fn admit_one(lane: &Lane, facility: &Facility, observed: &Observation) -> Decision {
+    let (name, advice) = (facility.name(), facility.advice());
+    match (observed, lane.declares(facility)) {
+        (Observation::Present, None | Some(true)) => Decision::Run { notes: Vec::new() },
+        (Observation::Absent, None | Some(false)) => Decision::Skip {
+            reason: format!("no {name} here: {advice} ({name})"),
+        },
+        (Observation::Absent, Some(true)) => Decision::Fail {
+            reason: format!("the lane declares {name} and the machine has none: {advice}"),
+        },
+        (Observation::Present, Some(false)) => Decision::Fail {
+            reason: format!(
+                "the machine has {name} and the lane does not declare it: the lane's list of facilities is wrong"
+            ),
+        },
+        (Observation::Inconclusive(evidence), _) => Decision::Fail {
+            reason: format!("whether the machine has {name} cannot be told: {evidence}"),
+        },
+    }
+}
+
+/// What `lane`'s declaration alone says about `facility`: the plan of a machine that is not running.
+pub(crate) fn declared(lane: &Lane, facility: &Facility) -> Observation {
+    match lane.declares(facility) {
+        Some(true) => Observation::Present,
+        Some(false) => Observation::Absent,
+        None => Observation::Inconclusive(
+            "the machine is not this one, and URING_FACILITIES does not say".to_owned(),
+        ),
+    }
+}
+
 /// How what was seen of `feature` contradicts `lane`, if it does: by the rule that [`decide`] goes by, and by the lane's list of
 /// backports, which must name exactly what a distribution's kernel has before its version.
 ///
@@ -139,6 +202,8 @@ pub fn decide(
 ///     kind: LaneKind::Mainline,
 ///     release: "6.1.176".to_owned(),
 ///     backports: Vec::new(),
+///     facilities: None,
+///     forbidden: None,
 /// };
 /// let since_6_3 = Feature::REG_REG_RING;
 /// assert_eq!(contradiction(&lane, &since_6_3, &Observation::Absent), None);
@@ -194,6 +259,8 @@ mod tests {
             kind,
             release: kernel.to_string(),
             backports: Vec::new(),
+            facilities: None,
+            forbidden: None,
         }
     }
 
@@ -291,6 +358,8 @@ mod tests {
             kind: LaneKind::Distribution,
             release: "7.0".to_owned(),
             backports: Vec::new(),
+            facilities: None,
+            forbidden: None,
         };
         let decision = decide(&lane, &[configured], false, |_| Observation::Absent);
         assert_eq!(decision.word(), "skip");
@@ -315,6 +384,89 @@ mod tests {
         lane.backports.push(FEATURE.name().to_owned());
         assert_eq!(plan(&lane).word(), "run");
         assert!(plan(&lane).reason().unwrap().contains("is backported"));
+    }
+
+    const FACILITY: Facility = Facility::new("loop", "load the module", || Observation::Present);
+
+    fn lane_with(facilities: Option<&[&str]>) -> Lane {
+        Lane {
+            facilities: facilities.map(|names| names.iter().map(ToString::to_string).collect()),
+            ..lane(1, LaneKind::Mainline)
+        }
+    }
+
+    #[test]
+    fn every_cell_of_the_table_of_facilities() {
+        use Observation::{Absent, Present};
+        let (with, without): (&[_], &[_]) = (&["nvme", "loop"], &["nvme"]);
+        for (declared, observed, expected) in [
+            (None, Present, "run"),
+            (None, Absent, "skip"),
+            (None, inconclusive(), "fail"),
+            (Some(with), Present, "run"),
+            (Some(with), Absent, "fail"),
+            (Some(with), inconclusive(), "fail"),
+            (Some(without), Present, "fail"),
+            (Some(without), Absent, "skip"),
+            (Some(without), inconclusive(), "fail"),
+            (Some(&[]), Present, "fail"),
+            (Some(&[]), Absent, "skip"),
+        ] {
+            let decision = admit(&lane_with(declared), &[FACILITY], |_| observed.clone());
+            assert_eq!(decision.word(), expected, "{declared:?} {observed:?}");
+        }
+    }
+
+    #[test]
+    fn an_absent_facility_says_what_to_do() {
+        let decision = admit(&lane_with(None), &[FACILITY], |_| Observation::Absent);
+        let reason = decision.reason().unwrap();
+        assert_eq!(reason, "no loop here: load the module (loop)");
+    }
+
+    #[test]
+    fn each_facility_counts() {
+        let other = Facility::new("nvme", "add a disk", || Observation::Present);
+        let lane = lane_with(Some(&["loop"]));
+        let decide = |facilities: &[Facility]| admit(&lane, facilities, |f| declared(&lane, f));
+        assert_eq!(decide(&[]), Decision::Run { notes: vec![] });
+        assert_eq!(decide(&[FACILITY]).word(), "run");
+        assert_eq!(decide(&[FACILITY, other]).word(), "skip");
+        assert_eq!(decide(&[other, FACILITY]).word(), "skip");
+    }
+
+    #[test]
+    fn the_plan_of_another_machine_needs_its_declaration() {
+        let plan = |lane: &Lane| admit(lane, &[FACILITY], |facility| declared(lane, facility));
+        let undeclared = plan(&lane_with(None));
+        assert_eq!(undeclared.word(), "fail");
+        assert!(undeclared.reason().unwrap().contains("URING_FACILITIES"));
+        assert_eq!(plan(&lane_with(Some(&["loop"]))).word(), "run");
+        assert_eq!(plan(&lane_with(Some(&[]))).word(), "skip");
+    }
+
+    #[test]
+    fn the_graver_of_two_decisions_wins_and_both_reasons_stay() {
+        let of = |word: &str| {
+            let reason = word.to_uppercase();
+            match word {
+                "run" => Decision::Run {
+                    notes: vec![reason],
+                },
+                "refuse" => Decision::Refuse { reason },
+                "skip" => Decision::Skip { reason },
+                _ => Decision::Fail { reason },
+            }
+        };
+        let words = ["run", "refuse", "skip", "fail"];
+        for (grave, one) in words.iter().enumerate() {
+            for (graver, other) in words.iter().enumerate() {
+                let both = of(one).and(of(other));
+                assert_eq!(both.word(), words[grave.max(graver)], "{one} {other}");
+                let reasons = format!("{}; {}", one.to_uppercase(), other.to_uppercase());
+                assert_eq!(both.reason(), Some(reasons));
+            }
+        }
     }
 
     #[test]
@@ -363,6 +515,7 @@ mod tests {
             name,
             probe,
             config: None,
+            since: None,
         };
         let lane = lane(1, LaneKind::Mainline);
         decide(&lane, &[row], true, |row| probe::observe(row.probe))

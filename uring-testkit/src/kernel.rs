@@ -2,7 +2,7 @@
 
 use std::{env, fmt, fs, str::FromStr};
 
-use crate::feature::Feature;
+use crate::{facility::Facility, feature::Feature, forbidden::Forbidden};
 
 /// A kernel's major and minor version: `6.1`, whatever its patch level and flavour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,10 +103,15 @@ pub struct Lane {
     pub release: String,
     /// Features, by name, that a distribution's kernel is known to have before their version.
     pub backports: Vec<String>,
+    /// The names of the facilities that the machine has; without a list those that are observed.
+    pub facilities: Option<Vec<String>>,
+    /// What the machine refuses, where io_uring cannot be used on it.
+    pub forbidden: Option<Forbidden>,
 }
 
 impl Lane {
-    /// Reads `URING_EXPECT_KERNEL`, `URING_LANE` and `URING_BACKPORTS`; without them the running kernel on a host lane.
+    /// Reads `URING_EXPECT_KERNEL`, `URING_LANE`, `URING_BACKPORTS`, `URING_FACILITIES` and `URING_FORBIDDEN`; without
+    /// them the running kernel on a host lane.
     ///
     /// # Errors
     ///
@@ -116,11 +121,13 @@ impl Lane {
             .map_err(|error| format!("/proc/sys/kernel/osrelease: {error}; is /proc mounted?"))?
             .trim()
             .to_owned();
-        let lane = Self::declared(
+        let mut lane = Self::declared(
             env::var("URING_EXPECT_KERNEL").ok().as_deref(),
             env::var("URING_LANE").ok().as_deref(),
             release,
         )?;
+        lane.facilities = env::var("URING_FACILITIES").ok().map(|names| list(&names));
+        lane.forbidden = Forbidden::declared()?;
         match env::var("URING_BACKPORTS") {
             Ok(names) => lane.with_backports(&names),
             Err(_) => Ok(lane),
@@ -163,7 +170,16 @@ impl Lane {
             kind,
             release,
             backports: Vec::new(),
+            facilities: None,
+            forbidden: None,
         })
+    }
+
+    /// Whether the machine is said to have `facility`; `None` where nothing is said.
+    #[must_use]
+    pub fn declares(&self, facility: &Facility) -> Option<bool> {
+        let names = self.facilities.as_ref()?;
+        Some(names.iter().any(|name| name == facility.name()))
     }
 
     /// Whether the declared kernel is the one that is running.
@@ -171,6 +187,15 @@ impl Lane {
     pub fn is_running(&self) -> bool {
         self.release.parse() == Ok(self.kernel)
     }
+}
+
+/// Names with commas between them, perhaps none.
+fn list(names: &str) -> Vec<String> {
+    let names = names.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -245,5 +270,21 @@ mod tests {
         );
         let unknown = lane("distribution").with_backports("IORING_FEAT_EXT");
         assert!(unknown.unwrap_err().contains("IORING_FEAT_EXT"));
+    }
+
+    #[test]
+    fn a_list_of_facilities_may_be_empty() {
+        assert_eq!(list("privileges, loop"), ["privileges", "loop"]);
+        assert_eq!(list(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lane_declares_facilities_or_says_nothing() {
+        let mut lane = declared(None, None).unwrap();
+        assert_eq!(lane.declares(&Facility::PRIVILEGES), None);
+        lane.facilities = Some(list(""));
+        assert_eq!(lane.declares(&Facility::PRIVILEGES), Some(false));
+        lane.facilities = Some(list("loop,privileges"));
+        assert_eq!(lane.declares(&Facility::PRIVILEGES), Some(true));
     }
 }

@@ -68,6 +68,7 @@ impl Prober {
             Probe::BufferRing(flag) => buffer_ring(flag),
             Probe::Timeout(flag) => timeout(flag),
             Probe::Nop(flag) => nop(flag),
+            Probe::Own(ask) => Ok(ask()),
         };
         observed.unwrap_or_else(Observation::Inconclusive)
     }

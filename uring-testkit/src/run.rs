@@ -17,7 +17,8 @@ use crate::{
     gate::Decision,
     isolate,
     kernel::Lane,
-    report::{Report, Verdict},
+    records::Verdict,
+    report::Report,
     test::Case,
 };
 

@@ -4,13 +4,14 @@ use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     Context, TestResult,
+    facility::Facility,
     feature::Feature,
     gate::{self, Decision},
     handle::HandleKind,
     isolate,
-    json::Object,
     kernel::Lane,
     leak::Leaks,
+    records,
 };
 
 type Body = Arc<dyn Fn(&Context) -> TestResult + Send + Sync>;
@@ -24,6 +25,7 @@ pub struct Test {
     body: Body,
     handles: Vec<HandleKind>,
     needs: Vec<Feature>,
+    facilities: Vec<Facility>,
     refusal: Refusal,
     leaks: Leaks,
     timeout: Duration,
@@ -57,6 +59,7 @@ impl Test {
             body: Arc::new(body),
             handles: Vec::new(),
             needs: Vec::new(),
+            facilities: Vec::new(),
             refusal: Refusal::Undecided,
             leaks: Leaks::default(),
             timeout: TIMEOUT,
@@ -75,6 +78,13 @@ impl Test {
     /// [`refused_by`](Self::refused_by) or [`no_refusal`](Self::no_refusal) must say what happens elsewhere.
     pub fn needs(&mut self, features: impl IntoIterator<Item = Feature>) -> &mut Self {
         self.needs.extend(features);
+        self
+    }
+
+    /// Runs the test, and what refuses it, only on a machine that has `facilities`; elsewhere it is skipped, with their
+    /// advice as the reason.
+    pub fn requires(&mut self, facilities: impl IntoIterator<Item = Facility>) -> &mut Self {
+        self.facilities.extend(facilities);
         self
     }
 
@@ -134,6 +144,7 @@ impl Test {
                 test: self.name.clone(),
                 handle,
                 features,
+                facilities: self.facilities.clone(),
                 body: Arc::clone(&self.body),
                 refusal: match &self.refusal {
                     Refusal::By(body) => Some(Arc::clone(body)),
@@ -160,6 +171,7 @@ pub(crate) struct Case {
     test: String,
     pub(crate) handle: Option<HandleKind>,
     features: Vec<Feature>,
+    facilities: Vec<Facility>,
     body: Body,
     refusal: Option<Body>,
     leaks: Leaks,
@@ -172,24 +184,41 @@ impl Case {
         self.refusal.is_some()
     }
 
-    pub(crate) fn record(&self, record: &str, suite: &str) -> Object {
-        Object::new(record)
-            .text("suite", suite)
-            .text("name", &self.name)
-            .text("test", &self.test)
-            .optional("handle", self.handle.map(HandleKind::word))
-            .texts("features", self.features.iter().map(Feature::name))
+    /// Its name and what it needs, in a record of `suite`.
+    pub(crate) fn record(&self, suite: &str) -> records::Case {
+        let features = self.features.iter().map(Feature::name);
+        let facilities = self.facilities.iter().map(Facility::name);
+        records::Case {
+            suite: suite.to_owned(),
+            name: self.name.clone(),
+            test: self.test.clone(),
+            handle: self.handle.map(|handle| handle.word().to_owned()),
+            features: features.map(str::to_owned).collect(),
+            facilities: facilities.map(str::to_owned).collect(),
+        }
     }
 
-    /// What happens to it on `lane`: by probing if that is the kernel that is running, else by its version.
-    pub(crate) fn decide(&self, lane: &Lane, running: bool) -> Decision {
-        gate::decide(lane, &self.features, self.refusal.is_some(), |feature| {
-            if running {
-                feature.observe()
-            } else {
+    /// What happens to it on `lane`: by probing what is running, in a plan by what is declared.
+    pub(crate) fn decide(&self, lane: &Lane, planning: bool) -> Decision {
+        let elsewhere = planning && !lane.is_running();
+        let unprobed = elsewhere || lane.forbidden.is_some();
+        let has_refusal = self.refusal.is_some();
+        let kernel = gate::decide(lane, &self.features, has_refusal, |feature| {
+            if unprobed {
                 gate::expected(lane, feature)
+            } else {
+                feature.observe()
             }
-        })
+        });
+        // Another machine may run the kernel that is running here.
+        let unseen = elsewhere || planning && lane.facilities.is_some();
+        kernel.and(gate::admit(lane, &self.facilities, |facility| {
+            if unseen {
+                gate::declared(lane, facility)
+            } else {
+                facility.observe()
+            }
+        }))
     }
 
     /// Runs the case or its companion in this process, which ends with it.

@@ -13,8 +13,8 @@ use std::{
 };
 
 use uring_testkit::{
-    Completed, Context, FdTable, Feature, HandleKind, Suite, TestResult, files::TempDir, process,
-    raw::RawRing,
+    Completed, Context, Facility, FdTable, Feature, HandleKind, Observation, Suite, TestResult,
+    files::TempDir, process, raw::RawRing,
 };
 
 /// A bad test, and the words that its failure must have.
@@ -198,6 +198,15 @@ fn is_alone(_: &Context) -> TestResult {
     Ok(())
 }
 
+/// Is whatever the environment says.
+const PLANTED: Facility = Facility::new("planted", "plant one", || {
+    match env::var("URING_PLANTED_FACILITY").as_deref() {
+        Ok("there") => Observation::Present,
+        Ok(said) => Observation::Inconclusive(said.to_owned()),
+        Err(_) => Observation::Absent,
+    }
+});
+
 /// What the suite of bad tests says of the code that it does not have.
 fn completed() -> Vec<Completed> {
     let (opcode, handle) = ("IORING_OP_NOP", Some(HandleKind::Born));
@@ -227,6 +236,7 @@ fn planted() -> ExitCode {
         .test("gated", |_| Ok(()))
         .needs([Feature::RING_FDS])
         .refused_by(|_| Ok(()));
+    suite.test("requiring", |_| Ok(())).requires([PLANTED]);
     if env::var_os("URING_PLANTED_UNDECIDED").is_some() {
         suite
             .test("forgotten_refusal", |_| Ok(()))
@@ -284,6 +294,8 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<Outcome> 
         .env("URING_REPORT", &report)
         // It is said of the lane that this test runs on, and a planted suite declares another.
         .env_remove("URING_BACKPORTS")
+        .env_remove("URING_FACILITIES")
+        .env_remove("URING_FORBIDDEN")
         .envs(environment.iter().copied())
         .output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -378,7 +390,7 @@ fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
 
 /// The filter lets a suite start and its probes fail.
 fn an_inconclusive_probe_fails(_: &Context) -> TestResult {
-    let denied = [(libc::SYS_io_uring_register, libc::EPERM)];
+    let denied = [(libc::SYS_io_uring_register, libc::EIO)];
     let outcome = process::with_denied(&denied, || run(&["--exact", "planted::gated"], &[]))??;
     outcome.ended(Some(101));
     outcome.printed("could not be probed");
@@ -408,6 +420,51 @@ fn a_plan_for_another_kernel_needs_no_probe(_: &Context) -> TestResult {
     outcome.ended(Some(0));
     outcome.printed(r#""decision":"refuse""#);
     outcome.did_not_report("record");
+    Ok(())
+}
+
+/// What a run of the test that requires a facility comes to, whether that is there, and whether it is declared.
+fn a_facility_is_as_declared(_: &Context) -> TestResult {
+    let there = ("URING_PLANTED_FACILITY", "there");
+    let unclear = ("URING_PLANTED_FACILITY", "EIO");
+    let (declared, not_declared) = (("URING_FACILITIES", "planted"), ("URING_FACILITIES", ""));
+    let cases: [(&[_], _, _); 7] = [
+        (&[there], "passed", ""),
+        (&[], "skipped", "no planted here: plant one"),
+        (&[unclear], "failed", "cannot be told: EIO"),
+        (&[there, declared], "passed", ""),
+        (
+            &[declared],
+            "failed",
+            "declares planted and the machine has none",
+        ),
+        (
+            &[there, not_declared],
+            "failed",
+            "list of facilities is wrong",
+        ),
+        (&[not_declared], "skipped", "no planted here: plant one"),
+    ];
+    for (environment, verdict, words) in cases {
+        let outcome = run(&["--exact", "planted::requiring"], environment)?;
+        outcome.ended(Some(if verdict == "failed" { 101 } else { 0 }));
+        outcome.reported(&format!(r#""verdict":"{verdict}""#));
+        outcome.reported(r#""facilities":["planted"]"#);
+        outcome.printed(words);
+    }
+    Ok(())
+}
+
+/// The machine that a plan is for need not be this one, even if its kernel is.
+fn a_plan_goes_by_the_declared_facilities(_: &Context) -> TestResult {
+    for (declared, decision) in [("planted", "run"), ("", "skip")] {
+        let outcome = run(
+            &["--plan", "planted::requiring"],
+            &[("URING_FACILITIES", declared)],
+        )?;
+        outcome.ended(Some(0));
+        outcome.printed(&format!(r#""decision":"{decision}""#));
+    }
     Ok(())
 }
 
@@ -454,6 +511,11 @@ fn main() -> ExitCode {
     suite.test(
         "plan_for_another_kernel_needs_no_probe",
         a_plan_for_another_kernel_needs_no_probe,
+    );
+    suite.test("facility_is_as_declared", a_facility_is_as_declared);
+    suite.test(
+        "plan_goes_by_the_declared_facilities",
+        a_plan_goes_by_the_declared_facilities,
     );
     suite.test(
         "forgotten_refusal_stops_the_suite",

@@ -8,7 +8,7 @@ use std::{
 };
 
 use uring_testkit::{
-    Context, FdTable, Feature, RecordingBuffer, SmallDisk, Suite, TestResult,
+    Context, Facility, FdTable, Feature, RecordingBuffer, SmallDisk, Suite, TestResult,
     files::{self, TempDir},
     process,
     raw::RawRing,
@@ -165,7 +165,9 @@ fn main() -> ExitCode {
         .test("filter_ends_with_its_thread", a_filter_ends_with_its_thread)
         .needs([Feature::RING_FDS])
         .no_refusal("the filter is looked at, not the ring");
-    suite.test("small_disk_gets_full", a_small_disk_gets_full);
+    suite
+        .test("small_disk_gets_full", a_small_disk_gets_full)
+        .requires([Facility::PRIVILEGES]);
     suite.test("recording_sees_a_late_write", a_recording_sees_a_late_write);
     suite.test(
         "files_are_where_o_direct_works",

@@ -13,7 +13,7 @@ use uring_testkit::files::TempDir;
 use uring_testkit::process::{close_range, fork_and, with_rlimit};
 use uring_testkit::raw::{Entry, RawRing};
 use uring_testkit::{
-    Context, FdTable, Feature, HandleKind, Recording, Slots, Suite, TestResult, files,
+    Context, Facility, FdTable, Feature, HandleKind, Recording, Slots, Suite, TestResult, files,
 };
 
 fn the_handle_is_refused(context: &Context) -> TestResult {
@@ -453,6 +453,7 @@ fn main() -> ExitCode {
     suite
         .test("h23_daemon", a_daemon_makes_rings_of_its_own)
         .on(HandleKind::ALL)
+        .requires([Facility::PRIVILEGES])
         .refused_by(the_handle_is_refused);
     suite.run()
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use common::example::{assert_code, example, text};
 use serde_json::Value;
 use uring_testkit::process::{with_denied, with_rlimit};
-use uring_testkit::{Context, Feature, Suite, TestResult};
+use uring_testkit::{Context, Facility, Feature, Suite, TestResult};
 
 /// What `probe --json` prints, and ends with.
 fn findings(code: i32) -> TestResult<Value> {
@@ -208,10 +208,13 @@ fn main() -> ExitCode {
         "handles_are_those_of_the_kernel",
         handles_are_those_of_the_kernel,
     );
-    suite.test(
-        "kernel_and_limits_are_those_of_the_process",
-        kernel_and_limits_are_those_of_the_process,
-    );
+    // The limit of locked memory keeps only the privileged from nothing.
+    suite
+        .test(
+            "kernel_and_limits_are_those_of_the_process",
+            kernel_and_limits_are_those_of_the_process,
+        )
+        .requires([Facility::PRIVILEGES]);
     suite
         .test(
             "what_is_known_is_shown_where_rings_are_forbidden",

@@ -1,20 +1,19 @@
 //! What this kernel has, told before any suite runs.
 
 use super::channel::Channel;
-use crate::{Feature, HandleKind, Observation, json::Object};
+use crate::{Feature, HandleKind, records::Record};
 
 pub(super) fn send(channel: &Channel) {
     for handle in HandleKind::ALL {
-        channel.send(record("handle", handle.word(), &handle.observe()));
+        channel.send(&Record::Handle {
+            name: handle.word().to_owned(),
+            seen: handle.observe(),
+        });
     }
     for (feature, seen) in Feature::observe_all() {
-        channel.send(record("feature", feature.name(), &seen));
+        channel.send(&Record::Feature {
+            name: feature.name().to_owned(),
+            seen,
+        });
     }
-}
-
-fn record(kind: &str, name: &str, seen: &Observation) -> Object {
-    Object::new(kind)
-        .text("name", name)
-        .text("seen", seen.word())
-        .optional("evidence", seen.evidence())
 }

@@ -2,6 +2,8 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use super::conditions::Conditions;
+
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program {
@@ -9,16 +11,24 @@ pub(super) struct Program {
     pub(super) arguments: Vec<String>,
 }
 
+/// A module of the kernel and what it is loaded with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Module {
+    pub(super) path: PathBuf,
+    pub(super) parameters: String,
+}
+
 /// The settings file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) channel: PathBuf,
     pub(super) disk: Option<PathBuf>,
-    pub(super) modules: Vec<PathBuf>,
+    pub(super) modules: Vec<Module>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) limit: Duration,
     pub(super) suites: Vec<Program>,
     pub(super) shell: Option<Program>,
+    pub(super) conditions: Conditions,
 }
 
 impl Settings {
@@ -36,13 +46,14 @@ impl Settings {
             limit: Duration::from_secs(600),
             suites: Vec::new(),
             shell: None,
+            conditions: Conditions::default(),
         };
         for line in text.lines() {
             let (word, value) = line.split_once(' ').ok_or(format!("no value: {line}"))?;
             match word {
                 "channel" => settings.channel = value.into(),
                 "disk" => settings.disk = Some(value.into()),
-                "module" => settings.modules.push(value.into()),
+                "module" => settings.modules.push(module(value)),
                 "environment" => {
                     let (name, value) = value.split_once('=').ok_or(format!("no =: {line}"))?;
                     let variable = (name.to_owned(), value.to_owned());
@@ -54,6 +65,7 @@ impl Settings {
                 }
                 "suite" => settings.suites.push(program(value)),
                 "shell" => settings.shell = Some(program(value)),
+                _ if settings.conditions.read(word, value)? => {}
                 _ => return Err(format!("unheard of: {line}")),
             }
         }
@@ -61,6 +73,14 @@ impl Settings {
             return Err("there is no channel".to_owned());
         }
         Ok(settings)
+    }
+}
+
+fn module(value: &str) -> Module {
+    let (path, parameters) = value.split_once(' ').unwrap_or((value, ""));
+    Module {
+        path: path.into(),
+        parameters: parameters.to_owned(),
     }
 }
 
@@ -78,18 +98,22 @@ mod tests {
 
     #[test]
     fn each_word_is_read() {
-        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nenvironment A=b=c\nlimit 7\n\
-            suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\n";
+        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
+            suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\nuser 7\n";
         let settings = Settings::parse(text).unwrap();
         assert_eq!(settings.channel.to_str(), Some("/dev/ttyS1"));
         assert_eq!(settings.disk, Some("/dev/nvme0n1".into()));
-        assert_eq!(settings.modules, [PathBuf::from("/m.ko")]);
+        assert_eq!(settings.modules, [module("/m.ko"), module("/n.ko a=1 b=2")]);
+        assert_eq!(settings.modules[0].parameters, "");
+        assert_eq!(settings.modules[1].path, PathBuf::from("/n.ko"));
+        assert_eq!(settings.modules[1].parameters, "a=1 b=2");
         let variable = ("A".to_owned(), "b=c".to_owned());
         assert_eq!(settings.environment, [variable]);
         assert_eq!(settings.limit, Duration::from_secs(7));
         assert_eq!(settings.suites.len(), 2);
         assert_eq!(settings.suites[1].arguments, ["--exact", "a"]);
         assert_eq!(settings.shell.unwrap().arguments, ["sh"]);
+        assert_ne!(settings.conditions, Conditions::default());
     }
 
     #[test]
@@ -99,6 +123,7 @@ mod tests {
             "channel",
             "channel /c\nspeed 9",
             "channel /c\nlimit soon",
+            "channel /c\nuser nobody",
         ] {
             assert!(Settings::parse(text).is_err(), "{text}");
         }

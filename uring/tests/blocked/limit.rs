@@ -4,7 +4,7 @@ use uring::op::Nop;
 use uring::{HandleKind as Reached, Hint, Ring};
 use uring_testkit::process::{fork_and, with_rlimit};
 use uring_testkit::raw::RawRing;
-use uring_testkit::{Context, FdTable, Feature, HandleKind, Suite, TestResult};
+use uring_testkit::{Context, Facility, FdTable, Feature, HandleKind, Suite, TestResult};
 
 use crate::common;
 use crate::sysctl::become_nobody;
@@ -12,7 +12,8 @@ use crate::sysctl::become_nobody;
 pub(crate) fn add_to(suite: &mut Suite) {
     suite
         .test("e4_locked_memory_runs_out", locked_memory_runs_out)
-        .on(HandleKind::ALL);
+        .on(HandleKind::ALL)
+        .requires([Facility::PRIVILEGES]);
     suite
         .test("h23_descriptors_run_out", descriptors_run_out)
         .on(HandleKind::ALL);

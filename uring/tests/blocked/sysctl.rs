@@ -10,7 +10,7 @@ use std::path::Path;
 use uring::{Error, Hint};
 use uring_testkit::files::TempDir;
 use uring_testkit::process::{fork_and, install_filter};
-use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult};
+use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 use crate::common;
 
@@ -40,6 +40,7 @@ pub(crate) fn add_to(suite: &mut Suite) {
                 disabled_by_sysctl(context, value, group, privileged, hint)
             })
             .on(HandleKind::ALL)
+            .requires([Facility::PRIVILEGES])
             .needs([Feature::NO_SQARRAY])
             .no_refusal("the sysctl came with the same kernel, Linux 6.6");
     }

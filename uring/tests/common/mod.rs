@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each suite is a crate of its own and uses a part")]
 
 pub(crate) mod child;
+pub(crate) mod contiguous;
 pub(crate) mod example;
 pub(crate) mod memory;
 pub(crate) mod pending;

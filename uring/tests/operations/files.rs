@@ -117,10 +117,12 @@ pub(crate) fn open_refused(context: &Context) -> TestResult {
     assert_errno(ring.call(OpenAt::new(below))?.result, libc::ENOTDIR);
     let private = dir.path().join("private");
     fs::write(&private, "")?;
-    fs::set_permissions(&private, fs::Permissions::from_mode(0o600))?;
+    // Nobody in particular may be the owner.
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o000))?;
     let open = OpenAt::new(c_path(&private));
     let refused = as_nobody(|| ring.call(open))?;
     assert_errno(refused.result, libc::EACCES);
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o600))?;
     ring.call(OpenAt::new(refused.path))?.result?;
     Ok(())
 }

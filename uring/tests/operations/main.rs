@@ -14,7 +14,7 @@ mod times;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult};
+use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
 
@@ -29,7 +29,6 @@ fn main() -> ExitCode {
         ("open_refused", files::open_refused),
         ("read_and_write", files::read_and_write),
         ("read_and_write_refused", files::read_and_write_refused),
-        ("write_to_a_full_disk", files::write_to_a_full_disk),
         ("fsync", files::fsync),
         ("statx", files::statx),
         ("unlink", files::unlink),
@@ -62,6 +61,23 @@ fn main() -> ExitCode {
             .on(HandleKind::ALL)
             .timeout(Duration::from_secs(60));
     }
+    for (name, body, handles) in [
+        (
+            "write_to_a_full_disk",
+            files::write_to_a_full_disk as Body,
+            &HandleKind::ALL[..],
+        ),
+        (
+            "push_personality",
+            push::personality,
+            &HandleKind::WITH_FD[..],
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(handles.iter().copied())
+            .requires([Facility::PRIVILEGES]);
+    }
     #[cfg(uring_coverage)]
     for (name, body) in [
         (
@@ -72,9 +88,6 @@ fn main() -> ExitCode {
     ] {
         suite.test(name, body).on(HandleKind::ALL);
     }
-    suite
-        .test("push_personality", push::personality)
-        .on(HandleKind::WITH_FD);
     suite
         .test(
             "cancel_by_target_any_and_every",

@@ -1,14 +1,20 @@
 //! What a lane's kernel was seen to have, kept from one command to another.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::workspace;
 
-/// Where the lane of a series keeps its files and logs.
-pub(crate) fn lane_dir(series: &str) -> PathBuf {
+const FILE: &str = "facts.json";
+
+/// Where this workspace's lane of a series keeps its files and logs.
+pub(super) fn lane_dir(series: &str) -> PathBuf {
     workspace::target_dir().join("xtask/lanes").join(series)
 }
 
@@ -22,9 +28,9 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// What the last run on `series` left, if it left any.
-    pub(crate) fn read(series: &str) -> Result<Option<Self>> {
-        let path = path(series);
+    /// What the last run of a lane left in its directory, if it left any.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(FILE);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text.with_context(|| format!("{}", path.display()))?,
@@ -33,15 +39,15 @@ impl Facts {
         Ok(Some(facts))
     }
 
-    pub(crate) fn write(&self, series: &str) -> Result<()> {
-        let path = path(series);
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(FILE);
         fs::write(&path, serde_json::to_string_pretty(self)? + "\n")
             .with_context(|| format!("{}", path.display()))
     }
 
     /// Forgets what an earlier run left: nobody may take it for what this one saw.
-    pub(crate) fn remove(series: &str) -> Result<()> {
-        let path = path(series);
+    pub(crate) fn remove(dir: &Path) -> Result<()> {
+        let path = dir.join(FILE);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("{}", path.display()))
@@ -49,8 +55,4 @@ impl Facts {
             _ => Ok(()),
         }
     }
-}
-
-fn path(series: &str) -> PathBuf {
-    lane_dir(series).join("facts.json")
 }

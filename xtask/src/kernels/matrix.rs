@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use uring_testkit::{Feature, FeatureKind, HandleKind, KernelVersion};
 
 use super::{
-    facts::Facts,
+    facts::{Facts, lane_dir},
     store::Image,
     table::{self, Kernel},
 };
@@ -77,7 +77,7 @@ fn lanes() -> Result<Vec<Lane>> {
 
 /// What a run has left, if that is of the kernel that is here and of the table as it is now; else why not.
 fn fresh(kernel: &Kernel) -> Result<Result<Facts, String>> {
-    let Some(facts) = Facts::read(&kernel.series)? else {
+    let Some(facts) = Facts::read(&lane_dir(&kernel.series))? else {
         return Ok(Err("was not asked".to_owned()));
     };
     if let Ok(image) = Image::cached(kernel) {

@@ -2,7 +2,9 @@
 
 mod emulator;
 mod facts;
+mod faults;
 mod matrix;
+mod modules;
 mod store;
 mod table;
 
@@ -11,9 +13,11 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 
 pub(crate) use self::{
     emulator::Emulator,
-    facts::{Facts, lane_dir},
+    facts::Facts,
+    faults::{Fault, select_faults},
+    modules::{Module, Tree},
     store::Image,
-    table::{Kernel, select},
+    table::{Kernel, common_facilities, modules, select},
 };
 
 /// List, fetch, find and compare the kernels that `cargo xtask test --kernels` boots
@@ -25,9 +29,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show every kernel, and which are here
+    /// Show every kernel, which are here, and the faults that they are run with
     List,
-    /// Download kernels, and an emulator where there is none that can be trusted
+    /// Download kernels and their modules, and an emulator where there is none that can be trusted
     Fetch {
         /// The series, such as 6.12; all without any
         series: Vec<String>,
@@ -78,6 +82,14 @@ fn list() -> Result<()> {
             &kernel.suite,
             &kernel.adds,
         ]);
+    }
+    println!("{table}");
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_BORDERS_ONLY)
+        .set_header(["fault", "differs in", "shows"]);
+    for (kernel, fault) in select_faults("all")? {
+        table.add_row([fault.lane(&kernel.series), fault.differences(), fault.shows]);
     }
     println!("{table}");
     Ok(())

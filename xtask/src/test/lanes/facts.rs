@@ -155,6 +155,8 @@ fn declared(lane: &Lane) -> Result<uring_testkit::Lane, String> {
         },
         release: lane.series.clone(),
         backports: backports.map(str::to_owned).collect(),
+        facilities: None,
+        forbidden: None,
     })
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Lane, console,
     facts::{Observed, Seen},
-    machine,
+    machine, refusal,
 };
 use crate::{
     kernels::Facts,
@@ -26,6 +26,8 @@ pub(super) enum Class {
     Boot,
     /// The kernel complained.
     Kernel,
+    /// The kernel panicked.
+    Panic,
     /// The machine stopped before its work was done.
     Death,
     /// The machine was ended for taking too long.
@@ -42,6 +44,7 @@ impl Class {
         match self {
             Self::Boot => "boot",
             Self::Kernel => "kernel",
+            Self::Panic => "panic",
             Self::Death => "death",
             Self::Timeout => "timeout",
             Self::Records => "records",
@@ -71,6 +74,7 @@ impl fmt::Display for Trouble {
         let class = match self.class {
             Class::Boot => "no boot",
             Class::Kernel => "the kernel complained",
+            Class::Panic => "the kernel panicked",
             Class::Death => "the machine died",
             Class::Timeout => "too slow",
             Class::Records => "records",
@@ -212,12 +216,14 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
             },
         }
     }
-    let complaints = console::complaints(&boot.console);
-    troubles.extend(
-        complaints
-            .iter()
-            .map(|text| Trouble::new(Class::Kernel, *text)),
-    );
+    for text in console::complaints(&boot.console) {
+        let class = if console::is_panic(text) {
+            Class::Panic
+        } else {
+            Class::Kernel
+        };
+        troubles.push(Trouble::new(class, text));
+    }
     if boot.too_long {
         let text = format!("ended after {:.0} s without progress", boot.seconds);
         troubles.push(Trouble::new(Class::Timeout, text));
@@ -242,17 +248,27 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
     judgement
 }
 
+/// The name of a suite, by its place in the machine.
+pub(super) fn suite_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
 fn suites(
     plans: &BTreeMap<String, Vec<Record>>,
     mut parts: BTreeMap<String, Part>,
 ) -> Vec<Outcome> {
     let suite = |(program, plan): (&String, &Vec<Record>)| {
-        let name = program.rsplit('/').next().unwrap_or(program);
+        let name = suite_name(program);
         let Some(part) = parts.remove(program) else {
             let mut outcome = Outcome::new(name);
             outcome.problems.push("it was not started".to_owned());
             return outcome;
         };
+        if let (Some(reason), Some((status, seconds))) = (refusal::planned(plan), &part.end) {
+            let mut outcome = refusal::compare(name, reason, &part.report, status);
+            outcome.seconds = *seconds;
+            return outcome;
+        }
         let mut outcome = compare::compare(name, plan, &part.report);
         match part.end {
             None => outcome
@@ -283,11 +299,16 @@ pub(super) mod tests {
 
     pub(in super::super) fn lane() -> Lane {
         Lane {
+            name: "6.1".to_owned(),
             series: "6.1".to_owned(),
             kind: "mainline",
             package: "p".to_owned(),
             backports: String::new(),
+            facilities: String::new(),
+            modules: Vec::new(),
             image: "vmlinuz".into(),
+            dir: "6.1".into(),
+            fault: None,
         }
     }
 
@@ -470,12 +491,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_panic_during_a_test_is_two_classes_and_no_reason_to_boot_again() {
+    fn a_panic_during_a_test_is_a_class_of_its_own_and_no_reason_to_boot_again() {
         let mut boot = boot(&RECORDS[..4]);
         boot.console =
             "[    9.000000] Kernel panic - not syncing: sysrq triggered crash\n".to_owned();
         let judgement = judged(&boot);
-        assert_eq!(classes(&judgement), [Class::Kernel, Class::Death]);
+        assert_eq!(classes(&judgement), [Class::Panic, Class::Death]);
         assert!(judgement.began);
     }
 
@@ -503,6 +524,49 @@ pub(super) mod tests {
         let judgement = judged(&boot(&records));
         assert_eq!(classes(&judgement), [Class::Boot]);
         assert!(!judgement.began);
+    }
+
+    /// How a suite that has started, or refused to, is judged where it is to refuse.
+    fn judged_where_forbidden(report: &[&str], exit: Option<i32>) -> Outcome {
+        const PLAN: &str = r#"{"record":"refused","suite":"s","reason":"forbidden"}"#;
+        let plan = record::parse(PLAN).unwrap();
+        let plans = BTreeMap::from([("/suites/s".to_owned(), plan)]);
+        let exit = exit.map(|code| {
+            format!(
+                r#"{{"record":"exit","program":"/suites/s","status":"exit status: {code}","seconds":0.5}}"#
+            )
+        });
+        let records: Vec<_> = RECORDS[..2]
+            .iter()
+            .chain(report)
+            .copied()
+            .chain(exit.as_deref())
+            .collect();
+        let judgement = judge(&lane(), &plans, &boot(&records));
+        judgement.suites[0].clone()
+    }
+
+    #[test]
+    fn where_io_uring_is_forbidden_a_suite_refuses_or_is_a_problem() {
+        let refused = r#"{"record":"refused","suite":"s","reason":"forbidden"}"#;
+        let good = judged_where_forbidden(&[refused], Some(2));
+        assert_eq!((good.problems, good.tests.len()), (Vec::new(), 1));
+        for (report, exit) in [
+            (&RECORDS[2..6], Some(0)),
+            (&[refused][..], Some(0)),
+            (&[], Some(2)),
+            (&[refused][..], None),
+            (&[], None),
+        ] {
+            let outcome = judged_where_forbidden(report, exit);
+            assert!(!outcome.problems.is_empty(), "{report:?} {exit:?}");
+            assert!(
+                outcome
+                    .tests
+                    .iter()
+                    .all(|test| test.name != "s refuses to start")
+            );
+        }
     }
 
     #[test]
