@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use crate::feature::Observation;
+use crate::{devices, feature::Observation};
 
 /// Something of the machine, not of the kernel's io_uring, that a test cannot do without: a device, a privilege.
 ///
@@ -58,6 +58,47 @@ impl Facility {
     ///
     /// Root of a user namespace and root without `CAP_SYS_ADMIN`, as in most containers, are not.
     pub const PRIVILEGES: Self = Self::new("privileges", "run the tests as root", privileges);
+
+    /// An NVMe namespace whose contents nobody needs: what `URING_TEST_NVME` names.
+    pub const NVME: Self = Self::new(
+        "nvme",
+        "set URING_TEST_NVME to a namespace that tests may overwrite, such as /dev/nvme0n2",
+        devices::nvme,
+    );
+    /// The character device through which that namespace takes commands (Linux 5.13).
+    pub const NVME_PASSTHROUGH: Self = Self::new(
+        "nvme-passthrough",
+        "it needs a namespace in URING_TEST_NVME, and Linux 5.13 built with CONFIG_BLK_DEV_NVME",
+        devices::nvme_passthrough,
+    );
+    /// Loop devices.
+    pub const LOOP: Self = Self::new("loop", "load the module loop", || {
+        devices::exists("/dev/loop-control")
+    });
+    /// Null block devices, made through configfs.
+    pub const NULL_BLOCK: Self = Self::new(
+        "null-block",
+        "load the module null_blk, with nr_devices=0, and mount configfs at /sys/kernel/config",
+        || devices::exists("/sys/kernel/config/nullb"),
+    );
+    /// File systems in user space.
+    pub const FUSE: Self = Self::new("fuse", "load the module fuse", || {
+        devices::exists("/dev/fuse")
+    });
+    /// Block devices in user space (Linux 6.0).
+    pub const UBLK: Self = Self::new("ublk", "load the module ublk_drv", || {
+        devices::exists("/dev/ublk-control")
+    });
+    /// Pseudo-terminals.
+    pub const TERMINALS: Self = Self::new("terminals", "mount devpts at /dev/pts", || {
+        devices::exists("/dev/pts/ptmx")
+    });
+    /// IPv6 over the loopback interface.
+    pub const IPV6: Self = Self::new(
+        "ipv6",
+        "give the loopback interface the address ::1",
+        devices::ipv6,
+    );
 
     /// Describes a facility: its name in `URING_FACILITIES`, what to do where it is absent, and how to see it.
     ///

@@ -1,6 +1,17 @@
-//! Kernel-gated test fixtures for io_uring.
+//! Test suites that know what each kernel should have, for any crate that uses io_uring, and run on real kernels.
 //!
-//! A suite is a test binary of its own (`harness = false`), for any io_uring crate:
+//! A suite is a test binary of its own: the package depends on this crate, and says that the binary has its own `main`.
+//!
+//! ```toml
+//! [dev-dependencies]
+//! uring-testkit = { path = "../uring/uring-testkit" }
+//!
+//! [[test]]
+//! name = "slots"
+//! harness = false
+//! ```
+//!
+//! In `tests/slots.rs`, one test, what it needs of the kernel, and what an older kernel does instead:
 //!
 //! ```no_run
 //! use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, raw::RawRing};
@@ -33,6 +44,33 @@
 //! }
 //! ```
 //!
+//! `cargo test` runs it on the kernel at hand. The runner of this crate's workspace also boots real kernels for it, each in
+//! an emulated machine, and holds each run against what was planned for that kernel; `--target-dir` and `--package` mean
+//! what they mean to cargo:
+//!
+//! ```sh
+//! cd uring                                                        # the workspace of this crate
+//! cargo xtask kernels fetch 5.10 6.1 7.3                          # once
+//! cargo xtask test --manifest-path ../mine/Cargo.toml             # every test of that package or workspace, here
+//! cargo xtask test --manifest-path ../mine/Cargo.toml --kernels 5.10,6.1,7.3
+//! ```
+//!
+//! ```text
+//! │ kernel                      handle   passed   refused   skipped   failed   seconds     │
+//! ╞════════════════════════════════════════════════════════════════════════════════════════╡
+//! │ 5.10.0-32-cloud-amd64       -                       1                          4.1     │
+//! │ 6.1.0-50-cloud-amd64        -             1                                    4.0     │
+//! ```
+//!
+//! `consumers/own-suite` in that workspace is such a package as a whole: tests [over every handle](Test::on), gates with
+//! [rows of the table](Feature::opcode) and [a row of its own](Feature::new). A suite that is for hosts only, because it
+//! starts machines or takes the network, is named in its package's manifest, and no machine gets it:
+//!
+//! ```toml
+//! [package.metadata.xtask]
+//! host-only = ["slow"]
+//! ```
+//!
 //! # What a suite promises
 //!
 //! - A gate compares what the kernel's version promises with what a probe sees, and both directions count: a feature
@@ -49,6 +87,13 @@
 //! - The plan is known before the run ([`Suite::run`] with `--plan`), and every planned test leaves one record in the
 //!   report, whose last line says that the run came to its end.
 //!
+//! # For other runners
+//!
+//! What this crate's own runner does can be done by any other. It builds the suites without libraries
+//! (`-C target-feature=+crt-static`), asks each for its plan (`--plan`, with the lane of the kernel to come in the
+//! environment), and boots a machine whose `/init` is [`guest::main`] with the [settings](guest) that name the suites. What
+//! comes back are [`records`]; that module says when they can be believed. [`decide`] is the gate itself.
+//!
 //! # Environment
 //!
 //! | variable | says |
@@ -63,14 +108,19 @@
 //! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |
 //! | `URING_TEST_TIMEOUT_FACTOR` | a factor for every time limit, for slow machines |
 //! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
+//! | `URING_TEST_NVME` | a whole NVMe namespace that [tests may overwrite](fixtures::Nvme), such as `/dev/nvme0n2` |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
+mod completed;
 mod context;
+mod devices;
 mod facility;
 mod failure;
 mod fd_table;
 mod feature;
+mod fields;
 pub mod files;
+pub mod fixtures;
 mod forbidden;
 mod fork_server;
 mod gate;
@@ -87,7 +137,9 @@ mod preflight;
 mod probe;
 pub mod process;
 pub mod raw;
+mod reach;
 mod record;
+pub mod records;
 mod report;
 mod run;
 mod slots;
@@ -96,13 +148,14 @@ mod sys;
 mod table;
 mod test;
 
+pub use completed::Completed;
 pub use context::Context;
 pub use facility::Facility;
 pub use failure::{Failure, TestResult};
 pub use fd_table::{FdDiff, FdTable};
-pub use feature::{Feature, Observation};
+pub use feature::{Feature, FeatureKind, Observation};
 pub use forbidden::{Cause, Forbidden, io_uring_disabled, seccomp_mode};
-pub use gate::{Decision, admit, decide};
+pub use gate::{Decision, admit, contradiction, decide};
 pub use handle::HandleKind;
 pub use kernel::{KernelVersion, Lane, LaneKind, ParseVersionError};
 pub use leak::Leaks;

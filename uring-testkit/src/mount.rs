@@ -1,11 +1,10 @@
-//! A small file system of one's own.
+//! A small file system of one's own, and what mounting takes.
 
 use std::{
     ffi::{CStr, CString},
     io,
     os::unix::ffi::OsStrExt as _,
     path::Path,
-    ptr,
 };
 
 use crate::files::TempDir;
@@ -24,13 +23,8 @@ impl SmallDisk {
     /// The thread may not mount (`EPERM`).
     pub fn new(bytes: usize) -> io::Result<Self> {
         let dir = TempDir::new()?;
-        // SAFETY: changes what this thread sees of the file system and nothing of its memory.
-        if unsafe { libc::unshare(libc::CLONE_NEWNS) } == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE, c"")?;
-        let options = CString::new(format!("size={bytes}"))?;
-        mount(c"tmpfs", &c_path(dir.path())?, 0, &options)?;
+        own_namespace()?;
+        mount(c"tmpfs", dir.path(), 0, &format!("size={bytes}"))?;
         Ok(Self(dir))
     }
 
@@ -43,24 +37,42 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let Ok(path) = c_path(self.path()) else {
-            return;
-        };
-        // SAFETY: a string that ends in a zero byte. The mount goes with the namespace if this fails.
-        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        unmount(self.path());
+    }
+}
+
+/// Gives the calling thread mounts of its own, which nobody else sees but what it starts.
+pub(crate) fn own_namespace() -> io::Result<()> {
+    // SAFETY: changes what this thread sees of the file system and nothing of its memory.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    mount(c"none", Path::new("/"), libc::MS_REC | libc::MS_PRIVATE, "")
+}
+
+/// Takes what is mounted at `target` out of sight; it goes when nobody uses it any more.
+pub(crate) fn unmount(target: &Path) {
+    let Ok(target) = c_path(target) else { return };
+    // SAFETY: a string that ends in a zero byte. The mount goes with the namespace if this fails.
+    unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
+}
+
+/// Mounts a file system that has no device.
+pub(crate) fn mount(
+    kind: &CStr,
+    target: &Path,
+    flags: libc::c_ulong,
+    options: &str,
+) -> io::Result<()> {
+    let (target, options) = (c_path(target)?, CString::new(options)?);
+    let (name, target) = (kind.as_ptr(), target.as_ptr());
+    // SAFETY: strings that end in zero bytes and outlive the call.
+    match unsafe { libc::mount(name, target, name, flags, options.as_ptr().cast()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
-}
-
-fn mount(kind: &CStr, target: &CStr, flags: libc::c_ulong, options: &CStr) -> io::Result<()> {
-    let (kind, target) = (kind.as_ptr(), target.as_ptr());
-    let options = options.as_ptr();
-    // SAFETY: strings that end in zero bytes and outlive the call.
-    match unsafe { libc::mount(ptr::null(), target, kind, flags, options.cast()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }

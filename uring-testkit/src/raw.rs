@@ -51,9 +51,14 @@ pub struct Completed {
     pub res: i32,
     /// Its `IORING_CQE_F_*`.
     pub flags: u32,
+    /// The second half of a completion of 32 bytes, zeroes of one of 16.
+    pub extra: [u64; 2],
 }
 
-/// A ring that uses nothing but `uring-sys`: 64-byte entries, 16-byte completions, no SQPOLL.
+/// What a device is told by `IORING_OP_URING_CMD` in an entry of 128 bytes.
+pub type Command = [u8; 80];
+
+/// A ring that uses nothing but `uring-sys`: entries and completions of one size each, no SQPOLL.
 ///
 /// It reaches the kernel through its index once it has one. Dropping it unmaps the queues, gives the slot back
 /// and closes the descriptor, in this order, and waits for nothing: what is in flight is the caller's affair.
@@ -70,7 +75,6 @@ struct Queues {
     rings: Mapping,
     entries: Mapping,
     params: io_uring_params,
-    array: bool,
 }
 
 impl RawRing {
@@ -97,13 +101,12 @@ impl RawRing {
             flags,
             ..io_uring_params::default()
         };
-        assert_supported(flags);
         let fd = sys::setup(entries, &mut params).map_err(to_io)?;
         let fd = RawFd::try_from(fd).expect("a descriptor is a small number");
         // SAFETY: the kernel made this descriptor for us and nobody else knows it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let rings = Mapping::of_ring(&fd, uring_sys::IORING_OFF_SQ_RING, rings_size(&params))?;
-        let entries_size = params.sq_entries as usize * size_of::<io_uring_sqe>();
+        let entries_size = params.sq_entries as usize * entry_size(&params);
         let entries = Mapping::of_ring(&fd, uring_sys::IORING_OFF_SQES, entries_size)?;
         Ok(Self {
             features: params.features,
@@ -111,7 +114,6 @@ impl RawRing {
                 rings,
                 entries,
                 params,
-                array: flags & IORING_SETUP_NO_SQARRAY == 0,
             }),
             index: None,
             fd: Some(fd),
@@ -126,10 +128,14 @@ impl RawRing {
     ///
     /// # Panics
     ///
-    /// `entries` is above 64, which no longer fits into one page.
+    /// `entries` is above 64, which no longer fits into one page; nor do large entries and completions.
     pub fn born(entries: u32, flags: u32) -> io::Result<Self> {
         assert!(entries <= 64, "{entries} entries do not fit into one page");
-        assert_supported(flags);
+        assert_eq!(
+            flags & (IORING_SETUP_SQE128 | IORING_SETUP_CQE32),
+            0,
+            "large entries do not fit into one page"
+        );
         let rings = Mapping::anonymous(4096)?;
         let sqes = Mapping::anonymous(4096)?;
         let mut params = io_uring_params {
@@ -148,7 +154,6 @@ impl RawRing {
                 rings,
                 entries: sqes,
                 params,
-                array: false,
             }),
             index: Some(index),
             fd: None,
@@ -230,7 +235,22 @@ impl RawRing {
         // SAFETY: the caller's contract is the same.
         unsafe { self.push(entry) };
         self.enter(1, 1)?;
-        Ok(self.take().expect("enter waited for one completion"))
+        self.wait()
+    }
+
+    /// Waits for a completion, if none is there, and takes it.
+    ///
+    /// # Errors
+    ///
+    /// What `io_uring_enter` said.
+    pub fn wait(&mut self) -> io::Result<Completed> {
+        loop {
+            if let Some(completed) = self.take() {
+                return Ok(completed);
+            }
+            // A ring that polls comes back without one when the kernel has something else to do.
+            self.enter(0, 1)?;
+        }
     }
 
     /// Writes one entry into the queue; [`enter`](Self::enter) submits it.
@@ -243,6 +263,26 @@ impl RawRing {
     ///
     /// The memory that the entry names stays valid until its last completion.
     pub unsafe fn push(&mut self, entry: Entry) {
+        self.write(entry, None);
+    }
+
+    /// Writes one entry of 128 bytes, which ends in `command`; [`enter`](Self::enter) submits it.
+    ///
+    /// # Panics
+    ///
+    /// The queue is full, or has entries of 64 bytes.
+    ///
+    /// # Safety
+    ///
+    /// The memory that entry and command name stays valid until its last completion.
+    pub unsafe fn push_command(&mut self, entry: Entry, command: &Command) {
+        let large = entry_size(&self.queues().params) > size_of::<Entry>();
+        assert!(large, "the ring was not made with IORING_SETUP_SQE128");
+        self.write(entry, Some(command));
+    }
+
+    fn write(&mut self, entry: Entry, command: Option<&Command>) {
+        const COMMAND_OFFSET: usize = 48;
         let queues = self.queues();
         let off = &queues.params.sq_off;
         let tail = queues.word(off.tail);
@@ -254,17 +294,17 @@ impl RawRing {
             "the submission queue is full"
         );
         let place = position & (size - 1);
-        // SAFETY: `place` is below the number of entries that the mapping was made for, and the kernel does not
-        // look at it before the tail moves.
+        // SAFETY: `place` is below the number of entries that the mapping was made for, a command is written to entries
+        // that are large enough for it, and the kernel does not look at either before the tail moves.
         unsafe {
-            queues
-                .entries
-                .pointer()
-                .cast::<Entry>()
-                .add(place as usize)
-                .write(entry);
+            let start = queues.entries.pointer();
+            let start = start.add(place as usize * entry_size(&queues.params));
+            start.cast::<Entry>().write(entry);
+            if let Some(command) = command {
+                start.add(COMMAND_OFFSET).cast::<Command>().write(*command);
+            }
         }
-        if queues.array {
+        if queues.params.flags & IORING_SETUP_NO_SQARRAY == 0 {
             queues
                 .word(off.array + place * 4)
                 .store(place, Ordering::Relaxed);
@@ -296,18 +336,22 @@ impl RawRing {
             return None;
         }
         let place = position & (queues.params.cq_entries - 1);
-        // SAFETY: the kernel published this completion with the tail, and `place` is below the queue's size.
+        let size = completion_size(&queues.params);
+        // SAFETY: the kernel published this completion with the tail, `place` is below the queue's size, and a completion
+        // has a second half where the queue's are that large.
         let completed = unsafe {
-            let completion = queues
-                .rings
-                .pointer()
-                .add(off.cqes as usize)
-                .cast::<io_uring_cqe>()
-                .add(place as usize);
+            let start = queues.rings.pointer().add(off.cqes as usize);
+            let start = start.add(place as usize * size);
+            let completion = start.cast::<io_uring_cqe>();
             Completed {
                 user_data: (&raw const (*completion.as_ptr()).user_data).read(),
                 res: (&raw const (*completion.as_ptr()).res).read(),
                 flags: (&raw const (*completion.as_ptr()).flags).read(),
+                extra: if size > size_of::<io_uring_cqe>() {
+                    start.add(size_of::<io_uring_cqe>()).cast().read()
+                } else {
+                    [0; 2]
+                },
             }
         };
         head.store(position.wrapping_add(1), Ordering::Release);
@@ -386,18 +430,24 @@ impl Queues {
     }
 }
 
-fn assert_supported(flags: u32) {
-    assert_eq!(
-        flags & (IORING_SETUP_SQE128 | IORING_SETUP_CQE32),
-        0,
-        "a raw ring has entries of 64 and completions of 16 bytes"
-    );
+const fn entry_size(params: &io_uring_params) -> usize {
+    match params.flags & IORING_SETUP_SQE128 {
+        0 => size_of::<io_uring_sqe>(),
+        _ => 2 * size_of::<io_uring_sqe>(),
+    }
+}
+
+const fn completion_size(params: &io_uring_params) -> usize {
+    match params.flags & IORING_SETUP_CQE32 {
+        0 => size_of::<io_uring_cqe>(),
+        _ => 2 * size_of::<io_uring_cqe>(),
+    }
 }
 
 fn rings_size(params: &io_uring_params) -> usize {
     let array = params.sq_off.array as usize + params.sq_entries as usize * size_of::<u32>();
     let completions =
-        params.cq_off.cqes as usize + params.cq_entries as usize * size_of::<io_uring_cqe>();
+        params.cq_off.cqes as usize + params.cq_entries as usize * completion_size(params);
     array.max(completions)
 }
 

@@ -5,7 +5,8 @@ use std::{collections::HashSet, env, process::ExitCode};
 use libtest_mimic::{Arguments, Trial};
 
 use crate::{
-    Context, TestResult,
+    Completed, Context, TestResult,
+    completed::CompletedBy,
     gate::Decision,
     handle::{self, HandleKind},
     kernel::Lane,
@@ -26,6 +27,7 @@ pub struct Suite {
     name: &'static str,
     tests: Vec<Test>,
     handles_elsewhere: Option<&'static str>,
+    completed_by: Option<CompletedBy>,
     where_forbidden: bool,
 }
 
@@ -37,6 +39,7 @@ impl Suite {
             name,
             tests: Vec::new(),
             handles_elsewhere: None,
+            completed_by: None,
             where_forbidden: false,
         }
     }
@@ -57,6 +60,28 @@ impl Suite {
     /// [`refused_by`](Test::refused_by).
     pub fn handles_refused_in(&mut self, suite: &'static str) -> &mut Self {
         self.handles_elsewhere = Some(suite);
+        self
+    }
+
+    /// Says how to ask the code under test what it has brought to completion, for the report.
+    ///
+    /// `completed` is called in each test's own process, when the test's body is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::{Completed, HandleKind, Suite};
+    ///
+    /// fn completed() -> Vec<Completed> {
+    ///     let (opcode, handle) = ("IORING_OP_NOP", Some(HandleKind::Fd));
+    ///     vec![Completed { opcode, handle }]
+    /// }
+    ///
+    /// let mut suite = Suite::new("reads");
+    /// suite.completed_by(completed);
+    /// ```
+    pub fn completed_by(&mut self, completed: fn() -> Vec<Completed>) -> &mut Self {
+        self.completed_by = Some(completed);
         self
     }
 
@@ -123,7 +148,7 @@ impl Suite {
         });
         let plan: Vec<_> = plan.collect();
         if !only_plan {
-            return run::run(self.name, &arguments, &lane, plan);
+            return run::run(self.name, self.completed_by, &arguments, &lane, plan);
         }
         let text = match &lane.forbidden {
             Some(forbidden) if !self.where_forbidden && !plan.is_empty() => {

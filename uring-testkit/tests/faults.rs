@@ -13,7 +13,7 @@ use std::{
 };
 
 use uring_testkit::{
-    Context, Facility, FdTable, Feature, HandleKind, Observation, Suite, TestResult,
+    Completed, Context, Facility, FdTable, Feature, HandleKind, Observation, Suite, TestResult,
     files::TempDir, process, raw::RawRing,
 };
 
@@ -207,8 +207,15 @@ const PLANTED: Facility = Facility::new("planted", "plant one", || {
     }
 });
 
+/// What the suite of bad tests says of the code that it does not have.
+fn completed() -> Vec<Completed> {
+    let (opcode, handle) = ("IORING_OP_NOP", Some(HandleKind::Born));
+    vec![Completed { opcode, handle }]
+}
+
 fn planted() -> ExitCode {
     let mut suite = Suite::new("planted");
+    suite.completed_by(completed);
     for (name, body, _) in FAULTS {
         let test = suite.test(*name, *body);
         match *name {
@@ -330,6 +337,16 @@ fn a_good_test_passes(_: &Context) -> TestResult {
     drop(inherited);
     outcome.ended(Some(0));
     outcome.reported(r#""verdict":"passed""#);
+    Ok(())
+}
+
+fn what_is_completed_is_reported_once(_: &Context) -> TestResult {
+    let outcome = run(&["planted::crowd::"], &[])?;
+    outcome.ended(Some(0));
+    let told = outcome.report.matches("born IORING_OP_NOP").count();
+    outcome.require(told == 1, &format!("reported it {told} times"));
+    outcome.reported(r#""completed":["born IORING_OP_NOP"]"#);
+    outcome.reported(r#""completed":[]"#);
     Ok(())
 }
 
@@ -471,6 +488,10 @@ fn main() -> ExitCode {
         }
     }
     suite.test("good_test_passes", a_good_test_passes);
+    suite.test(
+        "completed_is_reported_once",
+        what_is_completed_is_reported_once,
+    );
     suite.test(
         "single_test_thread_is_no_different",
         a_single_test_thread_is_no_different,

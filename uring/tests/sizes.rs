@@ -202,6 +202,7 @@ fn h28_the_limit_of_descriptors_is_that_of_the_table(context: &Context) -> TestR
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("sizes");
+    suite.completed_by(common::completed);
     suite
         .test("h19_each_size", h19_each_size_is_filled)
         .on(HandleKind::ALL)

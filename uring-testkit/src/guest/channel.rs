@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::json::Object;
+use crate::{fixtures::raw_mode, records::Record};
 
 /// A device that takes lines, and how many it took.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl Channel {
         })
     }
 
-    pub(super) fn send(&self, object: Object) {
-        self.send_line(object.line().as_bytes());
+    pub(super) fn send(&self, record: &Record) {
+        self.send_line(format!("{record}\n").as_bytes());
     }
 
     /// Sends a line, which ends in a newline; a report that stops in the middle of one gets its newline here.
@@ -67,41 +67,16 @@ impl Channel {
         let lines = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let count = lines.lines;
         drop(lines);
-        self.send(
-            Object::new("done")
-                .count("records", count)
-                .text("taint", taint),
-        );
+        self.send(&Record::Done {
+            records: count,
+            taint: taint.to_owned(),
+        });
         let state = self
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         // SAFETY: waiting for a device to send changes no memory.
         unsafe { libc::tcdrain(state.device.as_raw_fd()) };
-    }
-}
-
-/// Bytes pass a terminal as they are: no echo, no carriage returns.
-fn raw_mode(device: &File) -> std::io::Result<()> {
-    let fd = device.as_raw_fd();
-    let mut settings = std::mem::MaybeUninit::<libc::termios>::uninit();
-    // SAFETY: room for the answer.
-    if unsafe { libc::tcgetattr(fd, settings.as_mut_ptr()) } == -1 {
-        let error = std::io::Error::last_os_error();
-        // What is no terminal needs no settings.
-        let terminal = error.raw_os_error() != Some(libc::ENOTTY);
-        return if terminal { Err(error) } else { Ok(()) };
-    }
-    // SAFETY: the call succeeded, so it filled the structure in.
-    let mut settings = unsafe { settings.assume_init() };
-    // SAFETY: both calls take a structure that was filled in above.
-    let result = unsafe {
-        libc::cfmakeraw(&raw mut settings);
-        libc::tcsetattr(fd, libc::TCSANOW, &raw const settings)
-    };
-    match result {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
     }
 }
 

@@ -4,13 +4,12 @@ use std::{
     ffi::{CStr, CString},
     fs::{self, File},
     io,
-    os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
     path::Path,
     ptr,
 };
+
+use super::settings::Module;
 
 /// Where the disk is mounted.
 pub(super) const DISK: &str = "/disk";
@@ -27,6 +26,15 @@ pub(super) fn mount_basics() -> Result<(), String> {
     }
     for (kind, target) in [(c"devpts", c"/dev/pts"), (c"tmpfs", c"/dev/shm")] {
         mount(kind, kind, target)?;
+    }
+    Ok(())
+}
+
+/// Mounts the file system in which some modules are configured, once there is one.
+pub(super) fn mount_configuration() -> Result<(), String> {
+    let place = c"/sys/kernel/config";
+    if Path::new(&*place.to_string_lossy()).is_dir() {
+        mount(c"configfs", c"configfs", place)?;
     }
     Ok(())
 }
@@ -74,40 +82,12 @@ fn read(path: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
-/// Sets the loopback interface up; its addresses come by themselves.
-pub(super) fn loopback_up() -> Result<(), String> {
-    let fail = |what: &str| format!("{what} of lo: {}", io::Error::last_os_error());
-    // SAFETY: a call with three numbers.
-    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-    if socket == -1 {
-        return Err(fail("a socket"));
-    }
-    // SAFETY: the descriptor was just made and is known to nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    // SAFETY: all zeroes are a valid request: numbers and bytes.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
-        *to = libc::c_char::from_ne_bytes([*from]);
-    }
-    // SAFETY: the request names an interface and has room for its flags.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } == -1 {
-        return Err(fail("the flags"));
-    }
-    // SAFETY: the flags are what the call above filled in.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    let up = i16::try_from(libc::IFF_UP).map_err(|error| error.to_string())?;
-    request.ifr_ifru.ifru_flags = flags | up;
-    // SAFETY: as above, with the flags to set.
-    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
-        0 => Ok(()),
-        _ => Err(fail("setting the flags")),
-    }
-}
-
 /// Loads a module, as the distribution ships it: compressed or not.
-pub(super) fn load(path: &Path) -> Result<(), String> {
+pub(super) fn load(module: &Module) -> Result<(), String> {
     const MODULE_INIT_COMPRESSED_FILE: libc::c_int = 4;
+    let path = &module.path;
     let name = path.display();
+    let parameters = CString::new(&*module.parameters).map_err(|error| error.to_string())?;
     let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
     let plain = path.extension().is_some_and(|extension| extension == "ko");
     let flags = if plain {
@@ -115,9 +95,9 @@ pub(super) fn load(path: &Path) -> Result<(), String> {
     } else {
         MODULE_INIT_COMPRESSED_FILE
     };
-    let (call, no_parameters) = (libc::SYS_finit_module, c"".as_ptr());
+    let (call, parameters) = (libc::SYS_finit_module, parameters.as_ptr());
     // SAFETY: a descriptor, a string that ends in a zero byte, a number.
-    if unsafe { libc::syscall(call, file.as_raw_fd(), no_parameters, flags) } == 0 {
+    if unsafe { libc::syscall(call, file.as_raw_fd(), parameters, flags) } == 0 {
         return Ok(());
     }
     let error = io::Error::last_os_error();

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `channel` | the device that records go to |
 //! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR` |
-//! | `module` | a kernel module to load, by its path |
+//! | `module` | a kernel module to load: its path, then its parameters, separated by blanks |
 //! | `environment` | `NAME=value`, for the suites |
 //! | `limit` | seconds that one suite may take |
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
@@ -23,21 +23,38 @@
 //! | `deny` | a call of io_uring and the errno with which a seccomp filter answers it |
 //! | `user` | the number of the user and group that suites run as, to whom the disk then belongs |
 //!
+//! For example, for one suite on Linux 6.1 and the tests of it whose name contains `slots`:
+//!
+//! ```text
+//! channel /dev/ttyS1
+//! disk /dev/nvme0n1
+//! limit 600
+//! environment URING_EXPECT_KERNEL=6.1
+//! environment URING_LANE=mainline
+//! environment URING_TEST_TIMEOUT_FACTOR=20
+//! suite /suites/slots slots
+//! ```
+//!
+//! `URING_REPORT` and `URING_TEST_DIR` are set by the first process, `PATH` is `/bin`.
+//!
 //! # Records
 //!
-//! Beside those of the [suites](crate): `boot` with the kernel's release as soon as the channel is open, `begin` and
-//! `exit` around each suite, and `done` with the number of lines that came before it and the kernel's taint, which is 0
+//! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open; a `handle` for
+//! each way to reach a ring and a `feature` for each row of the [feature table](crate::Feature::all), with what the probes
+//! [saw](crate::Observation) on this kernel; `begin` and `exit` around each suite, and `done` with the number of lines that came
+//! before it and the kernel's taint, which is 0
 //! unless it warned or worse. A machine that could not be made usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
 //! of a machine that died.
 
 mod channel;
 mod conditions;
+mod facts;
 mod machine;
 mod run;
 mod settings;
 
 use self::{channel::Channel, settings::Settings};
-use crate::json::Object;
+use crate::{fixtures, records::Record};
 
 /// Where the settings are in the initramfs.
 pub const SETTINGS: &str = "/settings";
@@ -60,19 +77,22 @@ fn work() -> Result<(), String> {
     machine::mount_basics()?;
     let settings = Settings::read(SETTINGS)?;
     let channel = Channel::open(&settings.channel)?;
-    channel.send(Object::new("boot").text("release", &machine::release()?));
+    let release = machine::release()?;
+    channel.send(&Record::Boot { release });
+    facts::send(&channel);
     if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
-        channel.send(Object::new("broken").text("reason", &reason));
+        channel.send(&Record::Broken { reason });
     }
     channel.finish(&machine::taint()?);
     Ok(())
 }
 
 fn prepare(settings: &Settings) -> Result<(), String> {
-    machine::loopback_up()?;
+    fixtures::loopback_up().map_err(|error| format!("the loopback interface: {error}"))?;
     for module in &settings.modules {
         machine::load(module)?;
     }
+    machine::mount_configuration()?;
     if let Some(disk) = &settings.disk {
         machine::mount_disk(disk)?;
     }

@@ -13,7 +13,7 @@ use super::{
     machine,
     settings::{Program, Settings},
 };
-use crate::{isolate, json::Object};
+use crate::{isolate, records::Record};
 
 /// Where a suite writes its records.
 const REPORT: &str = "/tmp/report";
@@ -49,7 +49,9 @@ fn suite(program: &Program, settings: &Settings, channel: &Channel) -> Result<()
     let fail = |error: std::io::Error| format!("{name}: {error}");
     let report = Path::new(REPORT);
     channel::make_pipe(report)?;
-    channel.send(Object::new("begin").text("program", &name));
+    channel.send(&Record::Begin {
+        program: name.clone(),
+    });
     let start = Instant::now();
     let (status, late) = thread::scope(|scope| {
         let forward = scope.spawn(|| channel.forward(report));
@@ -71,12 +73,11 @@ fn suite(program: &Program, settings: &Settings, channel: &Channel) -> Result<()
     if late {
         ended = format!("ended after {:?}", settings.limit);
     }
-    channel.send(
-        Object::new("exit")
-            .text("program", &name)
-            .text("status", &ended)
-            .seconds("seconds", start.elapsed()),
-    );
+    channel.send(&Record::Exit {
+        program: name.clone(),
+        status: ended,
+        time: start.elapsed(),
+    });
     Ok(())
 }
 

@@ -11,12 +11,19 @@ pub(super) struct Program {
     pub(super) arguments: Vec<String>,
 }
 
+/// A module of the kernel and what it is loaded with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Module {
+    pub(super) path: PathBuf,
+    pub(super) parameters: String,
+}
+
 /// The settings file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) channel: PathBuf,
     pub(super) disk: Option<PathBuf>,
-    pub(super) modules: Vec<PathBuf>,
+    pub(super) modules: Vec<Module>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) limit: Duration,
     pub(super) suites: Vec<Program>,
@@ -46,7 +53,7 @@ impl Settings {
             match word {
                 "channel" => settings.channel = value.into(),
                 "disk" => settings.disk = Some(value.into()),
-                "module" => settings.modules.push(value.into()),
+                "module" => settings.modules.push(module(value)),
                 "environment" => {
                     let (name, value) = value.split_once('=').ok_or(format!("no =: {line}"))?;
                     let variable = (name.to_owned(), value.to_owned());
@@ -69,6 +76,14 @@ impl Settings {
     }
 }
 
+fn module(value: &str) -> Module {
+    let (path, parameters) = value.split_once(' ').unwrap_or((value, ""));
+    Module {
+        path: path.into(),
+        parameters: parameters.to_owned(),
+    }
+}
+
 fn program(value: &str) -> Program {
     let mut words = value.split(' ').map(str::to_owned);
     Program {
@@ -83,12 +98,15 @@ mod tests {
 
     #[test]
     fn each_word_is_read() {
-        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nenvironment A=b=c\nlimit 7\n\
+        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
             suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\nuser 7\n";
         let settings = Settings::parse(text).unwrap();
         assert_eq!(settings.channel.to_str(), Some("/dev/ttyS1"));
         assert_eq!(settings.disk, Some("/dev/nvme0n1".into()));
-        assert_eq!(settings.modules, [PathBuf::from("/m.ko")]);
+        assert_eq!(settings.modules, [module("/m.ko"), module("/n.ko a=1 b=2")]);
+        assert_eq!(settings.modules[0].parameters, "");
+        assert_eq!(settings.modules[1].path, PathBuf::from("/n.ko"));
+        assert_eq!(settings.modules[1].parameters, "a=1 b=2");
         let variable = ("A".to_owned(), "b=c".to_owned());
         assert_eq!(settings.environment, [variable]);
         assert_eq!(settings.limit, Duration::from_secs(7));

@@ -8,13 +8,21 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::table::Kernel;
-use crate::{apt::Apt, workspace};
+use super::{
+    modules::{self, Module, Tree},
+    table::Kernel,
+};
+use crate::{
+    apt::{Apt, Package},
+    workspace,
+};
 
-/// A kernel's image on this machine.
+/// A kernel's image on this machine, and the modules that are to be loaded with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     pub(crate) path: PathBuf,
+    /// In the order of loading.
+    pub(crate) modules: Vec<Module>,
     /// The package and version it came from.
     pub(crate) package: String,
 }
@@ -23,19 +31,40 @@ impl Image {
     /// What an earlier `fetch` left.
     pub(crate) fn cached(kernel: &Kernel) -> Result<Self> {
         let dir = dir().join(&kernel.series);
-        // The description is written last: without it the image may be part of one.
-        let package = fs::read_to_string(dir.join("package"));
-        match package {
-            Ok(package) => Ok(Self {
-                path: dir.join("vmlinuz"),
-                package: package.trim().to_owned(),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-                "Linux {0} is not here: `cargo xtask kernels fetch {0}` gets it",
+        let missing = |what: &str| {
+            format!(
+                "{what} is not here: `cargo xtask kernels fetch {}` gets it",
                 kernel.series
-            ),
-            Err(error) => Err(error).with_context(|| format!("{}", dir.display())),
-        }
+            )
+        };
+        let Some(package) = described(&dir)? else {
+            bail!(missing(&format!("Linux {}", kernel.series)));
+        };
+        let modules = modules::kept(&dir.join(MODULES), &kernel.modules)?;
+        Ok(Self {
+            path: dir.join("vmlinuz"),
+            modules: modules.with_context(|| {
+                missing(&format!(
+                    "what Linux {} loads ({})",
+                    kernel.series,
+                    kernel.modules.join(", ")
+                ))
+            })?,
+            package,
+        })
+    }
+}
+
+/// The directory of a series that holds its modules.
+const MODULES: &str = "modules";
+
+/// The package, and its version, of the image in `dir`, if there is one.
+fn described(dir: &Path) -> Result<Option<String>> {
+    // The description is written last: without it the image may be part of one.
+    match fs::read_to_string(dir.join("package")) {
+        Ok(package) => Ok(Some(package.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{}", dir.display())),
     }
 }
 
@@ -64,7 +93,8 @@ pub(super) fn fetch(kernels: &[Kernel], update: bool) -> Result<()> {
     )?;
     for kernel in wanted {
         progress.set_message(format!("Linux {}", kernel.series));
-        let said = fetch_one(&apt, kernel).with_context(|| format!("Linux {}", kernel.series))?;
+        let said =
+            fetch_one(&apt, kernel, update).with_context(|| format!("Linux {}", kernel.series))?;
         progress.inc(1);
         progress.suspend(|| println!("{said}"));
     }
@@ -72,26 +102,72 @@ pub(super) fn fetch(kernels: &[Kernel], update: bool) -> Result<()> {
     Ok(())
 }
 
-fn fetch_one(apt: &Apt, kernel: &Kernel) -> Result<String> {
-    let package = apt.newest_matching(&kernel.package)?;
+fn fetch_one(apt: &Apt, kernel: &Kernel, update: bool) -> Result<String> {
+    let dir = dir().join(&kernel.series);
+    let here = described(&dir)?;
+    let package = match &here {
+        // Modules fit one version of the image alone, so an image that lacks some is completed, not replaced.
+        Some(here) if !update => same(apt, here).or_else(|_| apt.newest_matching(&kernel.package)),
+        _ => apt.newest_matching(&kernel.package),
+    }?;
     let described = format!("{} {}", package.name, package.version);
-    if Image::cached(kernel).is_ok_and(|image| image.package == described) {
+    if here.as_ref() == Some(&described) && Image::cached(kernel).is_ok() {
         return Ok(format!("{described} is here already"));
     }
-    let tree = apt.unpack(&package)?;
-    let image = find_image(&tree)?;
-    let dir = dir().join(&kernel.series);
     fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
-    let description = dir.join("package");
-    match fs::remove_file(&description) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
+    let tree = apt.unpack(&package)?;
+    if here.as_ref() != Some(&described) {
+        let description = dir.join("package");
+        match fs::remove_file(&description) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let image = find_image(&tree)?;
+        fs::copy(&image, dir.join("vmlinuz")).with_context(|| format!("{}", image.display()))?;
+        fetch_modules(apt, kernel, &package, &tree, &dir)?;
+        fs::write(&description, &described)
+            .with_context(|| format!("{}", description.display()))?;
+    } else {
+        fetch_modules(apt, kernel, &package, &tree, &dir)?;
     }
-    fs::copy(&image, dir.join("vmlinuz")).with_context(|| format!("{}", image.display()))?;
-    fs::write(&description, &described).with_context(|| format!("{}", description.display()))?;
     // The package's modules are many times the size of its kernel.
     fs::remove_dir_all(&tree).with_context(|| format!("{}", tree.display()))?;
     Ok(described)
+}
+
+/// The package that a description names.
+fn same(apt: &Apt, described: &str) -> Result<Package> {
+    let (name, version) = described.split_once(' ').context("a name and a version")?;
+    apt.exact(name, version)
+}
+
+/// Keeps the modules that `kernel` loads, from the image's own package or from the one that goes with it.
+fn fetch_modules(
+    apt: &Apt,
+    kernel: &Kernel,
+    image: &Package,
+    tree: &Path,
+    dir: &Path,
+) -> Result<()> {
+    let dir = dir.join(MODULES);
+    let Some(pattern) = &kernel.modules_package else {
+        Tree::search(tree)?.keep(&kernel.modules, &dir)?;
+        return Ok(());
+    };
+    let name = beside(&image.name, &kernel.package, pattern)?;
+    let tree = apt.unpack(&apt.exact(&name, &image.version)?)?;
+    Tree::search(&tree)?.keep(&kernel.modules, &dir)?;
+    fs::remove_dir_all(&tree).with_context(|| format!("{}", tree.display()))
+}
+
+/// `pattern` with its `*` replaced by what that of `own` stands for in `name`.
+fn beside(name: &str, own: &str, pattern: &str) -> Result<String> {
+    let (start, end) = own.split_once('*').unwrap_or((own, ""));
+    let version = name
+        .strip_prefix(start)
+        .and_then(|rest| rest.strip_suffix(end));
+    let version = version.with_context(|| format!("{name} does not fit {own}"))?;
+    Ok(pattern.replacen('*', version, 1))
 }
 
 /// `boot/vmlinuz-V`, or `usr/lib/modules/V/vmlinuz`.
@@ -122,4 +198,20 @@ fn progress(length: usize) -> ProgressBar {
     bar.set_style(style.expect("the template is one"));
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_that_go_together_have_one_version() {
+        let name = beside(
+            "linux-binary-7.3.4+deb13-cloud-amd64",
+            "linux-binary-7.3.*-cloud-amd64",
+            "linux-modules-7.3.*-cloud-amd64",
+        );
+        assert_eq!(name.unwrap(), "linux-modules-7.3.4+deb13-cloud-amd64");
+        assert!(beside("linux-image-6.1", "linux-binary-*", "x-*").is_err());
+    }
 }

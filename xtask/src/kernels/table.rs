@@ -1,5 +1,7 @@
 //! The committed table of kernels.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
@@ -36,26 +38,54 @@ pub(crate) struct Kernel {
     #[serde(default)]
     pub(crate) backports: Vec<String>,
     pub(crate) adds: String,
-    /// As in `URING_FACILITIES`: those of every machine among them.
+    /// As in `URING_FACILITIES`: those of every machine and those of its modules among them.
     #[serde(default)]
     pub(crate) facilities: Vec<String>,
+    /// What its machine loads, by name.
+    #[serde(default)]
+    pub(crate) modules: Vec<String>,
+    /// The package that has them, where it is not the image's; the `*` stands for the same as in the image's.
+    pub(crate) modules_package: Option<String>,
+}
+
+/// A module that machines load.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModuleRow {
+    /// As on the command line of `insmod`.
+    #[serde(default)]
+    pub(crate) parameters: String,
+    /// What it brings to the machine.
+    pub(crate) facility: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
     facilities: Vec<String>,
+    modules: BTreeMap<String, ModuleRow>,
     kernel: Vec<Kernel>,
 }
 
 /// All kernels, oldest first.
 pub(crate) fn kernels() -> Result<Vec<Kernel>> {
     let table = table()?;
-    let complete = |mut kernel: Kernel| {
+    let mut kernels = table.kernel;
+    for kernel in &mut kernels {
         kernel.facilities.splice(0..0, table.facilities.clone());
-        kernel
-    };
-    Ok(table.kernel.into_iter().map(complete).collect())
+        for name in &kernel.modules {
+            let row = table.modules.get(name);
+            let row =
+                row.with_context(|| format!("xtask/kernels.toml: [modules] has no {name}"))?;
+            kernel.facilities.push(row.facility.clone());
+        }
+    }
+    Ok(kernels)
+}
+
+/// Every module that some machine loads, by name.
+pub(crate) fn modules() -> Result<BTreeMap<String, ModuleRow>> {
+    Ok(table()?.modules)
 }
 
 /// The facilities of a machine whose kernel is not in the table.
@@ -120,6 +150,18 @@ mod tests {
             names.sort_unstable();
             names.dedup();
             assert_eq!(names.len(), kernel.facilities.len(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_module_brings_its_facility_and_is_wanted_somewhere() {
+        let (kernels, modules) = (kernels().unwrap(), modules().unwrap());
+        for (name, row) in &modules {
+            let mut wanting = kernels
+                .iter()
+                .filter(|kernel| kernel.modules.contains(name));
+            let wanting = wanting.next().expect("a kernel that loads it");
+            assert!(wanting.facilities.contains(&row.facility), "{name}");
         }
     }
 

@@ -172,6 +172,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: Vec::new(),
+            facts: None,
             last_lines: String::new(),
         }
     }

@@ -4,11 +4,18 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lane, console, machine, refusal};
-use crate::test::{
-    compare,
-    outcome::Outcome,
-    record::{self, Record},
+use super::{
+    Lane, console,
+    facts::{Observed, Seen},
+    machine, refusal,
+};
+use crate::{
+    kernels::Facts,
+    test::{
+        compare,
+        outcome::Outcome,
+        record::{self, Record},
+    },
 };
 
 /// How a lane fails beside its tests.
@@ -19,12 +26,31 @@ pub(super) enum Class {
     Boot,
     /// The kernel complained.
     Kernel,
+    /// The kernel panicked.
+    Panic,
     /// The machine stopped before its work was done.
     Death,
     /// The machine was ended for taking too long.
     Timeout,
     /// Records are missing or cannot be read.
     Records,
+    /// The kernel has not what its lane promises, or more.
+    Features,
+}
+
+impl Class {
+    /// As in a report for machines.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Kernel => "kernel",
+            Self::Panic => "panic",
+            Self::Death => "death",
+            Self::Timeout => "timeout",
+            Self::Records => "records",
+            Self::Features => "features",
+        }
+    }
 }
 
 /// One reason not to believe a lane, or to fail it.
@@ -48,9 +74,11 @@ impl fmt::Display for Trouble {
         let class = match self.class {
             Class::Boot => "no boot",
             Class::Kernel => "the kernel complained",
+            Class::Panic => "the kernel panicked",
             Class::Death => "the machine died",
             Class::Timeout => "too slow",
             Class::Records => "records",
+            Class::Features => "not the kernel that was declared",
         };
         write!(f, "{class}: {}", self.text)
     }
@@ -76,6 +104,8 @@ pub(super) struct Judgement {
     pub(super) troubles: Vec<Trouble>,
     /// Whether a suite was started.
     pub(super) began: bool,
+    /// What the kernel has, where that is as its lane promises.
+    pub(super) facts: Option<Facts>,
 }
 
 /// The guest's own records; those of the suites are between them.
@@ -85,6 +115,8 @@ enum Line {
     Boot {
         release: String,
     },
+    Handle(Seen),
+    Feature(Seen),
     Begin {
         program: String,
     },
@@ -117,6 +149,7 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut current = None;
     let mut done = None;
+    let mut observed = Observed::default();
     let troubles = &mut judgement.troubles;
     for (index, line) in boot.records.lines().enumerate() {
         if done.is_some() {
@@ -139,6 +172,8 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
                 }
                 judgement.release = Some(release);
             }
+            Ok(Line::Handle(seen)) => observed.handle(seen),
+            Ok(Line::Feature(seen)) => observed.feature(seen),
             Ok(Line::Begin { program }) => {
                 judgement.began = true;
                 parts.entry(program.clone()).or_default();
@@ -181,12 +216,14 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
             },
         }
     }
-    let complaints = console::complaints(&boot.console);
-    troubles.extend(
-        complaints
-            .iter()
-            .map(|text| Trouble::new(Class::Kernel, *text)),
-    );
+    for text in console::complaints(&boot.console) {
+        let class = if console::is_panic(text) {
+            Class::Panic
+        } else {
+            Class::Kernel
+        };
+        troubles.push(Trouble::new(class, text));
+    }
     if boot.too_long {
         let text = format!("ended after {:.0} s without progress", boot.seconds);
         troubles.push(Trouble::new(Class::Timeout, text));
@@ -198,8 +235,14 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
         let text = format!("there is no last record; {running} was running");
         troubles.push(Trouble::new(Class::Death, text));
     }
-    // A machine that never came to its suites has nothing to say about them.
+    // A machine that never came to its suites has nothing to say about them, and said what it has before.
     if judgement.began {
+        // Another kernel than the lane's contradicts it in everything.
+        if !troubles.iter().any(|trouble| trouble.class == Class::Boot) {
+            let found = observed.judge(lane);
+            judgement.facts = found.is_empty().then(|| observed.facts(lane));
+            troubles.extend(found);
+        }
         judgement.suites = suites(plans, parts);
     }
     judgement
@@ -252,7 +295,7 @@ fn suites(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use super::{super::facts, *};
 
     pub(in super::super) fn lane() -> Lane {
         Lane {
@@ -262,7 +305,9 @@ pub(super) mod tests {
             package: "p".to_owned(),
             backports: String::new(),
             facilities: String::new(),
+            modules: Vec::new(),
             image: "vmlinuz".into(),
+            dir: "6.1".into(),
             fault: None,
         }
     }
@@ -293,9 +338,31 @@ pub(super) mod tests {
         BTreeMap::from([("/suites/s".to_owned(), plan)])
     }
 
+    /// The records, with those of what the kernel has behind the first.
     fn boot(records: &[&str]) -> Boot {
+        let facts: Vec<_> = facts::tests::expected(&lane())
+            .into_iter()
+            .map(|(record, name, has)| {
+                let seen = if has { "present" } else { "absent" };
+                format!(
+                    r#"{{"record":"{record}","name":"{name}","seen":"{seen}","evidence":null}}"#
+                )
+            })
+            .collect();
+        let mut all = Vec::new();
+        for record in records {
+            let counted = |count: usize| format!(r#""records":{count},"#);
+            let count = (1..=RECORDS.len()).find(|count| record.contains(&counted(*count)));
+            all.push(match count {
+                Some(count) => record.replace(&counted(count), &counted(count + facts.len())),
+                None => (*record).to_owned(),
+            });
+            if record.contains(r#""record":"boot""#) {
+                all.extend(facts.iter().cloned());
+            }
+        }
         Boot {
-            records: records.join("\n"),
+            records: all.join("\n"),
             ..Boot::default()
         }
     }
@@ -320,6 +387,28 @@ pub(super) mod tests {
         assert_eq!(judgement.suites[0].problems, Vec::<String>::new());
         assert_eq!(judgement.suites[0].tests.len(), 2);
         assert!(judgement.began);
+        assert!(judgement.facts.is_some());
+    }
+
+    #[test]
+    fn a_kernel_that_has_more_than_its_version_says_is_trouble() {
+        let mut boot = boot(&RECORDS);
+        let seen = |word: &str| format!(r#""name":"IORING_OP_PIPE","seen":"{word}""#);
+        boot.records = boot.records.replace(&seen("absent"), &seen("present"));
+        let judgement = judged(&boot);
+        assert_eq!(classes(&judgement), [Class::Features]);
+        assert!(judgement.facts.is_none());
+    }
+
+    #[test]
+    fn a_row_that_nothing_was_seen_of_is_trouble() {
+        let mut boot = boot(&RECORDS);
+        let lines = boot.records.lines();
+        let lines: Vec<_> = lines
+            .filter(|line| !line.contains("IORING_OP_PIPE"))
+            .collect();
+        boot.records = lines.join("\n");
+        assert_eq!(classes(&judged(&boot)), [Class::Records, Class::Records]);
     }
 
     #[test]
@@ -402,12 +491,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_panic_during_a_test_is_two_classes_and_no_reason_to_boot_again() {
+    fn a_panic_during_a_test_is_a_class_of_its_own_and_no_reason_to_boot_again() {
         let mut boot = boot(&RECORDS[..4]);
         boot.console =
             "[    9.000000] Kernel panic - not syncing: sysrq triggered crash\n".to_owned();
         let judgement = judged(&boot);
-        assert_eq!(classes(&judgement), [Class::Kernel, Class::Death]);
+        assert_eq!(classes(&judgement), [Class::Panic, Class::Death]);
         assert!(judgement.began);
     }
 

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{Lane, archive::Archive, judge::Boot};
-use crate::{kernels::Emulator, test::record::Record, workspace};
+use crate::{kernels::Emulator, test::record::Record};
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);
@@ -26,6 +26,12 @@ pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
 /// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
 const DISK_BYTES_READ_A_SECOND: u64 = 32 << 20;
+/// The disk's place in a machine.
+pub(super) const DISK_NAMESPACE: &str = "/dev/nvme0n1";
+/// That of the namespace without a file system.
+pub(super) const RAW_NAMESPACE: &str = "/dev/nvme0n2";
+/// A namespace without a file system, for tests that want the device itself.
+const RAW_BYTES: u64 = 64 << 20;
 const MEMORY_MIB: u32 = 768;
 /// What costs an emulator most and io_uring knows nothing of: more levels of page tables, checks at each access of the
 /// kernel's to user memory, strings that are copied by the byte.
@@ -76,13 +82,6 @@ pub(super) fn has_native_device() -> bool {
         .is_ok()
 }
 
-/// Where a lane's machine keeps its files and logs.
-pub(super) fn dir(lane: &Lane) -> PathBuf {
-    workspace::target_dir()
-        .join("xtask/lanes")
-        .join(lane.name.replace('/', "-"))
-}
-
 /// `6.12` of `6.12.107+deb13-cloud-amd64`.
 pub(super) fn series_of(release: &str) -> String {
     let numbers = release.split(|c: char| !c.is_ascii_digit());
@@ -110,7 +109,7 @@ pub(super) fn release_of(image: &Path) -> Result<String> {
 
 impl Machine<'_> {
     fn file(&self, name: &str) -> PathBuf {
-        dir(self.lane).join(name)
+        self.lane.dir.join(name)
     }
 
     /// QEMU with everything but the places that console and records go to.
@@ -125,6 +124,10 @@ impl Machine<'_> {
             "file={},if=none,id=disk,format=raw,cache=unsafe,throttling.bps-read={DISK_BYTES_READ_A_SECOND}",
             self.file("disk").display()
         );
+        let raw = format!(
+            "file={},if=none,id=raw,format=raw,cache=unsafe",
+            self.file("raw").display()
+        );
         command
             .args(["-M", "q35", "-accel", self.accelerator, "-cpu", &cpu])
             .args(["-smp", &self.cpus.to_string()])
@@ -136,7 +139,11 @@ impl Machine<'_> {
                 "none",
                 "-no-reboot",
             ])
-            .args(["-drive", &disk, "-device", "nvme,drive=disk,serial=disk"])
+            .args(["-drive", &disk, "-drive", &raw])
+            // Controllers are numbered in the order in which they answer, namespaces of one by their own numbers.
+            .args(["-device", "nvme,id=nvme,serial=disk"])
+            .args(["-device", "nvme-ns,bus=nvme,nsid=1,drive=disk"])
+            .args(["-device", "nvme-ns,bus=nvme,nsid=2,drive=raw"])
             .arg("-kernel")
             .arg(&self.lane.image)
             .arg("-initrd")
@@ -182,12 +189,13 @@ impl Machine<'_> {
     }
 
     fn prepare(&self, work: &Work) -> Result<()> {
-        let dir = dir(self.lane);
-        fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        let dir = &self.lane.dir;
+        fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
         for log in ["console.log", "records.jsonl"] {
             File::create(self.file(log))?;
         }
         fs::write(self.file("initrd"), &work.archive)?;
+        File::create(self.file("raw"))?.set_len(RAW_BYTES)?;
         let disk = self.file("disk");
         File::create(&disk)?.set_len(DISK_BYTES)?;
         // A journal would be worth its time to nobody: the disk lives as long as the machine.
@@ -270,7 +278,7 @@ impl Machine<'_> {
 
     /// Removes what is large and can be made again.
     pub(super) fn remove_disks(&self) {
-        for name in ["disk", "initrd"] {
+        for name in ["disk", "raw", "initrd"] {
             // What stays is overwritten by the next run.
             let _ = fs::remove_file(self.file(name));
         }

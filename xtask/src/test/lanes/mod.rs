@@ -3,8 +3,11 @@
 mod archive;
 mod console;
 mod coverage;
+mod facts;
 mod judge;
 mod machine;
+mod module;
+mod opcodes;
 mod programs;
 mod refusal;
 mod table;
@@ -13,7 +16,7 @@ use std::{
     collections::VecDeque,
     fs,
     num::NonZero,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -25,10 +28,14 @@ use serde::Serialize;
 use self::{
     judge::{Judgement, Trouble},
     machine::{Machine, Work},
+    module::Loaded,
+    opcodes::Account,
     programs::Programs,
 };
-use super::{binary, outcome::Outcome};
-use crate::kernels::{self, Emulator, Fault, Image, Kernel};
+use super::{
+    Files, binary::Package, exclusive::Exclusive, junit, outcome::Outcome, project::Project,
+};
+use crate::kernels::{self, Emulator, Facts, Fault, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
 const BOOTS: usize = 3;
@@ -47,7 +54,10 @@ pub(crate) struct Args {
     /// Run the suites on the kernel in this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernels", "faults"])]
     kernel_image: Option<PathBuf>,
-    /// What the machine has with the kernel in that file, such as `privileges,loop`
+    /// Load that kernel's modules from this directory, as in /lib/modules/RELEASE
+    #[arg(long, value_name = "DIR", requires = "kernel_image")]
+    modules: Option<PathBuf>,
+    /// What the machine has with that kernel, such as `privileges,loop`, if not what its modules bring
     #[arg(long, value_name = "NAMES", requires = "kernel_image")]
     facilities: Option<String>,
     /// Run only the tests over these handles, such as `closed,born`
@@ -94,8 +104,14 @@ struct Lane {
     backports: String,
     /// As in `URING_FACILITIES`.
     facilities: String,
+    /// What the machine loads, in this order.
+    #[serde(skip)]
+    modules: Vec<Loaded>,
     #[serde(skip)]
     image: PathBuf,
+    /// Where its machine keeps its files and logs.
+    #[serde(skip)]
+    dir: PathBuf,
     #[serde(skip)]
     fault: Option<Fault>,
 }
@@ -111,15 +127,50 @@ struct Finished {
     repeated: Vec<String>,
     suites: Vec<Outcome>,
     troubles: Vec<Trouble>,
+    /// What the kernel has, where that is as its lane promises.
+    facts: Option<Facts>,
     /// The end of the machine's log, where there is trouble.
     #[serde(skip)]
     last_lines: String,
+}
+
+/// A run, for machines.
+#[derive(Debug, Serialize)]
+struct Results<'a> {
+    lanes: &'a [Finished],
+    opcodes: &'a Account,
+    /// What no lane has shown.
+    gaps: &'a [String],
 }
 
 impl Finished {
     fn is_good(&self) -> bool {
         let good = |suite: &Outcome| suite.failed() == 0 && suite.problems.is_empty();
         self.troubles.is_empty() && self.suites.iter().all(good)
+    }
+
+    fn for_junit(&self) -> junit::Part<'_> {
+        let troubles = self.troubles.iter();
+        let mut properties = vec![("package", self.lane.package.clone())];
+        properties.extend(
+            self.release
+                .iter()
+                .map(|release| ("release", release.clone())),
+        );
+        properties.extend(
+            self.repeated
+                .iter()
+                .map(|why| ("booted again", why.clone())),
+        );
+        junit::Part {
+            lane: Some(format!("Linux {}", self.lane.series)),
+            outcomes: &self.suites,
+            troubles: troubles
+                .map(|trouble| (trouble.class.word(), trouble.text.clone()))
+                .collect(),
+            last_lines: &self.last_lines,
+            properties,
+        }
     }
 }
 
@@ -131,6 +182,8 @@ struct Run<'a> {
     args: &'a Args,
     selection: Selection<'a>,
     accelerator: &'static str,
+    /// Where lanes have their directories.
+    dirs: &'a Path,
 }
 
 /// Which tests of the suites run.
@@ -143,13 +196,15 @@ struct Selection<'a> {
 
 pub(super) fn run(
     args: &Args,
+    project: &Project,
+    packages: &[Package],
     filter: Option<&str>,
-    package: Option<&str>,
-    json: Option<&std::path::Path>,
+    files: &Files,
 ) -> Result<()> {
-    let mut lanes = lanes(args)?;
+    let dirs = project.scratch("lanes")?;
+    let mut lanes = lanes(args, &dirs)?;
     let emulator = Emulator::find()?;
-    let programs = Programs::build(&binary::packages(package)?)?;
+    let programs = Programs::build(project, packages)?;
     let mut run = Run {
         programs: &programs,
         emulator: &emulator,
@@ -159,6 +214,7 @@ pub(super) fn run(
             handles: args.handles.as_deref(),
         },
         accelerator: machine::EMULATED,
+        dirs: &dirs,
     };
     run.leave_out_idle_faults(&mut lanes)?;
     if run.native_works(lanes.last())? {
@@ -181,7 +237,13 @@ pub(super) fn run(
         print_failures(lane);
     }
     println!("{}", table::render(&finished));
-    let gaps = if args.kernels.as_deref() == Some("all") {
+    let account = opcodes::account(&finished);
+    let whole =
+        filter.is_none() && args.handles.is_none() && packages.len() == project.packages.len();
+    if whole && !account.is_empty() {
+        println!("{}", account.render());
+    }
+    let mut gaps = if args.kernels.as_deref() == Some("all") {
         let coverage = coverage::across(&plans, &finished, || run.plans_of_other_faults(&lanes))?;
         for note in &coverage.notes {
             println!("{note}");
@@ -190,29 +252,28 @@ pub(super) fn run(
     } else {
         Vec::new()
     };
-    if let Some(path) = json {
-        let json = serde_json::to_string_pretty(&finished)?;
+    if args.kernels.as_deref() == Some("all") && whole {
+        gaps.extend(account.gaps());
+    }
+    if let Some(path) = &files.json {
+        let results = Results {
+            lanes: &finished,
+            opcodes: &account,
+            gaps: &gaps,
+        };
+        let json = serde_json::to_string_pretty(&results)?;
         fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    if let Some(path) = &files.junit {
+        let parts: Vec<_> = finished.iter().map(Finished::for_junit).collect();
+        junit::write(path, &parts, &gaps)?;
     }
     verdict(&finished, &gaps)
 }
 
-fn lanes(args: &Args) -> Result<Vec<Lane>> {
+fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
-        let release = machine::release_of(image)?;
-        return Ok(vec![Lane {
-            name: machine::series_of(&release),
-            series: machine::series_of(&release),
-            kind: "distribution",
-            package: release,
-            backports: String::new(),
-            facilities: match &args.facilities {
-                Some(facilities) => facilities.clone(),
-                None => kernels::common_facilities()?.join(","),
-            },
-            image: image.clone(),
-            fault: None,
-        }]);
+        return Ok(vec![foreign(args, image, dirs)?]);
     }
     let mut lanes = Vec::new();
     let (kernels, faults) = match &args.shell {
@@ -230,11 +291,11 @@ fn lanes(args: &Args) -> Result<Vec<Lane>> {
     }
     lanes
         .into_iter()
-        .map(|(kernel, fault)| lane(kernel, fault))
+        .map(|(kernel, fault)| lane(kernel, fault, dirs))
         .collect()
 }
 
-fn lane(kernel: Kernel, fault: Option<Fault>) -> Result<Lane> {
+fn lane(kernel: Kernel, fault: Option<Fault>, dirs: &Path) -> Result<Lane> {
     let image = Image::cached(&kernel)?;
     let (name, facilities) = match &fault {
         Some(fault) => (
@@ -244,7 +305,9 @@ fn lane(kernel: Kernel, fault: Option<Fault>) -> Result<Lane> {
         None => (kernel.series.clone(), kernel.facilities),
     };
     Ok(Lane {
+        dir: dir_of(dirs, &name),
         name,
+        modules: module::with_parameters(image.modules)?,
         kind: kernel.kind.word(),
         series: kernel.series,
         backports: kernel.backports.join(","),
@@ -253,6 +316,40 @@ fn lane(kernel: Kernel, fault: Option<Fault>) -> Result<Lane> {
         image: image.path,
         fault,
     })
+}
+
+/// Where a lane's machine keeps its files and logs.
+fn dir_of(dirs: &Path, name: &str) -> PathBuf {
+    dirs.join(name.replace('/', "-"))
+}
+
+/// The lane of a kernel that is in no table: what it has is what is said of it, or what its modules bring.
+fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
+    let release = machine::release_of(image)?;
+    let series = machine::series_of(&release);
+    let mut lane = Lane {
+        dir: dir_of(dirs, &series),
+        name: series.clone(),
+        series,
+        kind: "distribution",
+        package: release,
+        backports: String::new(),
+        facilities: String::new(),
+        modules: Vec::new(),
+        image: image.to_owned(),
+        fault: None,
+    };
+    let mut facilities = kernels::common_facilities()?;
+    if let Some(dir) = &args.modules {
+        let found = module::search(dir, &lane.dir.join("modules"))?;
+        lane.modules = found.modules;
+        facilities.extend(found.facilities);
+    }
+    lane.facilities = match &args.facilities {
+        Some(facilities) => facilities.clone(),
+        None => facilities.join(","),
+    };
+    Ok(lane)
 }
 
 /// Nothing failed, nothing is missing, something ran.
@@ -269,7 +366,7 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
         bail!("failed on {}", bad.join(", "));
     }
     if !gaps.is_empty() {
-        bail!("tests that never ran: {}", gaps.len());
+        bail!("what no lane has shown: {}", gaps.len());
     }
     let ran: usize = finished
         .iter()
@@ -299,8 +396,7 @@ fn print_failures(finished: &Finished) {
     if !finished.troubles.is_empty() {
         println!("the machine's last lines:\n{}", finished.last_lines);
     }
-    let logs = machine::dir(&finished.lane);
-    println!("logs: {}\n", logs.display());
+    println!("logs: {}\n", finished.lane.dir.display());
 }
 
 impl Run<'_> {
@@ -326,6 +422,7 @@ impl Run<'_> {
             ..self.machine(lane)
         };
         let work = self.programs.nothing(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
         Ok(judgement.troubles.is_empty())
     }
@@ -354,7 +451,7 @@ impl Run<'_> {
     fn plans_of_other_faults(&self, lanes: &[Lane]) -> Result<Vec<String>> {
         let mut plans = Vec::new();
         for (kernel, fault) in kernels::select_faults("all")? {
-            let other = lane(kernel, Some(fault))?;
+            let other = lane(kernel, Some(fault), self.dirs)?;
             if lanes.iter().all(|lane| lane.name != other.name) {
                 let suites = self.programs.plans(&other, self.selection)?;
                 plans.extend(suites.into_iter().map(|(_, _, text)| text));
@@ -407,7 +504,9 @@ impl Run<'_> {
     fn lane(&self, lane: &Lane, bar: &ProgressBar) -> Result<(Finished, String)> {
         let work = self.programs.work(lane, self.selection)?;
         let machine = self.machine(lane);
+        let _ours = Exclusive::take(&lane.dir, |wait| bar.suspend(|| println!("{wait}")))?;
         let mut repeated = Vec::new();
+        Facts::remove(&lane.dir)?;
         loop {
             let boot = machine.run(&work, |records| {
                 bar.set_message(format!("Linux {}: {records} records", lane.name));
@@ -417,6 +516,7 @@ impl Run<'_> {
                 suites,
                 troubles,
                 began,
+                facts,
             } = judge::judge(lane, &work.plans, &boot);
             let again = !began && !troubles.is_empty() && repeated.len() + 1 < BOOTS;
             if again {
@@ -425,14 +525,18 @@ impl Run<'_> {
                 machine.keep_logs(repeated.len())?;
                 continue;
             }
+            if let Some(facts) = &facts {
+                facts.write(&lane.dir)?;
+            }
             let finished = Finished {
                 lane: lane.clone(),
                 release,
                 seconds: boot.seconds,
                 repeated,
                 suites,
-                last_lines: console::last_lines(&boot.console, 30),
+                last_lines: console::last_lines(&boot.console),
                 troubles,
+                facts,
             };
             if !self.args.keep {
                 machine.remove_disks();
@@ -443,6 +547,7 @@ impl Run<'_> {
 
     fn shell(&self, lane: &Lane) -> Result<()> {
         let work = self.programs.shell(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         self.machine(lane).interactive(&work)
     }
 
@@ -452,6 +557,7 @@ impl Run<'_> {
         for (program, plan) in &plans {
             println!("{program}: {}", programs::summary(plan));
         }
+        println!("facilities: {}", lane.facilities);
         println!("{}\n", self.machine(lane).command_line()?);
         Ok(())
     }
@@ -474,6 +580,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: Vec::new(),
+            facts: None,
             last_lines: String::new(),
         }
     }

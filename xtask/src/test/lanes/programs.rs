@@ -4,11 +4,18 @@ use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Lane, Selection, archive::Archive, judge, machine::Work, refusal};
+use super::{
+    Lane, Selection,
+    archive::Archive,
+    judge,
+    machine::{self, Work},
+    refusal,
+};
 use crate::{
     kernels::{Emulator, Fault},
     test::{
         binary::{self, Package},
+        project::Project,
         record::{self, Decision, Record},
     },
 };
@@ -34,18 +41,19 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Builds the suites of `packages`, and the guest's first process.
-    pub(super) fn build(packages: &[Package]) -> Result<Self> {
+    /// Builds the suites of the project's `packages`, and this workspace's first process, which is what the runner understands.
+    pub(super) fn build(project: &Project, packages: &[Package]) -> Result<Self> {
         let with_suites: Vec<_> = packages
             .iter()
-            .filter(|package| package.has_suites())
+            .filter(|package| package.has_suites_for_machines())
             .collect();
         if with_suites.is_empty() {
-            bail!("there are no suites");
+            bail!(
+                "there are no suites for other machines: tests with harness = false that are not host-only"
+            );
         }
-        let built = binary::build_for_guest(&with_suites, TESTKIT)?;
-        let first = built.programs.get(FIRST_PROCESS).cloned();
-        let first = first.with_context(|| format!("{TESTKIT} has no program {FIRST_PROCESS}"))?;
+        let built = binary::build_for_guest(project, &with_suites)?;
+        let first = binary::build_program_for_guest(&Project::here()?, TESTKIT, FIRST_PROCESS)?;
         let suites = built.suites.into_iter();
         Ok(Self {
             first,
@@ -88,7 +96,7 @@ impl Programs {
     /// What a machine of `lane` gets, and what each suite is expected to report.
     pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
         let mut settings = settings(lane, selection);
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         let mut plans = BTreeMap::new();
         let mut plan_text = String::new();
         for directory in ["suites", "suites/deps", "suites/examples"] {
@@ -119,7 +127,7 @@ impl Programs {
 
     /// A machine that only comes up and goes down.
     pub(super) fn nothing(&self, lane: &Lane) -> Result<Work> {
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         let settings = settings(lane, Selection::default());
         archive.file("settings", settings.as_bytes());
         Ok(Work::of(archive))
@@ -127,7 +135,7 @@ impl Programs {
 
     /// A machine with everything in it that runs a shell.
     pub(super) fn shell(&self, lane: &Lane) -> Result<Work> {
-        let mut archive = self.archive()?;
+        let mut archive = self.archive(lane)?;
         archive.directory("bin");
         archive.program("bin/busybox", &read(&Emulator::busybox()?)?);
         for directory in ["suites", "suites/deps", "suites/examples"] {
@@ -146,11 +154,16 @@ impl Programs {
         Ok(Work::of(archive))
     }
 
-    fn archive(&self) -> Result<Archive> {
+    /// What every machine gets.
+    fn archive(&self, lane: &Lane) -> Result<Archive> {
         let mut archive = Archive::default();
         archive.directory("dev");
         archive.character_device("dev/console", 5, 1);
         archive.program("init", &read(&self.first)?);
+        archive.directory("modules");
+        for module in &lane.modules {
+            archive.file(&module.place()[1..], &read(&module.path)?);
+        }
         Ok(archive)
     }
 }
@@ -179,15 +192,22 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 }
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
-    let mut settings = format!("channel /dev/ttyS1\ndisk /dev/nvme0n1\nlimit {LIMIT}\n");
+    let mut settings = format!(
+        "channel /dev/ttyS1\ndisk {}\nlimit {LIMIT}\n",
+        machine::DISK_NAMESPACE
+    );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
         ("URING_TEST_ROUNDS", &rounds),
+        ("URING_TEST_NVME", machine::RAW_NAMESPACE),
         ("NO_COLOR", "1"),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
         writeln!(settings, "environment {name}={value}").expect("a String takes every write");
+    }
+    for module in &lane.modules {
+        writeln!(settings, "{}", module.setting()).expect("a String takes every write");
     }
     for line in lane.fault.iter().flat_map(conditions) {
         settings += &line;

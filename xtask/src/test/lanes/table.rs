@@ -153,6 +153,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: vec![Trouble::new(Class::Kernel, "BUG: x")],
+            facts: None,
             last_lines: String::new(),
         }
     }

@@ -1,0 +1,20 @@
+//! Devices, sockets and files of the fixtures: they are what they are said to be, and io_uring works on them.
+
+mod blocks;
+mod connections;
+mod nvme;
+mod ring;
+mod slow_file;
+
+use std::process::ExitCode;
+
+use uring_testkit::Suite;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("devices");
+    nvme::add_to(&mut suite);
+    blocks::add_to(&mut suite);
+    connections::add_to(&mut suite);
+    slow_file::add_to(&mut suite);
+    suite.run()
+}
