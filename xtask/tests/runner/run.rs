@@ -161,10 +161,10 @@ impl Run {
     /// What a suite came to, on the only lane or on this machine.
     pub(crate) fn suite(&self, name: &str) -> TestResult<Suite<'_>> {
         let suites = match self.results.as_array() {
-            Some(here) => here,
+            Some(of_this_machine) => of_this_machine,
             None => self.lane()?["suites"]
                 .as_array()
-                .ok_or("a list of suites")?,
+                .ok_or("a lane has suites")?,
         };
         let is_it = |suite: &&Value| {
             let words = suite["name"].as_str().unwrap_or_default();
