@@ -12,7 +12,8 @@
 //! | word | value |
 //! |---|---|
 //! | `channel` | the device that records go to |
-//! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR` |
+//! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR`: its path, or `nsid:1` for the NVMe namespace 1 |
+//! | `nvme` | an NVMe namespace for [tests to overwrite](crate::fixtures::Nvme), said like a disk |
 //! | `module` | a kernel module to load: its path, then its parameters, separated by blanks |
 //! | `environment` | `NAME=value`, for the suites |
 //! | `limit` | seconds that one suite may take |
@@ -27,6 +28,7 @@
 //! of a machine that died.
 
 mod channel;
+mod device;
 mod machine;
 mod run;
 mod settings;
