@@ -4,6 +4,7 @@ use std::env;
 
 use crate::{
     feature::{Feature, Observation},
+    forbidden::Forbidden,
     handle::HandleKind,
 };
 
@@ -33,6 +34,24 @@ impl Context {
         match self.handle {
             Some(handle) => handle,
             None => panic!("{} is not declared over handles", self.name),
+        }
+    }
+
+    /// What the lane declares to be forbidden, in a suite that runs [where io_uring is](crate::Suite::where_forbidden).
+    ///
+    /// # Panics
+    ///
+    /// The lane declares nothing of the kind.
+    #[must_use]
+    #[track_caller]
+    pub fn forbidden(&self) -> Forbidden {
+        match Forbidden::declared() {
+            Ok(Some(forbidden)) => forbidden,
+            Ok(None) => panic!(
+                "{} is not in a suite for where io_uring is forbidden",
+                self.name
+            ),
+            Err(error) => panic!("{error}"),
         }
     }
 

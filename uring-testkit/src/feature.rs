@@ -10,7 +10,7 @@ use std::{
 use crate::{kernel::KernelVersion, probe, table::ROWS};
 
 /// How a feature is found out without trusting a version, and without leaving anything behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Probe {
     /// A setup flag, together with the flags that it needs beside it.
     Setup { flag: u32, partners: u32 },
@@ -30,6 +30,27 @@ pub(crate) enum Probe {
     Timeout(u32),
     /// A flag of NOPs.
     Nop(u32),
+    /// What a suite's author asks.
+    Own(fn() -> Observation),
+}
+
+/// What kind of thing a feature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FeatureKind {
+    /// A flag of `io_uring_setup`, an `IORING_SETUP_*`.
+    SetupFlag,
+    /// A bit that `io_uring_setup` reports, an `IORING_FEAT_*`.
+    RingFeature,
+    /// A flag of `io_uring_enter`, an `IORING_ENTER_*`.
+    EnterFlag,
+    /// An opcode of submission entries, an `IORING_OP_*`.
+    Opcode,
+    /// An opcode of `io_uring_register`, an `IORING_REGISTER_*`.
+    RegisterOpcode,
+    /// A flag of an operation or of a register call.
+    OtherFlag,
+    /// What a suite's author has [made](Feature::new).
+    Own,
 }
 
 /// What a probe saw.
@@ -43,6 +64,27 @@ pub enum Observation {
     Inconclusive(String),
 }
 
+impl Observation {
+    /// The word that a record uses: `present`, `absent` or `inconclusive`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::Inconclusive(_) => "inconclusive",
+        }
+    }
+
+    /// What the kernel's answer was, where it fits neither.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&str> {
+        match self {
+            Self::Inconclusive(evidence) => Some(evidence),
+            Self::Present | Self::Absent => None,
+        }
+    }
+}
+
 /// Something that a kernel has from some version on.
 ///
 /// # Examples
@@ -53,12 +95,23 @@ pub enum Observation {
 /// assert_eq!(Feature::REG_REG_RING.name(), "IORING_FEAT_REG_REG_RING");
 /// assert_eq!(Feature::REG_REG_RING.since().to_string(), "6.3");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Feature {
     pub(crate) name: &'static str,
     pub(crate) probe: Probe,
     pub(crate) config: Option<&'static str>,
+    /// Of a feature that `uring-sys` knows nothing of.
+    pub(crate) since: Option<KernelVersion>,
 }
+
+/// Features are told apart by their names.
+impl PartialEq for Feature {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Feature {}
 
 impl fmt::Debug for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,15 +158,65 @@ impl Feature {
     pub const TIMEOUT_MULTISHOT: Self =
         Self::find(Probe::Timeout(uring_sys::IORING_TIMEOUT_MULTISHOT));
 
+    /// Describes a feature that the table does not have, in io_uring or beside it: a suite's own row.
+    ///
+    /// It is held to its version like every other, in both directions. `name` is to be one that no other feature has.
+    /// The probe runs once, in a thread of its own, and must leave nothing behind; what it cannot tell is
+    /// [inconclusive](Observation::Inconclusive), which fails every test that needs the feature.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::{Feature, KernelVersion, Observation};
+    ///
+    /// const FUTEX_WAITV: Feature = Feature::new("futex_waitv", KernelVersion::new(5, 16), || {
+    ///     // SAFETY: no futex is given, which the kernel refuses, if it has the call.
+    ///     unsafe { libc::syscall(libc::SYS_futex_waitv, 0, 0, 0, 0, 0) };
+    ///     match std::io::Error::last_os_error().raw_os_error() {
+    ///         Some(libc::EINVAL) => Observation::Present,
+    ///         Some(libc::ENOSYS) => Observation::Absent,
+    ///         other => Observation::Inconclusive(format!("futex_waitv without a futex: {other:?}")),
+    ///     }
+    /// });
+    /// assert_eq!(FUTEX_WAITV.since().to_string(), "5.16");
+    /// assert_eq!(FUTEX_WAITV.observe(), Observation::Present);
+    /// ```
+    #[must_use]
+    pub const fn new(name: &'static str, since: KernelVersion, probe: fn() -> Observation) -> Self {
+        Self {
+            name,
+            probe: Probe::Own(probe),
+            config: None,
+            since: Some(since),
+        }
+    }
+
     /// The kernel's name for it, as in its headers.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
+    /// What kind of thing it is.
+    #[must_use]
+    pub const fn kind(&self) -> FeatureKind {
+        match self.probe {
+            Probe::Setup { .. } => FeatureKind::SetupFlag,
+            Probe::Ring(_) => FeatureKind::RingFeature,
+            Probe::Enter(_) => FeatureKind::EnterFlag,
+            Probe::Opcode(_) => FeatureKind::Opcode,
+            Probe::Register { .. } | Probe::RegisterCount(_) => FeatureKind::RegisterOpcode,
+            Probe::BufferRing(_) | Probe::Timeout(_) | Probe::Nop(_) => FeatureKind::OtherFlag,
+            Probe::Own(_) => FeatureKind::Own,
+        }
+    }
+
     /// The first kernel that has it.
     #[must_use]
     pub fn since(&self) -> KernelVersion {
+        if let Some(since) = self.since {
+            return since;
+        }
         let (major, minor) = uring_sys::since(self.name)
             .expect("a unit test sees to it that every row has a version");
         KernelVersion::new(major.into(), minor.into())
@@ -231,6 +334,33 @@ impl Feature {
             })
             .clone()
     }
+
+    /// Probes the running kernel for every feature, in one go that costs little more than a few probes.
+    ///
+    /// As for [`observe`](Self::observe), the system calls come from a thread of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::Feature;
+    ///
+    /// for (feature, seen) in Feature::observe_all() {
+    ///     println!("{}: {seen:?}", feature.name());
+    /// }
+    /// ```
+    #[must_use]
+    pub fn observe_all() -> Vec<(Self, Observation)> {
+        let observe = || {
+            let prober = probe::Prober::default();
+            let rows = ROWS.iter();
+            rows.map(|row| (*row, prober.observe(row.probe)))
+                .collect::<Vec<_>>()
+        };
+        thread::scope(|scope| scope.spawn(observe).join()).unwrap_or_else(|_| {
+            let panicked = Observation::Inconclusive("the probe panicked".to_owned());
+            ROWS.iter().map(|row| (*row, panicked.clone())).collect()
+        })
+    }
 }
 
 impl Probe {
@@ -245,6 +375,8 @@ impl Probe {
             Self::BufferRing(flag) => (5, flag as u32),
             Self::Timeout(flag) => (6, flag),
             Self::Nop(flag) => (7, flag),
+            // The table has none.
+            Self::Own(_) => (8, 0),
         }
     }
 }
@@ -288,5 +420,14 @@ mod tests {
     fn observing_twice_gives_the_same() {
         let first = Feature::SUBMIT_ALL.observe();
         assert_eq!(first, Feature::SUBMIT_ALL.observe());
+    }
+
+    #[test]
+    fn all_at_once_are_seen_as_each_alone() {
+        let together = Feature::observe_all();
+        assert_eq!(together.len(), Feature::all().len());
+        for (feature, seen) in together {
+            assert_eq!(seen, feature.observe(), "{}", feature.name());
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     facility::Facility,
     feature::{Feature, Observation},
     kernel::Lane,
+    records::Planned,
 };
 
 /// What happens to a test on this kernel.
@@ -34,13 +35,8 @@ pub enum Decision {
 impl Decision {
     /// The word that a report uses: `run`, `skip`, `refuse` or `fail`.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Run { .. } => "run",
-            Self::Skip { .. } => "skip",
-            Self::Refuse { .. } => "refuse",
-            Self::Fail { .. } => "fail",
-        }
+    pub fn word(&self) -> &'static str {
+        Planned::from(self).word()
     }
 
     /// Both decisions in one: a contradiction wins over a skip, a skip over a refusal, and each reason is kept.
@@ -193,6 +189,45 @@ pub(crate) fn declared(lane: &Lane, facility: &Facility) -> Observation {
     }
 }
 
+/// How what was seen of `feature` contradicts `lane`, if it does: by the rule that [`decide`] goes by, and by the lane's list of
+/// backports, which must name exactly what a distribution's kernel has before its version.
+///
+/// # Examples
+///
+/// ```
+/// use uring_testkit::{Feature, KernelVersion, Lane, LaneKind, Observation, contradiction};
+///
+/// let lane = Lane {
+///     kernel: KernelVersion::new(6, 1),
+///     kind: LaneKind::Mainline,
+///     release: "6.1.176".to_owned(),
+///     backports: Vec::new(),
+///     facilities: None,
+///     forbidden: None,
+/// };
+/// let since_6_3 = Feature::REG_REG_RING;
+/// assert_eq!(contradiction(&lane, &since_6_3, &Observation::Absent), None);
+/// let found = contradiction(&lane, &since_6_3, &Observation::Present).unwrap();
+/// assert!(found.contains("the table is wrong"));
+/// ```
+#[must_use]
+pub fn contradiction(lane: &Lane, feature: &Feature, observed: &Observation) -> Option<String> {
+    let name = feature.name();
+    let declared = lane.backports.iter().any(|backport| backport == name);
+    match (gate(lane, feature, observed), declared) {
+        (Gate::Broken(reason), _) => Some(reason),
+        (Gate::Backport(note), false) => Some(format!("{note}, and the lane does not declare it")),
+        (Gate::Closed(reason), true) => Some(format!(
+            "the lane declares {name} as backported, and it is absent: {reason}"
+        )),
+        (Gate::Open, true) => Some(format!(
+            "the lane declares {name} as backported, but {} has it anyhow",
+            lane.kernel
+        )),
+        (Gate::Open | Gate::Closed(_), false) | (Gate::Backport(_), true) => None,
+    }
+}
+
 /// What `lane`'s declaration alone says about `feature`: the plan of a kernel that is not running.
 pub(crate) fn expected(lane: &Lane, feature: &Feature) -> Observation {
     let backported = lane.backports.iter().any(|name| name == feature.name());
@@ -225,6 +260,7 @@ mod tests {
             release: kernel.to_string(),
             backports: Vec::new(),
             facilities: None,
+            forbidden: None,
         }
     }
 
@@ -323,6 +359,7 @@ mod tests {
             release: "7.0".to_owned(),
             backports: Vec::new(),
             facilities: None,
+            forbidden: None,
         };
         let decision = decide(&lane, &[configured], false, |_| Observation::Absent);
         assert_eq!(decision.word(), "skip");
@@ -432,12 +469,53 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_contradiction_of_a_lane() {
+        use LaneKind::{Distribution, Mainline};
+        use Observation::{Absent, Present};
+        for (minor, kind, declared, observed, words) in [
+            (1, Mainline, false, Absent, None),
+            (1, Mainline, false, Present, Some("the table is wrong")),
+            (3, Mainline, false, Present, None),
+            (3, Mainline, false, Absent, Some("is missing on 6.3")),
+            (
+                1,
+                Mainline,
+                false,
+                inconclusive(),
+                Some("could not be probed"),
+            ),
+            (1, Distribution, true, Present, None),
+            (1, Distribution, true, Absent, Some("and it is absent")),
+            (1, Distribution, false, Present, Some("does not declare it")),
+            (3, Distribution, true, Present, Some("has it anyhow")),
+        ] {
+            let mut lane = lane(minor, kind);
+            if declared {
+                lane.backports.push(FEATURE.name().to_owned());
+            }
+            let found = contradiction(&lane, &FEATURE, &observed);
+            assert_eq!(
+                found.is_some(),
+                words.is_some(),
+                "{lane:?} {observed:?}: {found:?}"
+            );
+            let found = found.unwrap_or_default();
+            assert!(found.contains(words.unwrap_or_default()), "{found}");
+            assert!(
+                found.is_empty() || found.contains(FEATURE.name()),
+                "{found}"
+            );
+        }
+    }
+
     /// A row whose version and probe belong to different features, asked of the running kernel.
     fn wrong_row(name: &'static str, probe: Probe) -> Decision {
         let row = Feature {
             name,
             probe,
             config: None,
+            since: None,
         };
         let lane = lane(1, LaneKind::Mainline);
         decide(&lane, &[row], true, |row| probe::observe(row.probe))

@@ -1,8 +1,11 @@
 //! The ways to reach a ring, over which a suite repeats its tests.
 
-use std::{env, fmt};
+use std::{env, fmt, thread};
 
-use crate::feature::Feature;
+use crate::{
+    feature::{Feature, Observation},
+    reach,
+};
 
 /// How a ring is named in system calls, and how it came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +39,23 @@ impl HandleKind {
             Self::Closed => &[Feature::RING_FDS, Feature::REG_REG_RING],
             Self::Born => &[Feature::NO_MMAP, Feature::REGISTERED_FD_ONLY],
         }
+    }
+
+    /// Tries it on the running kernel: a ring that is reached in this way, and both calls on it.
+    ///
+    /// The system calls come from a thread of its own, and never from the code under test.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::{HandleKind, Observation};
+    ///
+    /// assert_eq!(HandleKind::Fd.observe(), Observation::Present);
+    /// ```
+    #[must_use]
+    pub fn observe(self) -> Observation {
+        thread::scope(|scope| scope.spawn(|| reach::observe(self)).join())
+            .unwrap_or_else(|_| Observation::Inconclusive("the probe panicked".to_owned()))
     }
 
     /// The word in a test's name.
@@ -89,6 +109,29 @@ mod tests {
     fn handles_are_named_by_their_words() {
         let named = named("born,fd");
         assert_eq!(named, Ok(vec![HandleKind::Born, HandleKind::Fd]));
+    }
+
+    #[test]
+    fn a_handle_works_where_the_kernel_has_what_it_needs() {
+        for handle in HandleKind::ALL {
+            let needs = handle.needs().iter();
+            let present = needs
+                .map(Feature::observe)
+                .all(|seen| seen == Observation::Present);
+            let expected = if present {
+                Observation::Present
+            } else {
+                Observation::Absent
+            };
+            assert_eq!(handle.observe(), expected, "{handle}");
+        }
+    }
+
+    #[test]
+    fn a_handle_that_a_filter_forbids_is_no_answer() {
+        let denied = [(libc::SYS_io_uring_register, libc::EPERM)];
+        let seen = crate::process::with_denied(&denied, || HandleKind::Fd.observe()).unwrap();
+        assert!(matches!(seen, Observation::Inconclusive(_)), "{seen:?}");
     }
 
     #[test]

@@ -96,10 +96,12 @@ pub(crate) fn become_test(
     context: Context,
     leaks: Leaks,
     body: impl FnOnce(&Context) -> TestResult + Send,
+    at_end: impl FnOnce() -> io::Result<()>,
 ) -> ! {
     let passed = match prepare().and_then(|()| FdTable::now()) {
         Ok(before) => {
-            let problems = problems(&context, &before, leaks, body);
+            let mut problems = problems(&context, &before, leaks, body);
+            problems.extend(at_end().err().map(|error| error.to_string()));
             for problem in &problems {
                 eprintln!("{problem}");
             }

@@ -2,7 +2,7 @@
 
 use std::{env, fmt, fs, str::FromStr};
 
-use crate::{facility::Facility, feature::Feature};
+use crate::{facility::Facility, feature::Feature, forbidden::Forbidden};
 
 /// A kernel's major and minor version: `6.1`, whatever its patch level and flavour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,11 +105,13 @@ pub struct Lane {
     pub backports: Vec<String>,
     /// The names of the facilities that the machine has; without a list those that are observed.
     pub facilities: Option<Vec<String>>,
+    /// What the machine refuses, where io_uring cannot be used on it.
+    pub forbidden: Option<Forbidden>,
 }
 
 impl Lane {
-    /// Reads `URING_EXPECT_KERNEL`, `URING_LANE`, `URING_BACKPORTS` and `URING_FACILITIES`; without them the running
-    /// kernel on a host lane.
+    /// Reads `URING_EXPECT_KERNEL`, `URING_LANE`, `URING_BACKPORTS`, `URING_FACILITIES` and `URING_FORBIDDEN`; without
+    /// them the running kernel on a host lane.
     ///
     /// # Errors
     ///
@@ -125,6 +127,7 @@ impl Lane {
             release,
         )?;
         lane.facilities = env::var("URING_FACILITIES").ok().map(|names| list(&names));
+        lane.forbidden = Forbidden::declared()?;
         match env::var("URING_BACKPORTS") {
             Ok(names) => lane.with_backports(&names),
             Err(_) => Ok(lane),
@@ -168,6 +171,7 @@ impl Lane {
             release,
             backports: Vec::new(),
             facilities: None,
+            forbidden: None,
         })
     }
 

@@ -3,7 +3,7 @@
 //! A probe asks for the feature in a way that must fail late where the feature is known and early where it is not,
 //! and asks a control question beside it whose answer is the same on every kernel.
 
-use std::ffi::c_void;
+use std::{cell::OnceCell, ffi::c_void};
 
 use uring_sys::{
     Errno, IO_URING_OP_SUPPORTED, IORING_OP_NOP, IORING_OP_TIMEOUT, IORING_REGISTER_PBUF_RING,
@@ -24,19 +24,154 @@ const UNREADABLE: usize = usize::MAX - 0xfff;
 /// A register opcode that no kernel knows.
 const UNKNOWN_REGISTER: u32 = 0x7fff;
 
+/// Asks one question.
 pub(crate) fn observe(probe: Probe) -> Observation {
-    let observed = match probe {
-        Probe::Setup { flag, partners } => Ok(setup(flag, partners)),
-        Probe::Ring(bit) => ring(0).map(|ring| present_if(ring.features() & bit != 0)),
-        Probe::Opcode(opcode) => opcode_supported(opcode),
-        Probe::Enter(flag) => enter(flag),
-        Probe::Register { opcode, count } => register(opcode, count),
-        Probe::RegisterCount(opcode) => register_count(opcode),
-        Probe::BufferRing(flag) => buffer_ring(flag),
-        Probe::Timeout(flag) => timeout(flag),
-        Probe::Nop(flag) => nop(flag),
-    };
-    observed.unwrap_or_else(Observation::Inconclusive)
+    Prober::default().observe(probe)
+}
+
+/// Asks questions one after the other. What several of them rest on is made once: rings and setups that fail cost most.
+///
+/// It belongs to the thread that it was made on, as do its rings.
+#[derive(Debug, Default)]
+pub(crate) struct Prober {
+    plain: OnceCell<Result<RawRing, String>>,
+    registering: OnceCell<Result<RawRing, String>>,
+    /// The answer of a setup that must fail, without the flag that is asked about.
+    setup_control: OnceCell<Result<Errno, String>>,
+    opcodes: OnceCell<Result<Box<Opcodes>, String>>,
+}
+
+/// What `IORING_REGISTER_PROBE` fills in.
+#[repr(C)]
+#[derive(Debug)]
+struct Opcodes {
+    last: u8,
+    count: u8,
+    reserved: [u16; 7],
+    opcodes: [io_uring_probe_op; OPCODES as usize],
+}
+
+/// As many as an entry can name.
+const OPCODES: u32 = 256;
+
+impl Prober {
+    pub(crate) fn observe(&self, probe: Probe) -> Observation {
+        let observed = match probe {
+            Probe::Setup { flag, partners } => self.setup(flag, partners),
+            Probe::Ring(bit) => self
+                .plain()
+                .map(|ring| present_if(ring.features() & bit != 0)),
+            Probe::Opcode(opcode) => self.opcode(opcode),
+            Probe::Enter(flag) => self.enter(flag),
+            Probe::Register { opcode, count } => self.register(opcode, count),
+            Probe::RegisterCount(opcode) => self.register_count(opcode),
+            Probe::BufferRing(flag) => buffer_ring(flag),
+            Probe::Timeout(flag) => timeout(flag),
+            Probe::Nop(flag) => nop(flag),
+            Probe::Own(ask) => Ok(ask()),
+        };
+        observed.unwrap_or_else(Observation::Inconclusive)
+    }
+
+    /// A ring without flags, on which nothing is ever submitted.
+    fn plain(&self) -> Result<&RawRing, String> {
+        let ring = self.plain.get_or_init(|| ring(0));
+        ring.as_ref().map_err(Clone::clone)
+    }
+
+    /// A ring on which every register opcode can be tried.
+    fn registering(&self) -> Result<&RawRing, String> {
+        let ring = self.registering.get_or_init(|| {
+            // Resizing is refused at once by rings that are not of this kind, where the kernel has it.
+            ring(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN).or_else(|_| ring(0))
+        });
+        ring.as_ref().map_err(Clone::clone)
+    }
+
+    /// Known flags fail on the descriptor (or on the missing ring memory), unknown ones before.
+    fn setup(&self, flag: u32, partners: u32) -> Result<Observation, String> {
+        let control = self.setup_control.get_or_init(|| failing_setup(0));
+        match *control.as_ref().map_err(Clone::clone)? {
+            Errno::ENXIO | Errno::EBADF => {}
+            other => return Ok(inconclusive("io_uring_setup without the flag", other)),
+        }
+        Ok(match failing_setup(flag | partners)? {
+            Errno::ENXIO | Errno::EBADF | Errno::EFAULT => Observation::Present,
+            Errno::EINVAL => Observation::Absent,
+            other => inconclusive("io_uring_setup with the flag", other),
+        })
+    }
+
+    fn opcode(&self, opcode: u8) -> Result<Observation, String> {
+        let opcodes = self.opcodes.get_or_init(|| opcodes(self.plain()?));
+        let opcodes = opcodes.as_ref().map_err(Clone::clone)?;
+        let entry = &opcodes.opcodes[usize::from(opcode)];
+        Ok(present_if(entry.flags & IO_URING_OP_SUPPORTED != 0))
+    }
+
+    /// An enter that has nothing to do succeeds unless a flag is unknown.
+    fn enter(&self, flag: u32) -> Result<Observation, String> {
+        let fd = self.plain()?.fd();
+        let number = crate::raw::number_of(fd.expect("a ring just made has a descriptor"));
+        sys::enter(number, 0, 0, 0).map_err(|errno| describe("io_uring_enter", errno))?;
+        Ok(match sys::enter(number, 0, 0, flag) {
+            Ok(0) => Observation::Present,
+            Ok(other) => {
+                Observation::Inconclusive(format!("io_uring_enter submitted {other} of 0"))
+            }
+            Err(Errno::EINVAL) => Observation::Absent,
+            Err(other) => inconclusive("io_uring_enter with the flag", other),
+        })
+    }
+
+    /// A known opcode fails when it reads its arguments, an unknown one before.
+    fn register(&self, opcode: u32, count: u32) -> Result<Observation, String> {
+        let ring = self.registering()?;
+        let ask = |opcode| {
+            let argument = std::ptr::without_provenance_mut(UNREADABLE);
+            if opcode == IORING_REGISTER_SEND_MSG_RING {
+                // SAFETY: the kernel cannot read the argument, so it acts on nothing.
+                return unsafe { sys::register(-1, opcode, argument, count) };
+            }
+            // SAFETY: as above.
+            unsafe { ring.register_call(opcode, argument, count) }
+        };
+        if ask(UNKNOWN_REGISTER) != Err(Errno::EINVAL) {
+            return Err("an unknown register opcode is not refused with EINVAL".to_owned());
+        }
+        Ok(match ask(opcode) {
+            Err(Errno::EFAULT) => Observation::Present,
+            Err(Errno::EINVAL) => Observation::Absent,
+            Err(other) => inconclusive("io_uring_register without arguments", other),
+            Ok(value) => Observation::Inconclusive(format!(
+                "io_uring_register accepted an unreadable argument and gave {value}"
+            )),
+        })
+    }
+
+    /// The kernel says how many register opcodes it knows, from 6.18 on.
+    fn register_count(&self, opcode: u32) -> Result<Observation, String> {
+        use uring_sys::{IO_URING_QUERY_OPCODES, io_uring_query_hdr, io_uring_query_opcode};
+        if self.register(IORING_REGISTER_QUERY, 0)? == Observation::Absent {
+            return Ok(Observation::Absent);
+        }
+        let mut answer = io_uring_query_opcode::default();
+        let mut question = io_uring_query_hdr {
+            next_entry: 0,
+            query_data: (&raw mut answer).addr() as u64,
+            query_op: IO_URING_QUERY_OPCODES,
+            size: u32::try_from(size_of::<io_uring_query_opcode>()).expect("a few words"),
+            ..io_uring_query_hdr::default()
+        };
+        let argument = (&raw mut question).cast::<c_void>();
+        // SAFETY: one question whose answer has room where it points; both outlive the call.
+        unsafe { sys::register(-1, IORING_REGISTER_QUERY, argument, 0) }
+            .map_err(|errno| describe("IORING_REGISTER_QUERY", errno))?;
+        if question.result != 0 {
+            return Err(format!("IO_URING_QUERY_OPCODES gave {}", question.result));
+        }
+        Ok(present_if(opcode < answer.nr_register_opcodes))
+    }
 }
 
 fn present_if(present: bool) -> Observation {
@@ -75,40 +210,18 @@ fn failing_setup(flags: u32) -> Result<Errno, String> {
     }
 }
 
-/// Known flags fail on the descriptor (or on the missing ring memory), unknown ones before.
-fn setup(flag: u32, partners: u32) -> Observation {
-    match (failing_setup(0), failing_setup(flag | partners)) {
-        (Ok(Errno::ENXIO | Errno::EBADF), Ok(answer)) => match answer {
-            Errno::ENXIO | Errno::EBADF | Errno::EFAULT => Observation::Present,
-            Errno::EINVAL => Observation::Absent,
-            other => inconclusive("io_uring_setup with the flag", other),
-        },
-        (Ok(control), Ok(_)) => inconclusive("io_uring_setup without the flag", control),
-        (Err(evidence), _) | (_, Err(evidence)) => Observation::Inconclusive(evidence),
-    }
-}
-
 fn inconclusive(call: &str, errno: Errno) -> Observation {
     Observation::Inconclusive(format!("{call}: {errno}"))
 }
 
-fn opcode_supported(opcode: u8) -> Result<Observation, String> {
-    const OPCODES: u32 = 256;
-    #[repr(C)]
-    struct Answer {
-        last: u8,
-        count: u8,
-        reserved: [u16; 7],
-        opcodes: [io_uring_probe_op; OPCODES as usize],
-    }
-    let ring = ring(0)?;
-    let mut answer = Answer {
+fn opcodes(ring: &RawRing) -> Result<Box<Opcodes>, String> {
+    let mut answer = Box::new(Opcodes {
         last: 0,
         count: 0,
         reserved: [0; 7],
         opcodes: [io_uring_probe_op::default(); OPCODES as usize],
-    };
-    let argument = (&raw mut answer).cast::<c_void>();
+    });
+    let argument = (&raw mut *answer).cast::<c_void>();
     // SAFETY: room for 256 opcodes behind the header, as many as the call is told.
     unsafe { ring.register_call(IORING_REGISTER_PROBE, argument, OPCODES) }
         .map_err(|errno| describe("IORING_REGISTER_PROBE", errno))?;
@@ -116,76 +229,11 @@ fn opcode_supported(opcode: u8) -> Result<Observation, String> {
     if nop.flags & IO_URING_OP_SUPPORTED == 0 {
         return Err("IORING_REGISTER_PROBE says that there is no NOP".to_owned());
     }
-    let entry = &answer.opcodes[usize::from(opcode)];
-    Ok(present_if(entry.flags & IO_URING_OP_SUPPORTED != 0))
+    Ok(answer)
 }
 
 fn describe(call: &str, errno: Errno) -> String {
     format!("{call}: {errno}")
-}
-
-/// An enter that has nothing to do succeeds unless a flag is unknown.
-fn enter(flag: u32) -> Result<Observation, String> {
-    let ring = ring(0)?;
-    let number = crate::raw::number_of(ring.fd().expect("a ring just made has a descriptor"));
-    sys::enter(number, 0, 0, 0).map_err(|errno| describe("io_uring_enter", errno))?;
-    Ok(match sys::enter(number, 0, 0, flag) {
-        Ok(0) => Observation::Present,
-        Ok(other) => Observation::Inconclusive(format!("io_uring_enter submitted {other} of 0")),
-        Err(Errno::EINVAL) => Observation::Absent,
-        Err(other) => inconclusive("io_uring_enter with the flag", other),
-    })
-}
-
-/// A known opcode fails when it reads its arguments, an unknown one before.
-fn register(opcode: u32, count: u32) -> Result<Observation, String> {
-    // Resizing is refused at once by rings that are not of this kind, where the kernel has it.
-    let ring =
-        ring(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN).or_else(|_| ring(0))?;
-    let ask = |opcode| {
-        let argument = std::ptr::without_provenance_mut(UNREADABLE);
-        if opcode == IORING_REGISTER_SEND_MSG_RING {
-            // SAFETY: the kernel cannot read the argument, so it acts on nothing.
-            return unsafe { sys::register(-1, opcode, argument, count) };
-        }
-        // SAFETY: as above.
-        unsafe { ring.register_call(opcode, argument, count) }
-    };
-    if ask(UNKNOWN_REGISTER) != Err(Errno::EINVAL) {
-        return Err("an unknown register opcode is not refused with EINVAL".to_owned());
-    }
-    Ok(match ask(opcode) {
-        Err(Errno::EFAULT) => Observation::Present,
-        Err(Errno::EINVAL) => Observation::Absent,
-        Err(other) => inconclusive("io_uring_register without arguments", other),
-        Ok(value) => Observation::Inconclusive(format!(
-            "io_uring_register accepted an unreadable argument and gave {value}"
-        )),
-    })
-}
-
-/// The kernel says how many register opcodes it knows, from 6.18 on.
-fn register_count(opcode: u32) -> Result<Observation, String> {
-    use uring_sys::{IO_URING_QUERY_OPCODES, io_uring_query_hdr, io_uring_query_opcode};
-    if register(IORING_REGISTER_QUERY, 0)? == Observation::Absent {
-        return Ok(Observation::Absent);
-    }
-    let mut answer = io_uring_query_opcode::default();
-    let mut question = io_uring_query_hdr {
-        next_entry: 0,
-        query_data: (&raw mut answer).addr() as u64,
-        query_op: IO_URING_QUERY_OPCODES,
-        size: u32::try_from(size_of::<io_uring_query_opcode>()).expect("a few words"),
-        ..io_uring_query_hdr::default()
-    };
-    let argument = (&raw mut question).cast::<c_void>();
-    // SAFETY: one question whose answer has room where it points; both outlive the call.
-    unsafe { sys::register(-1, IORING_REGISTER_QUERY, argument, 0) }
-        .map_err(|errno| describe("IORING_REGISTER_QUERY", errno))?;
-    if question.result != 0 {
-        return Err(format!("IO_URING_QUERY_OPCODES gave {}", question.result));
-    }
-    Ok(present_if(opcode < answer.nr_register_opcodes))
 }
 
 /// A buffer ring of the kernel's own memory, which goes away with the probe's ring.

@@ -1,10 +1,7 @@
-//! The machine-readable account of a run: one JSON object a line.
-//!
-//! A run appends to the file that `URING_REPORT` names: a `start` record, one `test` record for each test, an `end`
-//! record. A suite that cannot start leaves a `refused` record instead. `--plan` prints `start`, `plan` records and
-//! `end` without running anything. A reader takes a report without its `end` as a crash.
+//! Writes the [records](crate::records) of a suite's plan and of its run.
 
 use std::{
+    collections::HashSet,
     env,
     fs::{File, OpenOptions},
     io::{self, Write as _},
@@ -12,29 +9,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{gate::Decision, json::Object, kernel::Lane, test::Case};
-
-/// How a test ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Passed,
-    Failed,
-    Skipped,
-    Refused,
-}
-
-impl Verdict {
-    const ALL: [Self; 4] = [Self::Passed, Self::Failed, Self::Skipped, Self::Refused];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Refused => "refused",
-        }
-    }
-}
+use crate::{
+    completed,
+    gate::Decision,
+    kernel::Lane,
+    records::{Counts, Record, Verdict},
+    test::Case,
+};
 
 /// Where the records of a run go.
 #[derive(Debug)]
@@ -46,7 +27,8 @@ pub(crate) struct Report {
 #[derive(Debug)]
 struct State {
     file: Option<File>,
-    counts: [usize; Verdict::ALL.len()],
+    counts: Counts,
+    completed: HashSet<String>,
 }
 
 impl Report {
@@ -60,14 +42,15 @@ impl Report {
             suite,
             state: Mutex::new(State {
                 file,
-                counts: [0; Verdict::ALL.len()],
+                counts: Counts::default(),
+                completed: HashSet::new(),
             }),
         })
     }
 
-    fn write(state: &mut State, object: Object) {
+    fn write(state: &mut State, record: &Record) {
         let Some(file) = &mut state.file else { return };
-        file.write_all(object.line().as_bytes())
+        file.write_all(format!("{record}\n").as_bytes())
             .expect("the report that URING_REPORT names can be written");
     }
 
@@ -78,14 +61,11 @@ impl Report {
     }
 
     pub(crate) fn start(&self, lane: &Lane, planned: usize) {
-        Self::write(&mut self.state(), start(self.suite, lane, planned));
+        Self::write(&mut self.state(), &start(self.suite, lane, planned));
     }
 
     pub(crate) fn refused(&self, reason: &str) {
-        let object = Object::new("refused")
-            .text("suite", self.suite)
-            .text("reason", reason);
-        Self::write(&mut self.state(), object);
+        Self::write(&mut self.state(), &refused(self.suite, reason));
     }
 
     pub(crate) fn test(
@@ -94,46 +74,77 @@ impl Report {
         verdict: Verdict,
         reason: Option<&str>,
         seconds: Duration,
+        note: &str,
     ) {
         let mut state = self.state();
-        state.counts[verdict as usize] += 1;
-        let object = case
-            .record("test", self.suite)
-            .text("verdict", verdict.word())
-            .optional("reason", reason)
-            .seconds("seconds", seconds);
-        Self::write(&mut state, object);
+        state.counts.add(verdict);
+        let completed = completed::left(note)
+            .map(str::to_owned)
+            .filter(|completed| state.completed.insert(completed.clone()))
+            .collect();
+        let record = Record::Test {
+            case: case.record(self.suite),
+            verdict,
+            reason: reason.map(str::to_owned),
+            time: seconds,
+            completed,
+        };
+        Self::write(&mut state, &record);
     }
 
     pub(crate) fn end(&self) {
         let mut state = self.state();
-        let mut object = Object::new("end").text("suite", self.suite);
-        for verdict in Verdict::ALL {
-            object = object.count(verdict.word(), state.counts[verdict as usize]);
-        }
-        Self::write(&mut state, object);
+        let record = end(self.suite, Some(state.counts));
+        Self::write(&mut state, &record);
     }
 }
 
-fn start(suite: &str, lane: &Lane, planned: usize) -> Object {
-    Object::new("start")
-        .text("suite", suite)
-        .text("kernel", &lane.release)
-        .text("expected", &lane.kernel.to_string())
-        .text("lane", &lane.kind.to_string())
-        .count("planned", planned)
+fn start(suite: &str, lane: &Lane, planned: usize) -> Record {
+    Record::Start {
+        suite: suite.to_owned(),
+        kernel: lane.release.clone(),
+        expected: lane.kernel.to_string(),
+        lane: lane.kind.to_string(),
+        planned,
+    }
+}
+
+fn end(suite: &str, counts: Option<Counts>) -> Record {
+    Record::End {
+        suite: suite.to_owned(),
+        counts,
+    }
+}
+
+fn refused(suite: &str, reason: &str) -> Record {
+    Record::Refused {
+        suite: suite.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The plan of a suite that will not start, as text.
+pub(crate) fn plan_of_refusal(suite: &str, lane: &Lane, reason: &str) -> String {
+    text([
+        start(suite, lane, 0),
+        refused(suite, reason),
+        end(suite, None),
+    ])
+}
+
+fn text(records: impl IntoIterator<Item = Record>) -> String {
+    let lines = records.into_iter().map(|record| format!("{record}\n"));
+    lines.collect()
 }
 
 /// The plan as text: what each case would do.
 pub(crate) fn plan(suite: &str, lane: &Lane, plan: &[(Case, Decision)]) -> String {
-    let mut lines = start(suite, lane, plan.len()).line();
-    for (case, decision) in plan {
-        let object = case
-            .record("plan", suite)
-            .text("decision", decision.word())
-            .optional("reason", decision.reason().as_deref());
-        lines.push_str(&object.line());
-    }
-    lines.push_str(&Object::new("end").text("suite", suite).line());
-    lines
+    let planned = plan.iter().map(|(case, decision)| Record::Plan {
+        case: case.record(suite),
+        decision: decision.into(),
+        reason: decision.reason(),
+    });
+    let first = start(suite, lane, plan.len());
+    let records = std::iter::once(first).chain(planned);
+    text(records.chain([end(suite, None)]))
 }

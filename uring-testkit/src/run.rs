@@ -12,25 +12,31 @@ use std::{
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{
+    completed::{self, CompletedBy},
     fork_server::{ForkServers, Request},
     gate::Decision,
     isolate,
     kernel::Lane,
-    report::{Report, Verdict},
+    records::Verdict,
+    report::Report,
     test::Case,
 };
 
 /// Runs every case of `plan` as it was decided.
 pub(crate) fn run(
     suite: &'static str,
+    completed_by: Option<CompletedBy>,
     arguments: &Arguments,
     lane: &Lane,
     plan: Vec<(Case, Decision)>,
 ) -> Result<ExitCode, String> {
     let threads = threads(arguments);
     // Nothing has made a thread yet that is still there: only probes did.
-    let servers = ForkServers::start(threads, |index, refusal, _notes| {
-        plan[index].0.become_test(refusal);
+    let servers = ForkServers::start(threads, |index, refusal, notes| {
+        plan[index].0.become_test(refusal, || match completed_by {
+            Some(completed) => completed::leave(notes, &completed()),
+            None => Ok(()),
+        });
     });
     let run = Arc::new(Run {
         servers: servers.map_err(|error| format!("forking: {error}"))?,
@@ -86,12 +92,12 @@ impl Run {
             Decision::Refuse { .. } => (true, Verdict::Refused),
             Decision::Skip { reason } => {
                 self.report
-                    .test(case, Verdict::Skipped, Some(reason), Duration::ZERO);
+                    .test(case, Verdict::Skipped, Some(reason), Duration::ZERO, "");
                 return Ok(Completion::ignored_with(reason));
             }
             Decision::Fail { reason } => {
                 self.report
-                    .test(case, Verdict::Failed, Some(reason), Duration::ZERO);
+                    .test(case, Verdict::Failed, Some(reason), Duration::ZERO, "");
                 return Err(reason.into());
             }
         };
@@ -114,18 +120,21 @@ impl Run {
             Ok(ended) => isolate::verdict(ended, limit),
             Err(error) => Err(format!("the test's process: {error}")),
         };
+        let note = ended.as_ref().map_or("", |ended| &ended.notes);
         match verdict {
             Ok(()) => {
-                if let Some(ended) = ended.ok().filter(|_| self.verbose) {
+                if let Some(ended) = ended.as_ref().ok().filter(|_| self.verbose) {
                     eprint!("{}", ended.output);
                 }
+                let reason = decision.reason();
                 self.report
-                    .test(case, success, decision.reason().as_deref(), time);
+                    .test(case, success, reason.as_deref(), time, note);
                 Ok(Completion::Completed)
             }
             Err(output) => {
                 let output = output.trim_end();
-                self.report.test(case, Verdict::Failed, Some(output), time);
+                self.report
+                    .test(case, Verdict::Failed, Some(output), time, note);
                 Err(output.into())
             }
         }

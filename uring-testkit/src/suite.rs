@@ -5,7 +5,9 @@ use std::{collections::HashSet, env, process::ExitCode};
 use libtest_mimic::{Arguments, Trial};
 
 use crate::{
-    Context, TestResult,
+    Completed, Context, TestResult,
+    completed::CompletedBy,
+    gate::Decision,
     handle::{self, HandleKind},
     kernel::Lane,
     preflight,
@@ -25,6 +27,8 @@ pub struct Suite {
     name: &'static str,
     tests: Vec<Test>,
     handles_elsewhere: Option<&'static str>,
+    completed_by: Option<CompletedBy>,
+    where_forbidden: bool,
 }
 
 impl Suite {
@@ -35,6 +39,8 @@ impl Suite {
             name,
             tests: Vec::new(),
             handles_elsewhere: None,
+            completed_by: None,
+            where_forbidden: false,
         }
     }
 
@@ -54,6 +60,38 @@ impl Suite {
     /// [`refused_by`](Test::refused_by).
     pub fn handles_refused_in(&mut self, suite: &'static str) -> &mut Self {
         self.handles_elsewhere = Some(suite);
+        self
+    }
+
+    /// Says how to ask the code under test what it has brought to completion, for the report.
+    ///
+    /// `completed` is called in each test's own process, when the test's body is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uring_testkit::{Completed, HandleKind, Suite};
+    ///
+    /// fn completed() -> Vec<Completed> {
+    ///     let (opcode, handle) = ("IORING_OP_NOP", Some(HandleKind::Fd));
+    ///     vec![Completed { opcode, handle }]
+    /// }
+    ///
+    /// let mut suite = Suite::new("reads");
+    /// suite.completed_by(completed);
+    /// ```
+    pub fn completed_by(&mut self, completed: fn() -> Vec<Completed>) -> &mut Self {
+        self.completed_by = Some(completed);
+        self
+    }
+
+    /// Says that the suite is about machines on which io_uring cannot be used, and runs nowhere else.
+    ///
+    /// A lane declares itself such a machine (`URING_FORBIDDEN`). There every other suite refuses to start; this one
+    /// refuses unless io_uring is forbidden [in the declared way](Context::forbidden), and the features that its tests
+    /// need are those of the declared kernel, since nothing can be probed there. Elsewhere its tests are skipped.
+    pub fn where_forbidden(&mut self) -> &mut Self {
+        self.where_forbidden = true;
         self
     }
 
@@ -97,24 +135,47 @@ impl Suite {
             return Ok(libtest_mimic::run(&arguments, trials.collect()).exit_code());
         }
         let lane = Lane::from_env()?;
-        let running = !only_plan || lane.is_running();
-        if running {
-            preflight::preflight(&lane)?;
+        if !only_plan || lane.forbidden.is_none() && lane.is_running() {
+            self.preflight(&lane)?;
         }
         if let Some(handles) = handle::selected()? {
             cases.retain(|case| case.handle.is_some_and(|handle| handles.contains(&handle)));
         }
         cases.retain(|case| !arguments.is_filtered_out(&Trial::test(&case.name, || Ok(()))));
         let plan = cases.into_iter().map(|case| {
-            let decision = case.decide(&lane, only_plan);
+            let decision = self.decide(&case, &lane, only_plan);
             (case, decision)
         });
         let plan: Vec<_> = plan.collect();
-        if only_plan {
-            print!("{}", report::plan(self.name, &lane, &plan));
-            return Ok(ExitCode::SUCCESS);
+        if !only_plan {
+            return run::run(self.name, self.completed_by, &arguments, &lane, plan);
         }
-        run::run(self.name, &arguments, &lane, plan)
+        let text = match &lane.forbidden {
+            Some(forbidden) if !self.where_forbidden && !plan.is_empty() => {
+                report::plan_of_refusal(self.name, &lane, &forbidden.to_string())
+            }
+            _ => report::plan(self.name, &lane, &plan),
+        };
+        print!("{text}");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn preflight(&self, lane: &Lane) -> Result<(), String> {
+        match &lane.forbidden {
+            Some(declared) if self.where_forbidden => preflight::where_forbidden(lane, declared),
+            _ => preflight::preflight(lane),
+        }
+    }
+
+    fn decide(&self, case: &Case, lane: &Lane, planning: bool) -> Decision {
+        let decision = case.decide(lane, planning);
+        if self.where_forbidden && lane.forbidden.is_none() {
+            let reason = "io_uring can be used here, and the test is about machines that forbid it";
+            return decision.and(Decision::Skip {
+                reason: reason.to_owned(),
+            });
+        }
+        decision
     }
 
     /// What the author of a suite must not forget.

@@ -11,6 +11,7 @@ const fn row(name: &'static str, probe: Probe) -> Feature {
         name,
         probe,
         config: None,
+        since: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One test of a suite: what it needs, what it runs over, what it may leave behind.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     Context, TestResult,
@@ -9,9 +9,9 @@ use crate::{
     gate::{self, Decision},
     handle::HandleKind,
     isolate,
-    json::Object,
     kernel::Lane,
     leak::Leaks,
+    records,
 };
 
 type Body = Arc<dyn Fn(&Context) -> TestResult + Send + Sync>;
@@ -184,22 +184,27 @@ impl Case {
         self.refusal.is_some()
     }
 
-    pub(crate) fn record(&self, record: &str, suite: &str) -> Object {
-        Object::new(record)
-            .text("suite", suite)
-            .text("name", &self.name)
-            .text("test", &self.test)
-            .optional("handle", self.handle.map(HandleKind::word))
-            .texts("features", self.features.iter().map(Feature::name))
-            .texts("facilities", self.facilities.iter().map(Facility::name))
+    /// Its name and what it needs, in a record of `suite`.
+    pub(crate) fn record(&self, suite: &str) -> records::Case {
+        let features = self.features.iter().map(Feature::name);
+        let facilities = self.facilities.iter().map(Facility::name);
+        records::Case {
+            suite: suite.to_owned(),
+            name: self.name.clone(),
+            test: self.test.clone(),
+            handle: self.handle.map(|handle| handle.word().to_owned()),
+            features: features.map(str::to_owned).collect(),
+            facilities: facilities.map(str::to_owned).collect(),
+        }
     }
 
     /// What happens to it on `lane`: by probing what is running, in a plan by what is declared.
     pub(crate) fn decide(&self, lane: &Lane, planning: bool) -> Decision {
         let elsewhere = planning && !lane.is_running();
+        let unprobed = elsewhere || lane.forbidden.is_some();
         let has_refusal = self.refusal.is_some();
         let kernel = gate::decide(lane, &self.features, has_refusal, |feature| {
-            if elsewhere {
+            if unprobed {
                 gate::expected(lane, feature)
             } else {
                 feature.observe()
@@ -217,7 +222,9 @@ impl Case {
     }
 
     /// Runs the case or its companion in this process, which ends with it.
-    pub(crate) fn become_test(&self, refusal: bool) -> ! {
+    ///
+    /// `at_end` is called when the body is over.
+    pub(crate) fn become_test(&self, refusal: bool, at_end: impl FnOnce() -> io::Result<()>) -> ! {
         let (body, leaks) = match &self.refusal {
             Some(body) if refusal => (body, Leaks::default()),
             _ => (&self.body, self.leaks),
@@ -227,7 +234,7 @@ impl Case {
             handle: self.handle,
             features: self.features.clone(),
         };
-        isolate::become_test(context, leaks, move |context| body(context))
+        isolate::become_test(context, leaks, move |context| body(context), at_end)
     }
 }
 

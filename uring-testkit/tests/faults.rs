@@ -13,7 +13,7 @@ use std::{
 };
 
 use uring_testkit::{
-    Context, Facility, FdTable, Feature, HandleKind, Observation, Suite, TestResult,
+    Completed, Context, Facility, FdTable, Feature, HandleKind, Observation, Suite, TestResult,
     files::TempDir, process, raw::RawRing,
 };
 
@@ -207,8 +207,15 @@ const PLANTED: Facility = Facility::new("planted", "plant one", || {
     }
 });
 
+/// What the suite of bad tests says of the code that it does not have.
+fn completed() -> Vec<Completed> {
+    let (opcode, handle) = ("IORING_OP_NOP", Some(HandleKind::Born));
+    vec![Completed { opcode, handle }]
+}
+
 fn planted() -> ExitCode {
     let mut suite = Suite::new("planted");
+    suite.completed_by(completed);
     for (name, body, _) in FAULTS {
         let test = suite.test(*name, *body);
         match *name {
@@ -288,6 +295,7 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<Outcome> 
         // It is said of the lane that this test runs on, and a planted suite declares another.
         .env_remove("URING_BACKPORTS")
         .env_remove("URING_FACILITIES")
+        .env_remove("URING_FORBIDDEN")
         .envs(environment.iter().copied())
         .output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -332,6 +340,16 @@ fn a_good_test_passes(_: &Context) -> TestResult {
     Ok(())
 }
 
+fn what_is_completed_is_reported_once(_: &Context) -> TestResult {
+    let outcome = run(&["planted::crowd::"], &[])?;
+    outcome.ended(Some(0));
+    let told = outcome.report.matches("born IORING_OP_NOP").count();
+    outcome.require(told == 1, &format!("reported it {told} times"));
+    outcome.reported(r#""completed":["born IORING_OP_NOP"]"#);
+    outcome.reported(r#""completed":[]"#);
+    Ok(())
+}
+
 fn a_single_test_thread_is_no_different(_: &Context) -> TestResult {
     let outcome = run(
         &["--exact", "planted::leaks_a_slot", "--test-threads=1"],
@@ -372,7 +390,7 @@ fn a_killed_suite_leaves_no_end(_: &Context) -> TestResult {
 
 /// The filter lets a suite start and its probes fail.
 fn an_inconclusive_probe_fails(_: &Context) -> TestResult {
-    let denied = [(libc::SYS_io_uring_register, libc::EPERM)];
+    let denied = [(libc::SYS_io_uring_register, libc::EIO)];
     let outcome = process::with_denied(&denied, || run(&["--exact", "planted::gated"], &[]))??;
     outcome.ended(Some(101));
     outcome.printed("could not be probed");
@@ -470,6 +488,10 @@ fn main() -> ExitCode {
         }
     }
     suite.test("good_test_passes", a_good_test_passes);
+    suite.test(
+        "completed_is_reported_once",
+        what_is_completed_is_reported_once,
+    );
     suite.test(
         "single_test_thread_is_no_different",
         a_single_test_thread_is_no_different,

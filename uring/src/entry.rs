@@ -58,6 +58,11 @@ impl Entry {
         self.0.user_data
     }
 
+    #[cfg(any(uring_coverage, test))]
+    pub(crate) fn opcode(&self) -> u8 {
+        self.0.opcode
+    }
+
     /// Whether it takes 128 bytes also where entries are mixed.
     pub(crate) fn is_large(&self) -> bool {
         matches!(

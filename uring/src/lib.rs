@@ -51,6 +51,8 @@ mod builder;
 mod capabilities;
 mod chain;
 mod completion;
+#[cfg(any(uring_coverage, test))]
+mod coverage;
 mod direct;
 mod disabled;
 mod engine;
@@ -81,6 +83,9 @@ pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
 pub use self::chain::{Chain, First, Links, Then};
 pub use self::completion::Completion;
+#[cfg(any(uring_coverage, test))]
+#[doc(hidden)]
+pub use self::coverage::coverage;
 pub use self::direct::{Direct, DirectSlot};
 pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
@@ -107,6 +112,8 @@ pub use self::transition::TransitionError;
 pub mod guide {
     #[doc = include_str!("../docs/host.md")]
     pub mod host {}
+    #[doc = include_str!("../docs/kernels.md")]
+    pub mod kernels {}
 }
 
 /// The program of the README, so that it is compiled and run.

@@ -35,16 +35,29 @@ impl Mapping {
     ///
     /// Private and wiped on fork: the kernel holds the pages, so the child neither sees nor disturbs the parent's queues.
     pub(crate) fn private(len: usize, process: Process) -> Result<Mapping, Errno> {
-        Mapping::anonymous(round_up(len, page_size()), 0, process)
+        let len = round_up(len, page_size());
+        let mapping = Mapping::anonymous(len, 0, InChild::Zeroes, process)?;
+        mapping.advise(libc::MADV_WIPEONFORK)?;
+        Ok(mapping)
     }
 
     /// The same in huge pages, for kernels that want ring memory physically contiguous.
+    ///
+    /// These cannot be wiped on fork, so a child does not inherit them.
     pub(crate) fn private_huge(len: usize, process: Process) -> Result<Mapping, Errno> {
         let flags = libc::MAP_HUGETLB | libc::MAP_HUGE_2MB;
-        Mapping::anonymous(round_up(len, HUGE_PAGE), flags, process)
+        let len = round_up(len, HUGE_PAGE);
+        let mapping = Mapping::anonymous(len, flags, InChild::NotOurs, process)?;
+        mapping.advise(libc::MADV_DONTFORK)?;
+        Ok(mapping)
     }
 
-    fn anonymous(len: usize, flags: i32, process: Process) -> Result<Mapping, Errno> {
+    fn anonymous(
+        len: usize,
+        flags: i32,
+        in_child: InChild,
+        process: Process,
+    ) -> Result<Mapping, Errno> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | flags;
         // SAFETY: a new mapping at an address of the kernel's choosing touches nothing that exists.
         let start = unsafe {
@@ -57,9 +70,7 @@ impl Mapping {
                 0,
             )
         };
-        let mapping = Mapping::adopt(start, len, InChild::Zeroes, process)?;
-        mapping.advise(libc::MADV_WIPEONFORK)?;
-        Ok(mapping)
+        Mapping::adopt(start, len, in_child, process)
     }
 
     /// `len` bytes of the kernel's own ring memory, at one of the `IORING_OFF_*` offsets.
@@ -131,7 +142,8 @@ impl Drop for Mapping {
     }
 }
 
-const HUGE_PAGE: usize = 2 << 20;
+/// What [`Mapping::private_huge`] consists of.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 pub(crate) fn page_size() -> usize {
     // SAFETY: `sysconf` reads a constant of the system.

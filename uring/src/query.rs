@@ -223,7 +223,13 @@ fn ask<A: Answer>() -> Result<A, Error> {
         sys::io_uring_register(-1, sys::IORING_REGISTER_QUERY, (&raw mut header).cast(), 0)
     };
     match called {
-        Ok(_) => {}
+        Ok(_) => {
+            #[cfg(uring_coverage)]
+            crate::coverage::registered(
+                crate::coverage::Reached::Nobody,
+                sys::IORING_REGISTER_QUERY,
+            );
+        }
         // The arguments are right, so it is the opcode, or the descriptor -1, that the kernel does not take.
         Err(errno @ (Errno::EINVAL | Errno::EBADF)) => {
             return Err(Error::sys(CALL, errno).with_hint(NO_QUERIES));

@@ -10,7 +10,7 @@ use crate::error::{Call, Error, Hint};
 use crate::evidence;
 use crate::flags::{Features, SetupFlags};
 use crate::fork::Process;
-use crate::memory::{Mapping, page_size};
+use crate::memory::{HUGE_PAGE, Mapping, page_size};
 use crate::queue::{CompletionQueue, CompletionSize, RingLayout, SubmissionQueue};
 use crate::syscall::Name;
 
@@ -175,9 +175,14 @@ pub(crate) fn with_own_memory(request: &Request, fdless: bool) -> Result<(Parts,
                 && !size.is_contiguous()
                 && works_in_single_pages(request, process) =>
         {
-            let huge = Mapping::private_huge(size.total(), process)
-                .map_err(|_| error.with_hint(Hint::ContiguousMemory))?;
-            in_memory(request, fdless, huge, &size, process)
+            let refused = error.with_hint(Hint::ContiguousMemory);
+            let size = size.in_huge_pages();
+            let huge = Mapping::private_huge(size.total(), process).map_err(|_| refused)?;
+            // The largest queues do not fit in one of them either.
+            in_memory(request, fdless, huge, &size, process).map_err(|error| match error.errno() {
+                Some(libc::EINVAL) => refused,
+                _ => error,
+            })
         }
         other => other,
     }
@@ -351,6 +356,16 @@ impl MemorySize {
             rings: (RINGS_HEADER + bytes(completions, 4 + wide_completions) + array)
                 .next_multiple_of(page_size()),
         }
+    }
+
+    /// The same with each part in one huge page, if it is no larger than that.
+    fn in_huge_pages(&self) -> MemorySize {
+        let entries = if self.total() > HUGE_PAGE {
+            self.entries.next_multiple_of(HUGE_PAGE)
+        } else {
+            self.entries
+        };
+        MemorySize { entries, ..*self }
     }
 
     /// Whether each part is one page, and so physically contiguous.

@@ -5,6 +5,9 @@ use std::os::fd::RawFd;
 
 use uring_sys::Errno;
 
+#[cfg(uring_coverage)]
+use crate::coverage::{self, Reached};
+
 /// How the kernel is told which ring is meant.
 ///
 /// An index is looked up in the *calling thread's* table: used on another thread it names another ring, or none. The types
@@ -15,6 +18,8 @@ pub struct Name {
     enter_flag: u32,
     register: RawFd,
     register_flag: u32,
+    #[cfg(uring_coverage)]
+    reached: Reached,
 }
 
 impl Name {
@@ -25,6 +30,8 @@ impl Name {
             enter_flag: 0,
             register: fd,
             register_flag: 0,
+            #[cfg(uring_coverage)]
+            reached: Reached::Fd,
         }
     }
 
@@ -35,6 +42,8 @@ impl Name {
             enter_flag: uring_sys::IORING_ENTER_REGISTERED_RING,
             register: RawFd::from(index),
             register_flag: uring_sys::IORING_REGISTER_USE_REGISTERED_RING,
+            #[cfg(uring_coverage)]
+            reached: Reached::Born,
         }
     }
 
@@ -55,6 +64,18 @@ impl Name {
     /// Whether `io_uring_register` is given an index.
     pub(crate) fn registers_by_index(self) -> bool {
         self.register_flag != 0
+    }
+}
+
+#[cfg(uring_coverage)]
+impl Name {
+    /// A name by itself does not tell how its ring came to have it.
+    pub(crate) fn reached_as(self, reached: Reached) -> Name {
+        Name { reached, ..self }
+    }
+
+    pub(crate) fn reached(self) -> Reached {
+        self.reached
     }
 }
 
@@ -105,5 +126,12 @@ pub(crate) unsafe fn register(
     count: u32,
 ) -> Result<u32, Errno> {
     // SAFETY: passed on to the caller.
-    unsafe { uring_sys::io_uring_register(name.register, opcode | name.register_flag, arg, count) }
+    let answer = unsafe {
+        uring_sys::io_uring_register(name.register, opcode | name.register_flag, arg, count)
+    };
+    #[cfg(uring_coverage)]
+    if answer.is_ok() {
+        coverage::registered(name.reached, opcode);
+    }
+    answer
 }

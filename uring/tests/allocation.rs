@@ -142,6 +142,7 @@ fn statx_allocates_its_answer(context: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("allocation");
+    suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     suite
         .test("owned_operations", owned_operations_do_not_allocate)

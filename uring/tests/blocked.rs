@@ -14,6 +14,7 @@ use uring_testkit::Suite;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("blocked");
+    suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     filter::add_to(&mut suite);
     limit::add_to(&mut suite);

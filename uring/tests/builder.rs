@@ -16,6 +16,7 @@ use uring_testkit::Suite;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("builder");
+    suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     best::add_to(&mut suite);
     contradictions::add_to(&mut suite);

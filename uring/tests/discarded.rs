@@ -86,6 +86,7 @@ fn own_memory_is_refused(context: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("discarded");
+    suite.completed_by(common::completed);
     suite
         .test("h33_error", h33_discarded_memory_is_an_error)
         .on(HandleKind::ALL)

@@ -415,6 +415,7 @@ fn h06_what_the_kernel_says(context: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("fork");
+    suite.completed_by(common::completed);
     suite
         .test("h06_each_call", h06_each_call_is_refused)
         .on(HandleKind::ALL)

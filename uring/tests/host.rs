@@ -399,6 +399,7 @@ fn a_daemon_makes_rings_of_its_own(context: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("host");
+    suite.completed_by(common::completed);
     suite
         .test("h23_close_range", h23_everything_closed_in_the_middle)
         .on(HandleKind::ALL)

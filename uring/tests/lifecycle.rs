@@ -48,9 +48,9 @@ fn movable_and_registered() -> Result<Ring<Registered>, Error> {
     Ok(Ring::new(8)?.register_fd()?)
 }
 
-fn handles_change_there_and_back(_: &Context) -> TestResult {
+fn handles_change_there_and_back(context: &Context) -> TestResult {
     let mut ring = Ring::new(8)?;
-    for _ in 0..1000 {
+    for _ in 0..context.rounds(1000) {
         let mut registered = ring.register_fd()?;
         assert_eq!(Slots::of_this_thread()?.taken(), 1);
         registered.call(Nop::new())??;
@@ -279,6 +279,7 @@ fn a_movable_ring_moves_with_its_work(_: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("lifecycle");
+    suite.completed_by(common::completed);
     suite
         .test(
             "works_and_shows_no_more",

@@ -192,6 +192,7 @@ fn tables_say_the_same_as_json(context: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("probe");
+    suite.completed_by(common::completed);
     suite.test(
         "flags_and_opcodes_are_those_of_the_kernel",
         flags_and_opcodes_are_those_of_the_kernel,

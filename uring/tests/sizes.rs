@@ -11,10 +11,10 @@ use uring_testkit::process::with_rlimit;
 use uring_testkit::{Context, FdTable, Feature, HandleKind, Suite, TestResult};
 
 /// Fills the submission queue and then the completion queue up to its last place, several times over, and sees each number again.
-fn fill<H: Handle>(ring: &mut Ring<H>) -> TestResult {
+fn fill<H: Handle>(context: &Context, ring: &mut Ring<H>) -> TestResult {
     let entries = ring.setup().entries();
     let completions = ring.setup().completion_entries();
-    for round in 0..3_u64 {
+    for round in 0..context.rounds(3).max(2) {
         let mut pushed = 0;
         while pushed < completions {
             let batch = entries.min(completions - pushed);
@@ -52,7 +52,7 @@ fn h19_each_size_is_filled(context: &Context) -> TestResult {
         let mut ring = common::build(context, &builder)?;
         assert_eq!(ring.setup().entries(), entries);
         assert_eq!(ring.setup().completion_entries(), 2 * entries);
-        fill(&mut ring)?;
+        fill(context, &mut ring)?;
     }
     Ok(())
 }
@@ -62,7 +62,7 @@ fn h19_odd_sizes_are_rounded_up(context: &Context) -> TestResult {
         let builder = Builder::new(asked).in_flight(1);
         let mut ring = common::build(context, &builder)?;
         assert_eq!(ring.setup().entries(), given);
-        fill(&mut ring)?;
+        fill(context, &mut ring)?;
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ fn h20_completion_queues_of_their_own_size(context: &Context) -> TestResult {
                 completions.next_power_of_two().max(ring.setup().entries())
             );
             if completions <= 4096 {
-                fill(&mut ring)?;
+                fill(context, &mut ring)?;
             }
         }
     }
@@ -129,7 +129,7 @@ fn h20_large_entries_and_completions(context: &Context) -> TestResult {
                 let mut ring = common::build(context, &builder)?;
                 assert_eq!(ring.setup().entry_size(), entry_size);
                 assert_eq!(ring.setup().completion_size(), completion_size);
-                fill(&mut ring)?;
+                fill(context, &mut ring)?;
             }
         }
     }
@@ -148,8 +148,8 @@ fn large_sizes_are_refused(context: &Context) -> TestResult {
 }
 
 /// H20 with a descriptor: the same memory, the kernel's other way in.
-fn h20_own_memory_with_a_descriptor(_: &Context) -> TestResult {
-    fill(&mut Builder::new(8).own_memory(true).build()?)?;
+fn h20_own_memory_with_a_descriptor(context: &Context) -> TestResult {
+    fill(context, &mut Builder::new(8).own_memory(true).build()?)?;
     for entries in [1, 8, 64, 100, 4096] {
         for completions in [4096, 8192] {
             let built = Builder::new(entries)
@@ -165,7 +165,7 @@ fn h20_own_memory_with_a_descriptor(_: &Context) -> TestResult {
                 Err(error) => return Err(error.into()),
             };
             assert_eq!(FdTable::now()?.rings().count(), 1);
-            fill(&mut ring)?;
+            fill(context, &mut ring)?;
         }
     }
     Ok(())
@@ -202,6 +202,7 @@ fn h28_the_limit_of_descriptors_is_that_of_the_table(context: &Context) -> TestR
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("sizes");
+    suite.completed_by(common::completed);
     suite
         .test("h19_each_size", h19_each_size_is_filled)
         .on(HandleKind::ALL)

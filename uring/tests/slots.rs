@@ -276,6 +276,7 @@ fn h26_a_thread_without_slots_empties_nothing(_: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("slots");
+    suite.completed_by(common::completed);
     let closable = [HandleKind::Registered, HandleKind::Closed];
     suite
         .test("h07_restricted", h07_a_restricted_ring_gives_its_slot_back)

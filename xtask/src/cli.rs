@@ -24,7 +24,7 @@ enum Command {
     /// Compile with the oldest compiler that the crates claim
     Msrv(msrv::Args),
     Kernels(kernels::Args),
-    Test(test::Args),
+    Test(Box<test::Args>),
 }
 
 impl Cli {

@@ -3,6 +3,7 @@
 mod apt;
 mod bindgen;
 mod cli;
+mod generated;
 mod kernels;
 mod msrv;
 mod test;

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{fixtures::raw_mode, json::Object};
+use crate::{fixtures::raw_mode, records::Record};
 
 /// A device that takes lines, and how many it took.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl Channel {
         })
     }
 
-    pub(super) fn send(&self, object: Object) {
-        self.send_line(object.line().as_bytes());
+    pub(super) fn send(&self, record: &Record) {
+        self.send_line(format!("{record}\n").as_bytes());
     }
 
     /// Sends a line, which ends in a newline; a report that stops in the middle of one gets its newline here.
@@ -67,11 +67,10 @@ impl Channel {
         let lines = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let count = lines.lines;
         drop(lines);
-        self.send(
-            Object::new("done")
-                .count("records", count)
-                .text("taint", taint),
-        );
+        self.send(&Record::Done {
+            records: count,
+            taint: taint.to_owned(),
+        });
         let state = self
             .state
             .into_inner()

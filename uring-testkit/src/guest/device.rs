@@ -49,7 +49,11 @@ mod tests {
     #[test]
     fn a_namespace_is_found_by_its_number() {
         let dir = TempDir::new().unwrap();
-        for (name, number) in [("nvme0n1", Some("2\n")), ("nvme0n2", Some("1\n")), ("sda", None)] {
+        for (name, number) in [
+            ("nvme0n1", Some("2\n")),
+            ("nvme0n2", Some("1\n")),
+            ("sda", None),
+        ] {
             let device = dir.path().join(name);
             fs::create_dir(&device).unwrap();
             if let Some(number) = number {

@@ -19,22 +19,44 @@
 //! | `limit` | seconds that one suite may take |
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
 //! | `shell` | a program to run on the console instead of the suites, with its arguments |
+//! | `sysctl` | `NAME=value`: a setting of the kernel; what it does not take exactly makes the machine broken |
+//! | `rlimit` | `NAME=value`: a limit of every process that a suite is; `memlock` in bytes, `nofile`, `nproc` |
+//! | `deny` | a call of io_uring and the errno with which a seccomp filter answers it |
+//! | `user` | the number of the user and group that suites run as, to whom the disk then belongs |
+//!
+//! For example, for one suite on Linux 6.1 and the tests of it whose name contains `slots`:
+//!
+//! ```text
+//! channel /dev/ttyS1
+//! disk nsid:1
+//! limit 600
+//! environment URING_EXPECT_KERNEL=6.1
+//! environment URING_LANE=mainline
+//! environment URING_TEST_TIMEOUT_FACTOR=20
+//! suite /suites/slots slots
+//! ```
+//!
+//! `URING_REPORT`, `URING_TEST_DIR` and `URING_TEST_NVME` are set by the first process, `PATH` is `/bin`.
 //!
 //! # Records
 //!
-//! Beside those of the [suites](crate): `boot` with the kernel's release as soon as the channel is open, `begin` and
-//! `exit` around each suite, and `done` with the number of lines that came before it and the kernel's taint, which is 0
+//! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open; a `handle` for
+//! each way to reach a ring and a `feature` for each row of the [feature table](crate::Feature::all), with what the probes
+//! [saw](crate::Observation) on this kernel; `begin` and `exit` around each suite, and `done` with the number of lines that came
+//! before it and the kernel's taint, which is 0
 //! unless it warned or worse. A machine that could not be made usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
 //! of a machine that died.
 
 mod channel;
+mod conditions;
 mod device;
+mod facts;
 mod machine;
 mod run;
 mod settings;
 
 use self::{channel::Channel, settings::Settings};
-use crate::{fixtures, json::Object};
+use crate::{fixtures, records::Record};
 
 /// Where the settings are in the initramfs.
 pub const SETTINGS: &str = "/settings";
@@ -55,24 +77,33 @@ pub fn main() -> ! {
 
 fn work() -> Result<(), String> {
     machine::mount_basics()?;
-    let settings = Settings::read(SETTINGS)?;
+    let mut settings = Settings::read(SETTINGS)?;
     let channel = Channel::open(&settings.channel)?;
-    channel.send(Object::new("boot").text("release", &machine::release()?));
-    if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
-        channel.send(Object::new("broken").text("reason", &reason));
+    let release = machine::release()?;
+    channel.send(&Record::Boot { release });
+    facts::send(&channel);
+    if let Err(reason) = prepare(&mut settings).and_then(|()| run::suites(&settings, &channel)) {
+        channel.send(&Record::Broken { reason });
     }
     channel.finish(&machine::taint()?);
     Ok(())
 }
 
-fn prepare(settings: &Settings) -> Result<(), String> {
+fn prepare(settings: &mut Settings) -> Result<(), String> {
     fixtures::loopback_up().map_err(|error| format!("the loopback interface: {error}"))?;
     for module in &settings.modules {
         machine::load(module)?;
     }
     machine::mount_configuration()?;
-    match &settings.disk {
-        Some(disk) => machine::mount_disk(disk),
-        None => Ok(()),
+    if let Some(disk) = &settings.disk {
+        machine::mount_disk(&device::find(disk)?)?;
     }
+    if let Some(nvme) = &settings.nvme {
+        let device = device::find(nvme)?;
+        settings.environment.push((
+            "URING_TEST_NVME".to_owned(),
+            device.to_string_lossy().into_owned(),
+        ));
+    }
+    settings.conditions.apply()
 }

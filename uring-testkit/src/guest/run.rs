@@ -13,7 +13,7 @@ use super::{
     machine,
     settings::{Program, Settings},
 };
-use crate::{isolate, json::Object};
+use crate::{isolate, records::Record};
 
 /// Where a suite writes its records.
 const REPORT: &str = "/tmp/report";
@@ -49,16 +49,19 @@ fn suite(program: &Program, settings: &Settings, channel: &Channel) -> Result<()
     let fail = |error: std::io::Error| format!("{name}: {error}");
     let report = Path::new(REPORT);
     channel::make_pipe(report)?;
-    channel.send(Object::new("begin").text("program", &name));
+    channel.send(&Record::Begin {
+        program: name.clone(),
+    });
     let start = Instant::now();
     let (status, late) = thread::scope(|scope| {
         let forward = scope.spawn(|| channel.forward(report));
         // Holding the pipe open keeps the reader from taking the time before the suite opens it for the end.
         let held = OpenOptions::new().write(true).open(report).map_err(fail)?;
-        let ended = execute(
-            command(program, settings).env("URING_REPORT", report),
-            settings,
-        );
+        let mut command = command(program, settings);
+        let ended = settings
+            .conditions
+            .become_user(&mut command, report)
+            .and_then(|()| execute(command.env("URING_REPORT", report), settings));
         drop(held);
         let forwarded = forward.join().unwrap_or(Ok(()));
         let ended = ended.map_err(fail)?;
@@ -70,12 +73,11 @@ fn suite(program: &Program, settings: &Settings, channel: &Channel) -> Result<()
     if late {
         ended = format!("ended after {:?}", settings.limit);
     }
-    channel.send(
-        Object::new("exit")
-            .text("program", &name)
-            .text("status", &ended)
-            .seconds("seconds", start.elapsed()),
-    );
+    channel.send(&Record::Exit {
+        program: name.clone(),
+        status: ended,
+        time: start.elapsed(),
+    });
     Ok(())
 }
 

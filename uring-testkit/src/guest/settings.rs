@@ -2,6 +2,8 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use super::conditions::Conditions;
+
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program {
@@ -20,12 +22,16 @@ pub(super) struct Module {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) channel: PathBuf,
-    pub(super) disk: Option<PathBuf>,
+    /// As [`device::find`](super::device::find) takes it.
+    pub(super) disk: Option<String>,
+    /// The same.
+    pub(super) nvme: Option<String>,
     pub(super) modules: Vec<Module>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) limit: Duration,
     pub(super) suites: Vec<Program>,
     pub(super) shell: Option<Program>,
+    pub(super) conditions: Conditions,
 }
 
 impl Settings {
@@ -38,17 +44,20 @@ impl Settings {
         let mut settings = Self {
             channel: PathBuf::new(),
             disk: None,
+            nvme: None,
             modules: Vec::new(),
             environment: Vec::new(),
             limit: Duration::from_secs(600),
             suites: Vec::new(),
             shell: None,
+            conditions: Conditions::default(),
         };
         for line in text.lines() {
             let (word, value) = line.split_once(' ').ok_or(format!("no value: {line}"))?;
             match word {
                 "channel" => settings.channel = value.into(),
-                "disk" => settings.disk = Some(value.into()),
+                "disk" => settings.disk = Some(value.to_owned()),
+                "nvme" => settings.nvme = Some(value.to_owned()),
                 "module" => settings.modules.push(module(value)),
                 "environment" => {
                     let (name, value) = value.split_once('=').ok_or(format!("no =: {line}"))?;
@@ -61,6 +70,7 @@ impl Settings {
                 }
                 "suite" => settings.suites.push(program(value)),
                 "shell" => settings.shell = Some(program(value)),
+                _ if settings.conditions.read(word, value)? => {}
                 _ => return Err(format!("unheard of: {line}")),
             }
         }
@@ -93,11 +103,12 @@ mod tests {
 
     #[test]
     fn each_word_is_read() {
-        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
-            suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\n";
+        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nnvme nsid:2\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
+            suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\nuser 7\n";
         let settings = Settings::parse(text).unwrap();
         assert_eq!(settings.channel.to_str(), Some("/dev/ttyS1"));
-        assert_eq!(settings.disk, Some("/dev/nvme0n1".into()));
+        assert_eq!(settings.disk.as_deref(), Some("/dev/nvme0n1"));
+        assert_eq!(settings.nvme.as_deref(), Some("nsid:2"));
         assert_eq!(settings.modules, [module("/m.ko"), module("/n.ko a=1 b=2")]);
         assert_eq!(settings.modules[0].parameters, "");
         assert_eq!(settings.modules[1].path, PathBuf::from("/n.ko"));
@@ -108,6 +119,7 @@ mod tests {
         assert_eq!(settings.suites.len(), 2);
         assert_eq!(settings.suites[1].arguments, ["--exact", "a"]);
         assert_eq!(settings.shell.unwrap().arguments, ["sh"]);
+        assert_ne!(settings.conditions, Conditions::default());
     }
 
     #[test]
@@ -117,6 +129,7 @@ mod tests {
             "channel",
             "channel /c\nspeed 9",
             "channel /c\nlimit soon",
+            "channel /c\nuser nobody",
         ] {
             assert!(Settings::parse(text).is_err(), "{text}");
         }

@@ -58,7 +58,7 @@ impl Core {
         if self.setup.features().contains(Features::CQE_SKIP) {
             entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
         }
-        self.sq.place(&entry, false);
+        self.enqueue(&entry, false);
     }
 
     /// Makes ready for operations of the scope at `depth`.

@@ -22,11 +22,15 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 
 use crate::completion::Completion;
+#[cfg(uring_coverage)]
+use crate::coverage::{InFlight, Reached};
 use crate::direct::DirectTable;
 use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
 use crate::fork::Process;
 use crate::handle::Descriptor;
+#[cfg(uring_coverage)]
+use crate::handle::HandleKind;
 use crate::memory::Mapping;
 use crate::op::Operation;
 use crate::push::Push;
@@ -56,6 +60,8 @@ pub struct Core {
     descriptor: Option<Descriptor>,
     /// The slot of the thread's table to give back at the end.
     index: Option<u8>,
+    #[cfg(uring_coverage)]
+    flying: InFlight,
     /// Unmapped last.
     _memory: Vec<Mapping>,
 }
@@ -108,6 +114,8 @@ impl Core {
             draining: false,
             descriptor: None,
             index,
+            #[cfg(uring_coverage)]
+            flying: InFlight::new(),
             _memory: parts.memory,
         })
     }
@@ -133,6 +141,11 @@ impl Core {
     pub(crate) fn rename(&mut self, name: Name, index: Option<u8>) {
         self.name = name;
         self.index = index;
+    }
+
+    #[cfg(uring_coverage)]
+    pub(crate) fn reached_by(&self, kind: HandleKind) -> Reached {
+        Reached::of(kind, self.descriptor.is_some())
     }
 
     /// Whether an operation is in flight or a result unclaimed.
@@ -268,6 +281,14 @@ impl Core {
         }
     }
 
+    /// Puts an entry into the queue. Room has been made.
+    #[inline]
+    fn enqueue(&mut self, entry: &Entry, large: bool) {
+        #[cfg(uring_coverage)]
+        self.flying.pushed(entry);
+        self.sq.place(entry, large);
+    }
+
     /// Puts a tracked operation into the queue. Room has been made and the operation admitted.
     #[inline]
     pub(crate) fn place<O: Operation>(
@@ -284,7 +305,7 @@ impl Core {
         std::mem::forget(unprepared);
         push.apply(&mut entry);
         entry.set_user_data(place.user_data());
-        self.sq.place(&entry, O::LARGE);
+        self.enqueue(&entry, O::LARGE);
         Ok(place)
     }
 
@@ -296,7 +317,18 @@ impl Core {
         unsafe { O::prepare(&raw mut op, &mut entry) };
         push.apply(&mut entry);
         entry.set_user_data(user_data);
-        self.sq.place(&entry, O::LARGE);
+        self.enqueue(&entry, O::LARGE);
+    }
+
+    /// Takes the completion at `head` out of the queue, and gives the next place.
+    #[inline]
+    fn take_at(&mut self, head: u32) -> (Option<Completion>, u32) {
+        let taken = self.cq.take_at(head);
+        #[cfg(uring_coverage)]
+        if let (Some(completion), _) = &taken {
+            self.flying.completed(completion, self.name.reached());
+        }
+        taken
     }
 
     /// Takes in everything that the completion queue holds. Completions of raw operations are put aside.
@@ -305,7 +337,7 @@ impl Core {
         while let Some((mut head, tail)) = self.cq.batch() {
             while head != tail {
                 let completion;
-                (completion, head) = self.cq.take_at(head);
+                (completion, head) = self.take_at(head);
                 match completion {
                     Some(completion) if completion.user_data & TRACKED == 0 => {
                         self.backlog.push_back(completion);
@@ -350,7 +382,7 @@ impl Core {
         while let Some((mut head, tail)) = core.0.cq.batch() {
             while head != tail {
                 let completion;
-                (completion, head) = core.0.cq.take_at(head);
+                (completion, head) = core.0.take_at(head);
                 match completion {
                     Some(completion) if completion.user_data & TRACKED == 0 => {
                         given += 1;

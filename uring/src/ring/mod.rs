@@ -111,6 +111,8 @@ impl<H: Handle> Ring<H> {
     /// A ring whose handle has just changed.
     pub(crate) fn renamed(mut core: Box<Core>, handle: H, index: Option<u8>) -> Ring<H> {
         let name = handle.name(core.setup().features());
+        #[cfg(uring_coverage)]
+        let name = name.reached_as(core.reached_by(handle.kind()));
         core.rename(name, index);
         Ring { core, handle }
     }

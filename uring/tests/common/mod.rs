@@ -3,13 +3,33 @@
 #![allow(dead_code, reason = "each suite is a crate of its own and uses a part")]
 
 pub(crate) mod child;
+pub(crate) mod contiguous;
 pub(crate) mod example;
 pub(crate) mod memory;
 pub(crate) mod pending;
 pub(crate) mod raw;
 
 use uring::{Any, Buf, BufMut, Builder, Error, Ring};
-use uring_testkit::{Context, Feature, HandleKind, Recording, RecordingBuffer, TestResult};
+use uring_testkit::{
+    Completed, Context, Feature, HandleKind, Recording, RecordingBuffer, TestResult,
+};
+
+/// What the library has completed in this process, where it is built to keep account of that.
+#[cfg(uring_coverage)]
+pub(crate) fn completed() -> Vec<Completed> {
+    let completed = |(handle, opcode): (Option<&str>, _)| {
+        let mut all = HandleKind::ALL.into_iter();
+        let handle = handle.and_then(|word| all.find(|handle| handle.word() == word));
+        Completed { opcode, handle }
+    };
+    uring::coverage().into_iter().map(completed).collect()
+}
+
+/// As above: this build keeps no account.
+#[cfg(not(uring_coverage))]
+pub(crate) fn completed() -> Vec<Completed> {
+    Vec::new()
+}
 
 /// A ring with the handle that the test is about.
 pub(crate) fn ring(context: &Context, entries: u32) -> Result<Ring<Any>, Error> {

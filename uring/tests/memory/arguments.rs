@@ -27,7 +27,7 @@ fn churn() {
 
 pub(crate) fn m05_temporaries(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
-    for round in 0..100 {
+    for round in 0..context.rounds(100) {
         let path = dir.path().join(format!("file-{round}"));
         let name = path.to_str().ok_or("the directory has a name in UTF-8")?;
         let mut ring = common::ring(context, 16)?;
@@ -102,7 +102,7 @@ pub(crate) fn m08_multishot_timeout(context: &Context) -> TestResult {
 /// Nobody takes its items, and it ends with its scope or ring, also when it fires while it is being cancelled.
 pub(crate) fn m08_multishot_timeout_given_up(context: &Context) -> TestResult {
     const SOON: Duration = Duration::from_micros(50);
-    for _ in 0..100 {
+    for _ in 0..context.rounds(100) {
         let mut ring = common::build(context, &Builder::new(4).completion_entries(256))?;
         let kept = ring.push(TimeoutMultishot::every(SOON))?;
         let detached = ring.push(TimeoutMultishot::every(SOON))?;
@@ -131,7 +131,7 @@ pub(crate) fn m08_multishot_timeout_refused(context: &Context) -> TestResult {
 
 pub(crate) fn m08_linked_timeout(context: &Context) -> TestResult {
     for taken in [true, false] {
-        for _ in 0..20 {
+        for _ in 0..context.rounds(20) {
             let mut ring = common::ring(context, 8)?;
             let (reader, _writer) = pipe()?;
             let start = Instant::now();
@@ -235,7 +235,7 @@ pub(crate) fn m16_failing_chain_completes(context: &Context) -> TestResult {
         let error = result.expect_err("the member before it failed");
         assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
     };
-    for _ in 0..100 {
+    for _ in 0..context.rounds(100) {
         let first = Chain::new(missing()).then(Nop::new()).then(Nop::new());
         let ((failed, second), third) = ring.push_chain(first)?;
         assert!(ring.wait(failed)?.result.is_err());
@@ -269,7 +269,7 @@ pub(crate) fn m16_failing_chain_completes(context: &Context) -> TestResult {
 pub(crate) fn m16_failing_chain_is_drained(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 16)?;
     for submitted in [false, true] {
-        for _ in 0..50 {
+        for _ in 0..context.rounds(50) {
             ring.scope(|scope| -> TestResult {
                 let chain = Chain::new(missing())
                     .then(Nop::new())

@@ -21,6 +21,7 @@ const WITH_READS: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("memory");
+    suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     let with_reads: &[(&str, Body)] = &[
         (

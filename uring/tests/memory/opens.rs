@@ -20,7 +20,7 @@ use uring_testkit::{Context, FdTable, HandleKind, Leaks, TestResult};
 use crate::buffers::{Disk, OnDrop, close_leaked_files};
 use crate::common;
 
-const ROUNDS: u32 = 1000;
+const ROUNDS: u64 = 1000;
 
 /// What becomes of a token whose operation may or may not have begun.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Fate {
 }
 
 /// A worker of the kernel's opens, so that the open and what becomes of it race.
-fn racing(round: u32) -> Push {
+fn racing(round: u64) -> Push {
     if round % 3 == 0 {
         Push::new()
     } else {
@@ -63,7 +63,7 @@ pub(crate) fn settle(ring: &mut Ring<Any>) -> TestResult {
 pub(crate) fn m04_open_into_a_descriptor(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 16)?;
     let before = FdTable::now()?;
-    for round in 0..ROUNDS {
+    for round in 0..context.rounds(ROUNDS) {
         for fate in Fate::ALL {
             let mut of_its_own = match fate {
                 Fate::RingDropped if round % 20 == 0 => Some(common::ring(context, 4)?),
@@ -155,7 +155,7 @@ pub(crate) fn m04_open_into_a_direct_descriptor(context: &Context) -> TestResult
     let fifo = Fifo::new()?;
     let mut ring = common::ring(context, 16)?;
     ring.register_direct(SLOTS)?;
-    for round in 0..ROUNDS {
+    for round in 0..context.rounds(ROUNDS) {
         for fate in [Fate::Cancelled, Fate::CancelledAndDetached, Fate::Detached] {
             let slot = match ring.direct_slot() {
                 Ok(slot) => slot,

@@ -88,7 +88,7 @@ pub(crate) fn m10_destructor_while_a_scope_drains(context: &Context) -> TestResu
 pub(crate) fn m10_scope_s_body(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let drops = Drops::default();
-    for round in 1..=100 {
+    for round in 1..=u32::try_from(context.rounds(100))? {
         let kept = ring.push(Nop::new())?;
         let ended = catch_unwind(AssertUnwindSafe(|| {
             ring.scope(|scope| {
@@ -108,7 +108,7 @@ pub(crate) fn m10_scope_s_body(context: &Context) -> TestResult {
 /// What the closure has not seen is there for the next look, and what it has seen is not.
 pub(crate) fn m10_for_each_s_closure(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
-    for _ in 0..100 {
+    for _ in 0..context.rounds(100) {
         for number in 0..4 {
             ring.push_raw(Nop::new(), number)?;
         }
@@ -172,7 +172,7 @@ fn uses_rings(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let mut other = common::ring(context, 8)?;
     let mut calls = 0;
-    for round in 1..=100 {
+    for round in 1..=u32::try_from(context.rounds(100))? {
         ring.scope(|scope| {
             let buffer = OnDrop::new(|| {
                 RINGS

@@ -92,7 +92,7 @@ pub(crate) fn m03_stale_token(context: &Context) -> TestResult {
     let mut ring = common::build(context, &Builder::new(4).in_flight(1))?;
     let mut stale = Vec::new();
     let mut slots = HashSet::new();
-    for _ in 0..1000 {
+    for _ in 0..context.rounds(1000) {
         let token = ring.scope(|scope| scope.push(Nop::new()))?;
         slots.insert(numbers(&token)?.0);
         stale.push(token);
@@ -156,7 +156,7 @@ pub(crate) fn m15_cancel_by_a_tracked_number(context: &Context) -> TestResult {
 
 pub(crate) fn m18_sequence_numbers_stay_unique(context: &Context) -> TestResult {
     let mut seen = HashSet::new();
-    for _ in 0..20 {
+    for _ in 0..context.rounds(20) {
         let mut rings = [common::ring(context, 8)?, common::ring(context, 8)?];
         for _ in 0..100 {
             for ring in &mut rings {

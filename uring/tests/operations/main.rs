@@ -1,9 +1,12 @@
 //! Each operation, owned, scoped and raw, where it succeeds and where it fails.
 
+#[cfg(uring_coverage)]
+mod account;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
 mod files;
+mod known;
 mod push;
 mod raw;
 mod times;
@@ -17,6 +20,7 @@ type Body = fn(&Context) -> TestResult;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("operations");
+    suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     let tests: &[(&str, Body)] = &[
         ("open_and_close", files::open_and_close),
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
         ("fsync", files::fsync),
         ("statx", files::statx),
         ("unlink", files::unlink),
+        ("probe", known::probe_tells_what_the_kernel_has),
         ("raw_operations", raw::raw_operations),
         ("timeouts", times::timeouts),
         ("timeout_or_completions", times::timeout_or_completions),
@@ -72,6 +77,16 @@ fn main() -> ExitCode {
             .test(name, body)
             .on(handles.iter().copied())
             .requires([Facility::PRIVILEGES]);
+    }
+    #[cfg(uring_coverage)]
+    for (name, body) in [
+        (
+            "account_by_handle",
+            account::completions_and_calls_count_by_handle as Body,
+        ),
+        ("account_of_failures", account::failures_do_not_count),
+    ] {
+        suite.test(name, body).on(HandleKind::ALL);
     }
     suite
         .test(

@@ -268,7 +268,7 @@ fn number_of<O>(token: &uring::Token<O>) -> Result<u64, Box<dyn std::error::Erro
 }
 
 fn a_raw_number_ends_no_operation(context: &Context) -> TestResult {
-    const LENGTH: usize = 8 << 20;
+    const LENGTH: usize = 1 << 20;
     let dir = uring_testkit::files::TempDir::new()?;
     let path = dir.random_file("file", LENGTH, 15)?;
     for _ in 0..context.rounds(5) {

@@ -80,7 +80,7 @@ fn one_at_a_time(context: &Context) -> TestResult {
 }
 
 fn a_full_queue_waits_for_the_thread(context: &Context) -> TestResult {
-    let nops = context.rounds(5000);
+    let nops = context.rounds(2000);
     let mut ring = ring(context, 4)?;
     let mut seen = Vec::new();
     for number in 0..nops {

@@ -137,6 +137,7 @@ fn rings_with_descriptors_keep_them(_: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("vanish");
+    suite.completed_by(common::completed);
     suite
         .test("copies_are_identical", copies_are_identical)
         .timeout(Duration::from_secs(120));

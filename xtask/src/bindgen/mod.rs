@@ -15,12 +15,15 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::workspace;
+use crate::{
+    generated::{self, Sink},
+    workspace,
+};
 use docs::Docs;
 use generate::{TARGETS, Target};
 use headers::Headers;
 use interface::Interface;
-use output::{Preamble, Sink};
+use output::Preamble;
 
 const CRATE: &str = "uring-sys";
 const BINDINGS: &str = "uring-sys/src/bindings.rs";
@@ -72,8 +75,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     progress.finish_and_clear();
 
     let sink = if args.check { Sink::Check } else { Sink::Write };
-    sink.put(BINDINGS, &format!("{preamble}{}", generated.text))?;
-    sink.put(SINCE_TABLE, &docs.since.table())?;
+    let bindings = format!("{preamble}{}", generated.text);
+    let (source, command) = ("the headers", "cargo xtask bindgen");
+    sink.put(BINDINGS, &bindings, source, command)?;
+    sink.put(SINCE_TABLE, &docs.since.table(), source, command)?;
 
     println!(
         "{}: {} constants and {} structs of Linux {}, the same for {}",
@@ -126,7 +131,7 @@ fn generate_all(
     for &other in others {
         let theirs = generate(other)?;
         if theirs != text {
-            let diff = output::diff((first.triple, &text), (other.triple, &theirs));
+            let diff = generated::diff((first.triple, &text), (other.triple, &theirs));
             bail!(
                 "{} and {} have different ABIs:\n{diff}",
                 first.triple,

@@ -3,10 +3,8 @@
 use std::{collections::BTreeSet, fmt, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
-use similar::TextDiff;
 
 use super::{headers::Headers, interface::Interface};
-use crate::workspace;
 
 /// What the first lines of the bindings say about where they are from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,42 +95,6 @@ fn bindgen_version() -> Result<String> {
         .and_then(|package| package.get("version")?.as_str())
         .map(str::to_owned)
         .context("Cargo.lock has no bindgen")
-}
-
-/// What becomes of a generated file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sink {
-    Write,
-    Check,
-}
-
-impl Sink {
-    /// Writes the file below the workspace's root, or fails unless it has this content.
-    pub(crate) fn put(self, file: &str, content: &str) -> Result<()> {
-        let path = workspace::root().join(file);
-        if self == Self::Write {
-            return fs::write(&path, content)
-                .with_context(|| format!("writing {}", path.display()));
-        }
-        let committed =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        if committed == content {
-            return Ok(());
-        }
-        bail!(
-            "{file} is not what the headers give: run `cargo xtask bindgen`\n{}",
-            diff(("committed", &committed), ("generated", content))
-        )
-    }
-}
-
-/// A unified diff of two texts, each with its name.
-pub(crate) fn diff((old_name, old): (&str, &str), (new_name, new): (&str, &str)) -> String {
-    TextDiff::from_lines(old, new)
-        .unified_diff()
-        .context_radius(2)
-        .header(old_name, new_name)
-        .to_string()
 }
 
 /// Every name that the headers define is in the bindings.

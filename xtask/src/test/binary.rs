@@ -1,9 +1,7 @@
-//! The packages of the workspace and the test binaries that cargo makes of them.
+//! A project's packages and the test binaries that cargo makes of them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    env,
-    ffi::OsString,
+    collections::{BTreeMap, HashSet},
     fs,
     path::PathBuf,
     process::{Command, Stdio},
@@ -12,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use crate::workspace;
+use super::project::{self, Project, Target};
 
 /// One package.
 #[derive(Debug)]
@@ -23,12 +21,15 @@ pub(super) struct Package {
     pub(super) has_library: bool,
     /// The tests without libtest.
     suites: HashSet<String>,
+    /// Those of them that are not for other machines.
+    for_hosts: HashSet<String>,
     id: String,
 }
 
 impl Package {
-    pub(super) fn has_suites(&self) -> bool {
-        !self.suites.is_empty()
+    /// Whether it has suites for other machines.
+    pub(super) fn has_suites_for_machines(&self) -> bool {
+        self.suites.len() > self.for_hosts.len()
     }
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Binary {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) is_suite: bool,
+    for_hosts: bool,
     package: String,
     dir: PathBuf,
 }
@@ -63,38 +65,32 @@ impl Binary {
     }
 }
 
-pub(super) fn cargo() -> Command {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command.current_dir(workspace::root());
-    command
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<MetadataPackage>,
-}
-
-#[derive(Deserialize)]
-struct MetadataPackage {
-    id: String,
-    name: String,
-    manifest_path: PathBuf,
-    targets: Vec<Target>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    name: String,
-    kind: Vec<String>,
-    #[serde(default)]
-    doctest: bool,
-}
-
 #[derive(Deserialize)]
 struct Manifest {
+    package: ManifestPackage,
     #[serde(default)]
     test: Vec<ManifestTest>,
+}
+
+#[derive(Deserialize)]
+struct ManifestPackage {
+    #[serde(default)]
+    metadata: PackageMetadata,
+}
+
+/// `[package.metadata.…]`, which cargo leaves to others.
+#[derive(Default, Deserialize)]
+struct PackageMetadata {
+    #[serde(default)]
+    xtask: ForXtask,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ForXtask {
+    /// Suites that are not for other machines than this.
+    #[serde(default)]
+    host_only: HashSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -103,48 +99,45 @@ struct ManifestTest {
     harness: Option<bool>,
 }
 
-/// The workspace's packages, or the one that is asked for.
-pub(super) fn packages(only: Option<&str>) -> Result<Vec<Package>> {
-    let output = cargo()
-        .args(["metadata", "--no-deps", "--format-version=1"])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("starting cargo metadata")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed");
-    }
-    let metadata: Metadata = serde_json::from_slice(&output.stdout)?;
-    let wanted = |package: &MetadataPackage| only.is_none_or(|only| package.name == only);
-    let packages: Vec<_> = metadata
-        .packages
-        .into_iter()
-        .filter(wanted)
-        .map(package)
-        .collect::<Result<_>>()?;
+/// The project's packages, or the one that is asked for.
+pub(super) fn packages(project: &Project, only: Option<&str>) -> Result<Vec<Package>> {
+    let wanted = |package: &&project::Package| only.is_none_or(|only| package.name == only);
+    let packages = project.packages.iter().filter(wanted);
+    let packages: Vec<_> = packages.map(package).collect::<Result<_>>()?;
     match (packages.is_empty(), only) {
         (true, Some(only)) => bail!("there is no package {only} in the workspace"),
         _ => Ok(packages),
     }
 }
 
-fn package(package: MetadataPackage) -> Result<Package> {
-    let path = package.manifest_path;
-    let manifest = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+fn package(package: &project::Package) -> Result<Package> {
+    let path = &package.manifest_path;
+    let manifest = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     let manifest: Manifest =
         toml::from_str(&manifest).with_context(|| format!("{}", path.display()))?;
-    let suites = manifest
+    let suites: HashSet<_> = manifest
         .test
         .into_iter()
-        .filter(|test| test.harness == Some(false));
+        .filter(|test| test.harness == Some(false))
+        .map(|test| test.name)
+        .collect();
+    let for_hosts = manifest.package.metadata.xtask.host_only;
+    if let Some(unknown) = for_hosts.difference(&suites).next() {
+        bail!(
+            "{}: package.metadata.xtask.host-only names {unknown}, which is no test with harness = false",
+            path.display()
+        );
+    }
     Ok(Package {
-        name: package.name,
+        name: package.name.clone(),
         dir: path
             .parent()
             .context("a manifest is in a directory")?
             .to_owned(),
         has_library: package.targets.iter().any(|target| target.doctest),
-        suites: suites.map(|test| test.name).collect(),
-        id: package.id,
+        suites,
+        for_hosts,
+        id: package.id.clone(),
     })
 }
 
@@ -163,10 +156,12 @@ struct Profile {
 }
 
 /// Builds the packages' tests; cargo's own progress is shown.
-pub(super) fn build(packages: &[Package]) -> Result<Vec<Binary>> {
+pub(super) fn build(project: &Project, packages: &[Package]) -> Result<Vec<Binary>> {
     let names = packages.iter().map(|package| package.name.as_str());
     let packages: Vec<_> = packages.iter().collect();
-    let messages = messages(cargo(), names, &[])?;
+    let mut command = project.cargo();
+    command.args(["test", "--no-run"]);
+    let messages = messages(command, names)?;
     let binaries = messages.into_iter();
     let mut binaries: Vec<_> = binaries.filter_map(|m| binary(m, &packages)).collect();
     binaries.sort_by(|a, b| (a.is_suite, &a.name).cmp(&(b.is_suite, &b.name)));
@@ -179,68 +174,76 @@ pub(super) struct ForGuest {
     pub(super) suites: Vec<Binary>,
     /// By name.
     pub(super) examples: BTreeMap<String, PathBuf>,
-    /// By name: the programs of the package that was asked for.
-    pub(super) programs: BTreeMap<String, PathBuf>,
 }
 
-/// Builds the suites and examples of `packages`, and the programs of the package `programs_of`.
-pub(super) fn build_for_guest(packages: &[&Package], programs_of: &str) -> Result<ForGuest> {
-    const TARGET: &str = "x86_64-unknown-linux-gnu";
-    let mut command = cargo();
-    command
-        .env_remove("RUSTFLAGS")
-        .env(
-            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-            "-C target-feature=+crt-static -C relocation-model=static",
-        )
-        .env("CARGO_BUILD_TARGET", TARGET);
-    let names: BTreeSet<_> = packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .chain([programs_of])
-        .collect();
-    let messages = messages(command, names.into_iter(), &["--profile", "lane"])?;
+/// Builds the suites and examples of `packages`.
+pub(super) fn build_for_guest(project: &Project, packages: &[&Package]) -> Result<ForGuest> {
+    let names = packages.iter().map(|package| package.name.as_str());
+    let command = cargo_for_guest(project, &["test", "--no-run"])?;
+    let messages = messages(command, names)?;
     let mut built = ForGuest {
         suites: Vec::new(),
         examples: BTreeMap::new(),
-        programs: BTreeMap::new(),
     };
     for message in messages {
         let (Some(target), Some(path)) = (&message.target, &message.executable) else {
             continue;
         };
-        let is = |kind: &str| target.kind.iter().any(|other| other == kind);
-        let for_test = message.profile.as_ref().is_some_and(|profile| profile.test);
-        if is("example") {
+        if target.is("example") {
             built.examples.insert(target.name.clone(), path.clone());
-        } else if is("bin") && !for_test {
-            built.programs.insert(target.name.clone(), path.clone());
         }
-        built
-            .suites
-            .extend(binary(message, packages).filter(|binary| binary.is_suite));
+        let suite = binary(message, packages);
+        let for_machines = |binary: &Binary| binary.is_suite && !binary.for_hosts;
+        built.suites.extend(suite.filter(for_machines));
     }
     Ok(built)
+}
+
+/// Builds the program `name` of a package.
+pub(super) fn build_program_for_guest(
+    project: &Project,
+    package: &str,
+    name: &str,
+) -> Result<PathBuf> {
+    let command = cargo_for_guest(project, &["build", "--bin", name])?;
+    let messages = messages(command, [package].into_iter())?;
+    let mut programs = messages.into_iter().filter_map(|message| {
+        let is_it = message.target.is_some_and(|target| target.name == name);
+        message.executable.filter(|_| is_it)
+    });
+    programs
+        .next()
+        .with_context(|| format!("{package} has no program {name}"))
+}
+
+/// Cargo, building for a machine where there are no libraries.
+fn cargo_for_guest(project: &Project, subcommand: &[&str]) -> Result<Command> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    let mut command = project.cargo();
+    command
+        .args(subcommand)
+        .args(Project::lane_profile()?)
+        .env_remove("RUSTFLAGS")
+        .env(
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+            "-C target-feature=+crt-static -C relocation-model=static --cfg uring_coverage",
+        )
+        .env("CARGO_BUILD_TARGET", TARGET);
+    Ok(command)
 }
 
 fn messages<'a>(
     mut command: Command,
     packages: impl Iterator<Item = &'a str>,
-    options: &[&str],
 ) -> Result<Vec<Message>> {
-    command.args([
-        "test",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]);
-    command.args(options);
+    command.arg("--message-format=json-render-diagnostics");
     for package in packages {
         command.args(["--package", package]);
     }
     let output = command
         .stderr(Stdio::inherit())
         .output()
-        .context("starting cargo test --no-run")?;
+        .context("starting cargo")?;
     if !output.status.success() {
         bail!("the tests do not build");
     }
@@ -260,7 +263,7 @@ fn binary(message: Message, packages: &[&Package]) -> Option<Binary> {
     }
     let id = message.package_id?;
     let package = packages.iter().find(|package| package.id == id)?;
-    let is_test = target.kind.iter().any(|kind| kind == "test");
+    let is_test = target.is("test");
     let is_suite = is_test && package.suites.contains(&target.name);
     let name = if is_suite || is_test {
         format!("{} {}", package.name, target.name)
@@ -271,7 +274,55 @@ fn binary(message: Message, packages: &[&Package]) -> Option<Binary> {
         name,
         path,
         is_suite,
+        for_hosts: is_suite && package.for_hosts.contains(&target.name),
         package: package.name.clone(),
         dir: package.dir.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(host_only: &str) -> Result<Package> {
+        let name = format!("xtask-manifest-{}-{host_only}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let text = format!(
+            "[package]\nname = \"p\"\n[package.metadata.xtask]\nhost-only = [\"{host_only}\"]\n\
+             [[test]]\nname = \"suite\"\nharness = false\n[[test]]\nname = \"ordinary\"\n"
+        );
+        fs::write(&path, text).unwrap();
+        let package = package(&project::Package {
+            id: "p".to_owned(),
+            name: "p".to_owned(),
+            manifest_path: path.clone(),
+            targets: Vec::new(),
+        });
+        fs::remove_file(&path).unwrap();
+        package
+    }
+
+    #[test]
+    fn a_suite_that_is_for_hosts_is_for_no_machine() {
+        let package = manifest("suite").unwrap();
+        assert_eq!(package.suites.len(), 1);
+        assert!(!package.has_suites_for_machines());
+    }
+
+    #[test]
+    fn only_suites_can_be_for_hosts() {
+        for name in ["ordinary", "unheard of"] {
+            let refusal = manifest(name).unwrap_err().to_string();
+            let words = format!("host-only names {name}, which is no test with harness = false");
+            assert!(refusal.contains(&words), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn machines_get_the_suites_of_this_workspace_but_not_those_that_start_machines() {
+        let project = Project::here().unwrap();
+        let has = |name| packages(&project, Some(name)).unwrap()[0].has_suites_for_machines();
+        assert!(has("uring") && has("uring-testkit"));
+        assert!(!has("xtask"));
+    }
 }

@@ -44,8 +44,10 @@ pub(super) fn compare(suite: &str, plan: &[Record], report: &[Record]) -> Outcom
                 verdict,
                 reason,
                 seconds,
+                completed,
                 ..
             } => {
+                outcome.completed.extend(completed.iter().cloned());
                 match open.remove(name.as_str()) {
                     None => problems.push(format!("{name} was not planned, or ran twice")),
                     Some(decision) if !fits(decision, *verdict) => problems.push(format!(
@@ -135,6 +137,7 @@ mod tests {
             verdict,
             reason: None,
             seconds: 0.0,
+            completed: vec![format!("fd {name}")],
         }
     }
 
@@ -198,6 +201,8 @@ mod tests {
         assert_eq!(outcome.problems, Vec::<String>::new());
         assert_eq!(outcome.tests.len(), 4);
         assert_eq!(outcome.failed(), 1);
+        let completed: Vec<_> = outcome.completed.iter().collect();
+        assert_eq!(completed, ["fd a", "fd b", "fd c", "fd d"]);
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{
-    binary::{Package, cargo},
-    execute, libtest,
-    outcome::Outcome,
-};
+use super::{binary::Package, execute, libtest, outcome::Outcome, project::Project};
 
-pub(super) fn run(package: &Package, filter: Option<&str>, logs: &Path) -> Result<Outcome> {
-    let mut command = cargo();
+pub(super) fn run(
+    project: &Project,
+    package: &Package,
+    filter: Option<&str>,
+    logs: &Path,
+) -> Result<Outcome> {
+    let mut command = project.cargo();
     command
         .args(["test", "--doc", "--package", &package.name, "--"])
         .args(filter);

@@ -1,13 +1,16 @@
-//! `cargo xtask test`: every test of the workspace on this machine, and one table at the end.
+//! `cargo xtask test`: every test of a workspace on this machine, and one table at the end.
 
 mod binary;
 mod compare;
 mod doctest;
+mod exclusive;
 mod execute;
+mod junit;
 mod lanes;
 mod libtest;
 mod outcome;
 mod progress;
+mod project;
 mod record;
 mod suite;
 mod table;
@@ -16,8 +19,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use self::{outcome::Outcome, progress::Progress};
-use crate::workspace;
+use self::{exclusive::Exclusive, outcome::Outcome, progress::Progress, project::Project};
 
 /// Run unit tests, documentation tests and suites on this machine, or the suites on other kernels
 #[derive(Debug, clap::Args)]
@@ -27,24 +29,44 @@ pub(crate) struct Args {
     /// Run the tests of this package only
     #[arg(long, short, value_name = "NAME")]
     package: Option<String>,
+    /// Run the tests of the package or workspace of this Cargo.toml instead of this workspace's
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
+    /// Build it in this directory instead of its own, and keep its logs there
+    #[arg(long, value_name = "DIR", requires = "manifest_path")]
+    target_dir: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    lanes: lanes::Args,
+}
+
+/// Where results are written for machines.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+struct Files {
     /// Write the results to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    #[command(flatten)]
-    lanes: lanes::Args,
+    /// Write the results to this file as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let filter = args.filter.as_deref();
     let package = args.package.as_deref();
+    let project = match &args.manifest_path {
+        Some(manifest) => Project::elsewhere(manifest, args.target_dir.as_deref())?,
+        None => Project::here()?,
+    };
+    let packages = binary::packages(&project, package)?;
     if args.lanes.wanted() {
-        return lanes::run(&args.lanes, filter, package, args.json.as_deref());
+        return lanes::run(&args.lanes, &project, &packages, filter, &args.files);
     }
-    let logs = workspace::target_dir().join("xtask/test");
-    fs::create_dir_all(&logs).with_context(|| format!("{}", logs.display()))?;
-
-    let packages = binary::packages(package)?;
-    let binaries = binary::build(&packages)?;
+    let binaries = binary::build(&project, &packages)?;
+    let logs = project.scratch("test")?;
+    let _ours = Exclusive::take(&logs, |wait| println!("{wait}"))?;
     let progress =
         Progress::new(binaries.len() + packages.iter().filter(|p| p.has_library).count());
     let mut outcomes = Vec::new();
@@ -59,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     for package in packages.iter().filter(|package| package.has_library) {
         progress.start(&format!("{} (doc)", package.name));
-        outcomes.push(progress.finish(doctest::run(package, filter, &logs)?));
+        outcomes.push(progress.finish(doctest::run(&project, package, filter, &logs)?));
     }
     drop(progress);
 
@@ -74,9 +96,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     println!("{}", table::render(&outcomes));
-    if let Some(path) = &args.json {
+    if let Some(path) = &args.files.json {
         let json = serde_json::to_string_pretty(&outcomes)?;
         fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    if let Some(path) = &args.files.junit {
+        let here = junit::Part {
+            lane: None,
+            outcomes: &outcomes,
+            troubles: Vec::new(),
+            last_lines: "",
+            properties: Vec::new(),
+        };
+        junit::write(path, &[here], &[])?;
     }
     verdict(&outcomes)
 }

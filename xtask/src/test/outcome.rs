@@ -1,6 +1,9 @@
 //! What a binary's tests came to.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -43,6 +46,8 @@ impl Test {
 pub(super) struct Outcome {
     pub(super) name: String,
     pub(super) tests: Vec<Test>,
+    /// What the code under test says that it has completed, opcodes by handle: `born IORING_OP_READ`.
+    pub(super) completed: BTreeSet<String>,
     /// Why the tests' own verdicts cannot be trusted.
     pub(super) problems: Vec<String>,
     pub(super) seconds: f64,

@@ -35,6 +35,9 @@ pub(super) enum Record {
         verdict: Verdict,
         reason: Option<String>,
         seconds: f64,
+        /// What was completed and no record before has named: handle and opcode.
+        #[serde(default)]
+        completed: Vec<String>,
     },
     /// The suite could not start.
     Refused {
@@ -59,11 +62,23 @@ pub(super) struct Counts {
 
 /// Reads a plan or a report.
 pub(super) fn parse(text: &str) -> Result<Vec<Record>> {
-    let parse = |(index, line)| {
-        serde_json::from_str(line)
-            .with_context(|| format!("line {} is no record: {line}", index + 1))
-    };
-    text.lines().enumerate().map(parse).collect()
+    text.lines().enumerate().map(parse_line).collect()
+}
+
+/// Reads a report of which a part may be damaged: its records, and one sentence for each line that is none.
+pub(super) fn parse_what_can_be(text: &str) -> (Vec<Record>, Vec<String>) {
+    let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+    for line in text.lines().enumerate() {
+        match parse_line(line) {
+            Ok(record) => records.push(record),
+            Err(error) => unreadable.push(format!("{error:#}")),
+        }
+    }
+    (records, unreadable)
+}
+
+fn parse_line((index, line): (usize, &str)) -> Result<Record> {
+    serde_json::from_str(line).with_context(|| format!("line {} is no record: {line}", index + 1))
 }
 
 #[cfg(test)]
@@ -95,7 +110,7 @@ mod tests {
     #[test]
     fn a_report_parses() {
         let report = concat!(
-            r#"{"record":"test","suite":"s","name":"s::t","test":"t","handle":null,"features":[],"verdict":"failed","reason":"a\nb","seconds":0.5}"#,
+            r#"{"record":"test","suite":"s","name":"s::t","test":"t","handle":null,"features":[],"verdict":"failed","reason":"a\nb","seconds":0.5,"completed":["fd X"]}"#,
             "\n",
             r#"{"record":"refused","suite":"s","reason":"blocked"}"#,
             "\n",
@@ -105,12 +120,14 @@ mod tests {
         let Record::Test {
             verdict: Verdict::Failed,
             reason: Some(reason),
+            completed,
             ..
         } = &report[0]
         else {
             panic!("{report:?}");
         };
         assert_eq!(reason, "a\nb");
+        assert_eq!(completed, &["fd X"]);
         let counts = Counts {
             passed: 1,
             failed: 2,
@@ -122,6 +139,19 @@ mod tests {
             counts: Some(counts),
         };
         assert_eq!(report[2], end);
+    }
+
+    #[test]
+    fn what_is_whole_of_a_damaged_report_is_read() {
+        let text = concat!(
+            r#"{"record":"refused","suite":"s","reason":"blocked"}"#,
+            "\n",
+            r#"{"record":"refused","suite":"s","rea"#,
+        );
+        let (records, unreadable) = parse_what_can_be(text);
+        assert_eq!(records.len(), 1);
+        assert_eq!(unreadable.len(), 1);
+        assert!(unreadable[0].starts_with("line 2 is no record: "));
     }
 
     #[test]

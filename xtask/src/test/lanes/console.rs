@@ -1,11 +1,14 @@
 //! A machine's console: what the kernel complains about.
 
+/// How the message begins that is a kernel's last.
+const PANIC: &str = "Kernel panic";
+
 /// The beginnings of messages that no healthy kernel writes.
 const COMPLAINTS: [&str; 12] = [
     "WARNING:",
     "BUG:",
     "Oops",
-    "Kernel panic",
+    PANIC,
     "general protection fault",
     "kernel BUG at",
     "Unable to handle kernel",
@@ -28,6 +31,11 @@ pub(super) fn complaints(console: &str) -> Vec<&str> {
     console.lines().filter_map(complaint).collect()
 }
 
+/// Whether a complaint is the kernel's last.
+pub(super) fn is_panic(complaint: &str) -> bool {
+    complaint.starts_with(PANIC)
+}
+
 /// The text behind `[    1.234567] `, wherever in the line that is: a program's unfinished line may be before it.
 fn kernel_message(line: &str) -> Option<&str> {
     line.match_indices('[').find_map(|(start, _)| {
@@ -38,11 +46,15 @@ fn kernel_message(line: &str) -> Option<&str> {
     })
 }
 
-/// The last `count` lines.
-pub(super) fn last_lines(console: &str, count: usize) -> String {
+/// What a person wants to see of a machine in trouble: its last 30 lines, or more where the kernel's last complaint begins earlier.
+pub(super) fn last_lines(console: &str) -> String {
+    const LINES: usize = 30;
+    const LONGEST: usize = 120;
     let lines: Vec<_> = console.lines().collect();
-    let start = lines.len().saturating_sub(count);
-    lines[start..].join("\n")
+    let is_complaint = |line: &&str| !complaints(line).is_empty();
+    let complaint = lines.iter().rposition(is_complaint).unwrap_or(lines.len());
+    let start = lines.len().saturating_sub(LINES).min(complaint);
+    lines[start.max(lines.len().saturating_sub(LONGEST))..].join("\n")
 }
 
 #[cfg(test)]
@@ -82,7 +94,20 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_the_last() {
-        assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
-        assert_eq!(last_lines("a", 2), "a");
+        assert_eq!(last_lines("a"), "a");
+        let console: Vec<_> = (0..40).map(|line| line.to_string()).collect();
+        assert_eq!(last_lines(&console.join("\n")), console[10..].join("\n"));
+    }
+
+    #[test]
+    fn the_last_lines_begin_with_the_complaint() {
+        let mut console: Vec<_> = (0..200).map(|line| line.to_string()).collect();
+        let complaint = "[    2.000000] Kernel panic - not syncing: x";
+        for (place, start) in [(195, 170), (150, 150), (10, 80)] {
+            console[place] = complaint.to_owned();
+            let last = last_lines(&console.join("\n"));
+            assert_eq!(last, console[start..].join("\n"), "{place}");
+            console[place] = place.to_string();
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Result;
 use serde::Deserialize;
 
 use super::Finished;
@@ -24,11 +25,24 @@ struct Planned {
     features: Vec<String>,
     #[serde(default)]
     facilities: Vec<String>,
+    decision: Option<String>,
     reason: Option<String>,
 }
 
+fn lines(plans: &[String]) -> impl Iterator<Item = Planned> {
+    let lines = plans.iter().flat_map(|plan| plan.lines());
+    lines.filter_map(|line| serde_json::from_str(line).ok())
+}
+
 /// Compares the plans of all lanes, oldest first, with what ran on them.
-pub(super) fn across(plans: &[String], finished: &[Finished]) -> Coverage {
+///
+/// A test that ran nowhere is no gap if one of the fault lanes that were left out would run it: `other_faults` gives their
+/// plans, if there is need of them.
+pub(super) fn across(
+    plans: &[String],
+    finished: &[Finished],
+    other_faults: impl FnOnce() -> Result<Vec<String>>,
+) -> Result<Coverage> {
     let mut never_ran: BTreeMap<String, String> = BTreeMap::new();
     let (mut features, mut facilities) = (Sides::default(), Sides::default());
     let ran: BTreeSet<&str> = finished
@@ -38,8 +52,7 @@ pub(super) fn across(plans: &[String], finished: &[Finished]) -> Coverage {
         .filter(|test| matches!(test.verdict, Verdict::Passed | Verdict::Failed))
         .map(|test| test.name.as_str())
         .collect();
-    let lines = plans.iter().flat_map(|plan| plan.lines());
-    for planned in lines.filter_map(|line| serde_json::from_str::<Planned>(line).ok()) {
+    for planned in lines(plans) {
         let Some(name) = planned.name else { continue };
         let reason = planned.reason.unwrap_or_default();
         if !ran.contains(name.as_str()) {
@@ -48,6 +61,11 @@ pub(super) fn across(plans: &[String], finished: &[Finished]) -> Coverage {
         features.see(planned.features, &reason);
         facilities.see(planned.facilities, &reason);
     }
+    let on_faults = if never_ran.is_empty() {
+        BTreeSet::new()
+    } else {
+        take_what_runs(&mut never_ran, &other_faults()?)
+    };
     let declared = finished
         .iter()
         .flat_map(|lane| lane.lane.facilities.split(','));
@@ -71,14 +89,27 @@ pub(super) fn across(plans: &[String], finished: &[Finished]) -> Coverage {
                 .into_iter()
                 .filter(|name| !facilities.are_known(name)),
         ),
+        note(
+            "runs on fault lanes only, with --faults all",
+            on_faults.iter().map(String::as_str),
+        ),
     ];
-    Coverage {
+    Ok(Coverage {
         gaps: never_ran
             .into_iter()
             .map(|(name, reason)| format!("{name} ran on no kernel: {reason}"))
             .collect(),
         notes: notes.into_iter().flatten().collect(),
-    }
+    })
+}
+
+/// Takes the tests out of `never_ran` that run by one of `plans`, and gives their names.
+fn take_what_runs(never_ran: &mut BTreeMap<String, String>, plans: &[String]) -> BTreeSet<String> {
+    let runs = lines(plans).filter(|planned| planned.decision.as_deref() == Some("run"));
+    let names = runs.filter_map(|planned| planned.name);
+    names
+        .filter(|name| never_ran.remove(name).is_some())
+        .collect()
 }
 
 /// Names of what gates are about, by the side from which they were seen.
@@ -126,6 +157,11 @@ mod tests {
         outcome::{Outcome, Test},
     };
 
+    /// With every fault lane in the run.
+    fn across(plans: &[String], finished: &[Finished]) -> Coverage {
+        super::across(plans, finished, || Ok(Vec::new())).unwrap()
+    }
+
     fn finished(name: &str, verdict: Verdict) -> Finished {
         let mut suite = Outcome::new("s");
         suite.tests.push(Test::new(name.to_owned(), verdict));
@@ -136,6 +172,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: Vec::new(),
+            facts: None,
             last_lines: String::new(),
         }
     }
@@ -168,6 +205,26 @@ mod tests {
                 "absent on every lane, so never seen present: NEW"
             ]
         );
+    }
+
+    #[test]
+    fn a_test_for_fault_lanes_is_no_gap_if_one_of_them_would_run_it() {
+        let plans = [plan("skip", "")];
+        let lanes = [finished("s::a", Verdict::Skipped)];
+        let with = |decision: &str| {
+            let on_fault = plan(decision, "");
+            super::across(&plans, &lanes, || Ok(vec![on_fault])).unwrap()
+        };
+        assert_eq!(with("run").gaps, Vec::<String>::new());
+        let note = "runs on fault lanes only, with --faults all: s::a";
+        assert!(with("run").notes.iter().any(|other| other == note));
+        for decision in ["skip", "refuse", "fail"] {
+            assert_eq!(with(decision).gaps.len(), 1, "{decision}");
+        }
+        // With the fault lanes in the run there is no excuse, and nothing to plan without a gap.
+        assert_eq!(across(&plans, &lanes).gaps.len(), 1);
+        let ran = [finished("s::a", Verdict::Passed)];
+        super::across(&plans, &ran, || panic!("nobody has asked")).unwrap();
     }
 
     #[test]

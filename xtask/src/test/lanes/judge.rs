@@ -4,11 +4,18 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lane, console, machine};
-use crate::test::{
-    compare,
-    outcome::Outcome,
-    record::{self, Record},
+use super::{
+    Lane, console,
+    facts::{Observed, Seen},
+    machine, refusal,
+};
+use crate::{
+    kernels::Facts,
+    test::{
+        compare,
+        outcome::Outcome,
+        record::{self, Record},
+    },
 };
 
 /// How a lane fails beside its tests.
@@ -19,12 +26,31 @@ pub(super) enum Class {
     Boot,
     /// The kernel complained.
     Kernel,
+    /// The kernel panicked.
+    Panic,
     /// The machine stopped before its work was done.
     Death,
     /// The machine was ended for taking too long.
     Timeout,
     /// Records are missing or cannot be read.
     Records,
+    /// The kernel has not what its lane promises, or more.
+    Features,
+}
+
+impl Class {
+    /// As in a report for machines.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Kernel => "kernel",
+            Self::Panic => "panic",
+            Self::Death => "death",
+            Self::Timeout => "timeout",
+            Self::Records => "records",
+            Self::Features => "features",
+        }
+    }
 }
 
 /// One reason not to believe a lane, or to fail it.
@@ -48,9 +74,11 @@ impl fmt::Display for Trouble {
         let class = match self.class {
             Class::Boot => "no boot",
             Class::Kernel => "the kernel complained",
+            Class::Panic => "the kernel panicked",
             Class::Death => "the machine died",
             Class::Timeout => "too slow",
             Class::Records => "records",
+            Class::Features => "not the kernel that was declared",
         };
         write!(f, "{class}: {}", self.text)
     }
@@ -76,6 +104,8 @@ pub(super) struct Judgement {
     pub(super) troubles: Vec<Trouble>,
     /// Whether a suite was started.
     pub(super) began: bool,
+    /// What the kernel has, where that is as its lane promises.
+    pub(super) facts: Option<Facts>,
 }
 
 /// The guest's own records; those of the suites are between them.
@@ -85,6 +115,8 @@ enum Line {
     Boot {
         release: String,
     },
+    Handle(Seen),
+    Feature(Seen),
     Begin {
         program: String,
     },
@@ -117,6 +149,7 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut current = None;
     let mut done = None;
+    let mut observed = Observed::default();
     let troubles = &mut judgement.troubles;
     for (index, line) in boot.records.lines().enumerate() {
         if done.is_some() {
@@ -139,6 +172,8 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
                 }
                 judgement.release = Some(release);
             }
+            Ok(Line::Handle(seen)) => observed.handle(seen),
+            Ok(Line::Feature(seen)) => observed.feature(seen),
             Ok(Line::Begin { program }) => {
                 judgement.began = true;
                 parts.entry(program.clone()).or_default();
@@ -181,12 +216,14 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
             },
         }
     }
-    let complaints = console::complaints(&boot.console);
-    troubles.extend(
-        complaints
-            .iter()
-            .map(|text| Trouble::new(Class::Kernel, *text)),
-    );
+    for text in console::complaints(&boot.console) {
+        let class = if console::is_panic(text) {
+            Class::Panic
+        } else {
+            Class::Kernel
+        };
+        troubles.push(Trouble::new(class, text));
+    }
     if boot.too_long {
         let text = format!("ended after {:.0} s without progress", boot.seconds);
         troubles.push(Trouble::new(Class::Timeout, text));
@@ -198,11 +235,22 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
         let text = format!("there is no last record; {running} was running");
         troubles.push(Trouble::new(Class::Death, text));
     }
-    // A machine that never came to its suites has nothing to say about them.
+    // A machine that never came to its suites has nothing to say about them, and said what it has before.
     if judgement.began {
+        // Another kernel than the lane's contradicts it in everything.
+        if !troubles.iter().any(|trouble| trouble.class == Class::Boot) {
+            let found = observed.judge(lane);
+            judgement.facts = found.is_empty().then(|| observed.facts(lane));
+            troubles.extend(found);
+        }
         judgement.suites = suites(plans, parts);
     }
     judgement
+}
+
+/// The name of a suite, by its place in the machine.
+pub(super) fn suite_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
 }
 
 fn suites(
@@ -210,12 +258,17 @@ fn suites(
     mut parts: BTreeMap<String, Part>,
 ) -> Vec<Outcome> {
     let suite = |(program, plan): (&String, &Vec<Record>)| {
-        let name = program.rsplit('/').next().unwrap_or(program);
+        let name = suite_name(program);
         let Some(part) = parts.remove(program) else {
             let mut outcome = Outcome::new(name);
             outcome.problems.push("it was not started".to_owned());
             return outcome;
         };
+        if let (Some(reason), Some((status, seconds))) = (refusal::planned(plan), &part.end) {
+            let mut outcome = refusal::compare(name, reason, &part.report, status);
+            outcome.seconds = *seconds;
+            return outcome;
+        }
         let mut outcome = compare::compare(name, plan, &part.report);
         match part.end {
             None => outcome
@@ -242,10 +295,11 @@ fn suites(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use super::{super::facts, *};
 
     pub(in super::super) fn lane() -> Lane {
         Lane {
+            name: "6.1".to_owned(),
             series: "6.1".to_owned(),
             kind: "mainline",
             package: "p".to_owned(),
@@ -253,6 +307,8 @@ pub(super) mod tests {
             facilities: String::new(),
             modules: Vec::new(),
             image: "vmlinuz".into(),
+            dir: "6.1".into(),
+            fault: None,
         }
     }
 
@@ -282,9 +338,31 @@ pub(super) mod tests {
         BTreeMap::from([("/suites/s".to_owned(), plan)])
     }
 
+    /// The records, with those of what the kernel has behind the first.
     fn boot(records: &[&str]) -> Boot {
+        let facts: Vec<_> = facts::tests::expected(&lane())
+            .into_iter()
+            .map(|(record, name, has)| {
+                let seen = if has { "present" } else { "absent" };
+                format!(
+                    r#"{{"record":"{record}","name":"{name}","seen":"{seen}","evidence":null}}"#
+                )
+            })
+            .collect();
+        let mut all = Vec::new();
+        for record in records {
+            let counted = |count: usize| format!(r#""records":{count},"#);
+            let count = (1..=RECORDS.len()).find(|count| record.contains(&counted(*count)));
+            all.push(match count {
+                Some(count) => record.replace(&counted(count), &counted(count + facts.len())),
+                None => (*record).to_owned(),
+            });
+            if record.contains(r#""record":"boot""#) {
+                all.extend(facts.iter().cloned());
+            }
+        }
         Boot {
-            records: records.join("\n"),
+            records: all.join("\n"),
             ..Boot::default()
         }
     }
@@ -309,6 +387,28 @@ pub(super) mod tests {
         assert_eq!(judgement.suites[0].problems, Vec::<String>::new());
         assert_eq!(judgement.suites[0].tests.len(), 2);
         assert!(judgement.began);
+        assert!(judgement.facts.is_some());
+    }
+
+    #[test]
+    fn a_kernel_that_has_more_than_its_version_says_is_trouble() {
+        let mut boot = boot(&RECORDS);
+        let seen = |word: &str| format!(r#""name":"IORING_OP_PIPE","seen":"{word}""#);
+        boot.records = boot.records.replace(&seen("absent"), &seen("present"));
+        let judgement = judged(&boot);
+        assert_eq!(classes(&judgement), [Class::Features]);
+        assert!(judgement.facts.is_none());
+    }
+
+    #[test]
+    fn a_row_that_nothing_was_seen_of_is_trouble() {
+        let mut boot = boot(&RECORDS);
+        let lines = boot.records.lines();
+        let lines: Vec<_> = lines
+            .filter(|line| !line.contains("IORING_OP_PIPE"))
+            .collect();
+        boot.records = lines.join("\n");
+        assert_eq!(classes(&judged(&boot)), [Class::Records, Class::Records]);
     }
 
     #[test]
@@ -391,12 +491,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_panic_during_a_test_is_two_classes_and_no_reason_to_boot_again() {
+    fn a_panic_during_a_test_is_a_class_of_its_own_and_no_reason_to_boot_again() {
         let mut boot = boot(&RECORDS[..4]);
         boot.console =
             "[    9.000000] Kernel panic - not syncing: sysrq triggered crash\n".to_owned();
         let judgement = judged(&boot);
-        assert_eq!(classes(&judgement), [Class::Kernel, Class::Death]);
+        assert_eq!(classes(&judgement), [Class::Panic, Class::Death]);
         assert!(judgement.began);
     }
 
@@ -424,6 +524,49 @@ pub(super) mod tests {
         let judgement = judged(&boot(&records));
         assert_eq!(classes(&judgement), [Class::Boot]);
         assert!(!judgement.began);
+    }
+
+    /// How a suite that has started, or refused to, is judged where it is to refuse.
+    fn judged_where_forbidden(report: &[&str], exit: Option<i32>) -> Outcome {
+        const PLAN: &str = r#"{"record":"refused","suite":"s","reason":"forbidden"}"#;
+        let plan = record::parse(PLAN).unwrap();
+        let plans = BTreeMap::from([("/suites/s".to_owned(), plan)]);
+        let exit = exit.map(|code| {
+            format!(
+                r#"{{"record":"exit","program":"/suites/s","status":"exit status: {code}","seconds":0.5}}"#
+            )
+        });
+        let records: Vec<_> = RECORDS[..2]
+            .iter()
+            .chain(report)
+            .copied()
+            .chain(exit.as_deref())
+            .collect();
+        let judgement = judge(&lane(), &plans, &boot(&records));
+        judgement.suites[0].clone()
+    }
+
+    #[test]
+    fn where_io_uring_is_forbidden_a_suite_refuses_or_is_a_problem() {
+        let refused = r#"{"record":"refused","suite":"s","reason":"forbidden"}"#;
+        let good = judged_where_forbidden(&[refused], Some(2));
+        assert_eq!((good.problems, good.tests.len()), (Vec::new(), 1));
+        for (report, exit) in [
+            (&RECORDS[2..6], Some(0)),
+            (&[refused][..], Some(0)),
+            (&[], Some(2)),
+            (&[refused][..], None),
+            (&[], None),
+        ] {
+            let outcome = judged_where_forbidden(report, exit);
+            assert!(!outcome.problems.is_empty(), "{report:?} {exit:?}");
+            assert!(
+                outcome
+                    .tests
+                    .iter()
+                    .all(|test| test.name != "s refuses to start")
+            );
+        }
     }
 
     #[test]

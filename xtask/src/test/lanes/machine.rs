@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{Lane, archive::Archive, judge::Boot};
-use crate::{kernels::Emulator, test::record::Record, workspace};
+use crate::{kernels::Emulator, test::record::Record};
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);
@@ -26,13 +26,18 @@ pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
 /// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
 const DISK_BYTES_READ_A_SECOND: u64 = 32 << 20;
-/// The disk's place in a machine.
-pub(super) const DISK_NAMESPACE: &str = "/dev/nvme0n1";
-/// That of the namespace without a file system.
-pub(super) const RAW_NAMESPACE: &str = "/dev/nvme0n2";
+/// The number of the disk's namespace; the names of devices follow the order in which they are found.
+pub(super) const DISK_NAMESPACE: u32 = 1;
+pub(super) const RAW_NAMESPACE: u32 = 2;
 /// A namespace without a file system, for tests that want the device itself.
 const RAW_BYTES: u64 = 64 << 20;
 const MEMORY_MIB: u32 = 768;
+/// What costs an emulator most and io_uring knows nothing of: more levels of page tables, checks at each access of the
+/// kernel's to user memory, strings that are copied by the byte.
+const CPU: &str = "max,-la57,-smap,-smep,-pku,-umip,-erms,-fsrm";
+/// What kernels do against attackers and for accounts, which takes a quarter of the time of a run.
+const FAST: &str = "mitigations=off init_on_alloc=0 randomize_kstack_offset=off nokaslr lsm=capability audit=0 \
+    cgroup_disable=memory,pressure";
 
 /// What a machine is to do.
 #[derive(Debug)]
@@ -76,13 +81,6 @@ pub(super) fn has_native_device() -> bool {
         .is_ok()
 }
 
-/// Where a lane's machine keeps its files and logs.
-pub(super) fn dir(lane: &Lane) -> PathBuf {
-    workspace::target_dir()
-        .join("xtask/lanes")
-        .join(&lane.series)
-}
-
 /// `6.12` of `6.12.107+deb13-cloud-amd64`.
 pub(super) fn series_of(release: &str) -> String {
     let numbers = release.split(|c: char| !c.is_ascii_digit());
@@ -110,18 +108,17 @@ pub(super) fn release_of(image: &Path) -> Result<String> {
 
 impl Machine<'_> {
     fn file(&self, name: &str) -> PathBuf {
-        dir(self.lane).join(name)
+        self.lane.dir.join(name)
     }
 
     /// QEMU with everything but the places that console and records go to.
     fn command(&self) -> Result<Command> {
         let mut command = self.emulator.command()?;
-        // Old emulators get the flags of this instruction wrong.
-        let cpu = if self.emulator.is_sound() {
-            "max"
-        } else {
-            "max,-cx16"
-        };
+        let mut cpu = CPU.to_owned();
+        if !self.emulator.is_sound() {
+            // Old emulators get the flags of this instruction wrong.
+            cpu.push_str(",-cx16");
+        }
         let disk = format!(
             "file={},if=none,id=disk,format=raw,cache=unsafe,throttling.bps-read={DISK_BYTES_READ_A_SECOND}",
             self.file("disk").display()
@@ -131,9 +128,9 @@ impl Machine<'_> {
             self.file("raw").display()
         );
         command
-            .args(["-M", "q35", "-accel", self.accelerator, "-cpu", cpu])
+            .args(["-M", "q35", "-accel", self.accelerator, "-cpu", &cpu])
             .args(["-smp", &self.cpus.to_string()])
-            .args(["-m", &MEMORY_MIB.to_string()])
+            .args(["-m", &self.memory().to_string()])
             .args([
                 "-nodefaults",
                 "-no-user-config",
@@ -142,10 +139,9 @@ impl Machine<'_> {
                 "-no-reboot",
             ])
             .args(["-drive", &disk, "-drive", &raw])
-            // Controllers are numbered in the order in which they answer, namespaces of one by their own numbers.
             .args(["-device", "nvme,id=nvme,serial=disk"])
-            .args(["-device", "nvme-ns,bus=nvme,nsid=1,drive=disk"])
-            .args(["-device", "nvme-ns,bus=nvme,nsid=2,drive=raw"])
+            .args(["-device", &namespace(DISK_NAMESPACE, "disk")])
+            .args(["-device", &namespace(RAW_NAMESPACE, "raw")])
             .arg("-kernel")
             .arg(&self.lane.image)
             .arg("-initrd")
@@ -153,13 +149,24 @@ impl Machine<'_> {
         Ok(command)
     }
 
+    fn memory(&self) -> u32 {
+        let fault = self.lane.fault.as_ref();
+        fault.and_then(|fault| fault.memory).unwrap_or(MEMORY_MIB)
+    }
+
     /// Warnings are shown: a kernel that is told to be quiet hides what a run is to find.
-    fn boot_line(interactive: bool) -> &'static str {
-        if interactive {
-            "console=ttyS0 panic=-1 nvme.poll_queues=1 quiet"
-        } else {
-            "console=ttyS0 panic=-1 nvme.poll_queues=1 loglevel=5"
-        }
+    fn boot_line(&self, interactive: bool) -> String {
+        let level = if interactive { "quiet" } else { "loglevel=5" };
+        let mut words = vec![
+            "console=ttyS0",
+            "panic=-1",
+            "nvme.poll_queues=1",
+            level,
+            FAST,
+        ];
+        let fault = self.lane.fault.iter();
+        words.extend(fault.flat_map(|fault| fault.boot.iter().map(String::as_str)));
+        words.join(" ")
     }
 
     fn with_logs(&self) -> Result<Command> {
@@ -170,7 +177,7 @@ impl Machine<'_> {
                 .arg("-serial")
                 .arg(format!("file:{}", log.display()));
         }
-        command.args(["-append", Self::boot_line(false)]);
+        command.args(["-append", &self.boot_line(false)]);
         Ok(command)
     }
 
@@ -180,8 +187,8 @@ impl Machine<'_> {
     }
 
     fn prepare(&self, work: &Work) -> Result<()> {
-        let dir = dir(self.lane);
-        fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        let dir = &self.lane.dir;
+        fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
         for log in ["console.log", "records.jsonl"] {
             File::create(self.file(log))?;
         }
@@ -251,7 +258,7 @@ impl Machine<'_> {
         let records = format!("file:{}", self.file("records.jsonl").display());
         command
             .args(["-serial", "mon:stdio", "-serial", &records])
-            .args(["-append", Self::boot_line(true)]);
+            .args(["-append", &self.boot_line(true)]);
         let status = command.status().context("starting QEMU")?;
         if !status.success() {
             bail!("QEMU ended with {status}");
@@ -274,6 +281,10 @@ impl Machine<'_> {
             let _ = fs::remove_file(self.file(name));
         }
     }
+}
+
+fn namespace(number: u32, drive: &str) -> String {
+    format!("nvme-ns,bus=nvme,nsid={number},drive={drive}")
 }
 
 /// A file that grows.

@@ -3,15 +3,19 @@
 mod archive;
 mod console;
 mod coverage;
+mod facts;
 mod judge;
 mod machine;
 mod module;
+mod opcodes;
 mod programs;
+mod refusal;
 mod table;
 
 use std::{
     collections::VecDeque,
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
@@ -25,10 +29,13 @@ use self::{
     judge::{Judgement, Trouble},
     machine::{Machine, Work},
     module::Loaded,
+    opcodes::Account,
     programs::Programs,
 };
-use super::{binary, outcome::Outcome};
-use crate::kernels::{self, Emulator, Image, Kernel};
+use super::{
+    Files, binary::Package, exclusive::Exclusive, junit, outcome::Outcome, project::Project,
+};
+use crate::kernels::{self, Emulator, Facts, Fault, Image, Kernel};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
 const BOOTS: usize = 3;
@@ -41,8 +48,11 @@ pub(crate) struct Args {
     /// Run the suites on these kernels, each in a machine of its own: `all`, or series such as `6.1,7.3`
     #[arg(long, value_name = "SERIES")]
     kernels: Option<String>,
+    /// Run the suites on machines with something forbidden or scarce: `all`, or faults such as `one-cpu,7.3/memlock`
+    #[arg(long, value_name = "FAULTS")]
+    faults: Option<String>,
     /// Run the suites on the kernel in this file
-    #[arg(long, value_name = "FILE", conflicts_with = "kernels")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernels", "faults"])]
     kernel_image: Option<PathBuf>,
     /// Load that kernel's modules from this directory, as in /lib/modules/RELEASE
     #[arg(long, value_name = "DIR", requires = "kernel_image")]
@@ -53,11 +63,14 @@ pub(crate) struct Args {
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
-    /// How many machines run at a time
+    /// How many machines run at a time; one more than there are processors, without it
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// How many processors each machine has
     #[arg(long, value_name = "N", default_value_t = 1)]
-    jobs: usize,
-    /// Open a shell in a machine with this kernel
-    #[arg(long, value_name = "SERIES", conflicts_with_all = ["kernels", "kernel_image"])]
+    cpus: usize,
+    /// Open a shell in a machine with this kernel, or of this fault
+    #[arg(long, value_name = "LANE", conflicts_with_all = ["kernels", "faults", "kernel_image"])]
     shell: Option<String>,
     /// Show what would run on which kernel, and how it would be started
     #[arg(long)]
@@ -70,13 +83,18 @@ pub(crate) struct Args {
 impl Args {
     /// Whether other kernels are asked for.
     pub(super) const fn wanted(&self) -> bool {
-        self.kernels.is_some() || self.kernel_image.is_some() || self.shell.is_some()
+        self.kernels.is_some()
+            || self.faults.is_some()
+            || self.kernel_image.is_some()
+            || self.shell.is_some()
     }
 }
 
-/// A kernel to run on.
+/// A kernel to run on, and what is unusual about its machine.
 #[derive(Debug, Clone, Serialize)]
 struct Lane {
+    /// The kernel's series, and the fault's name after a slash.
+    name: String,
     series: String,
     /// As in `URING_LANE`.
     kind: &'static str,
@@ -91,6 +109,11 @@ struct Lane {
     modules: Vec<Loaded>,
     #[serde(skip)]
     image: PathBuf,
+    /// Where its machine keeps its files and logs.
+    #[serde(skip)]
+    dir: PathBuf,
+    #[serde(skip)]
+    fault: Option<Fault>,
 }
 
 /// What a lane came to.
@@ -104,15 +127,50 @@ struct Finished {
     repeated: Vec<String>,
     suites: Vec<Outcome>,
     troubles: Vec<Trouble>,
+    /// What the kernel has, where that is as its lane promises.
+    facts: Option<Facts>,
     /// The end of the machine's log, where there is trouble.
     #[serde(skip)]
     last_lines: String,
+}
+
+/// A run, for machines.
+#[derive(Debug, Serialize)]
+struct Results<'a> {
+    lanes: &'a [Finished],
+    opcodes: &'a Account,
+    /// What no lane has shown.
+    gaps: &'a [String],
 }
 
 impl Finished {
     fn is_good(&self) -> bool {
         let good = |suite: &Outcome| suite.failed() == 0 && suite.problems.is_empty();
         self.troubles.is_empty() && self.suites.iter().all(good)
+    }
+
+    fn for_junit(&self) -> junit::Part<'_> {
+        let troubles = self.troubles.iter();
+        let mut properties = vec![("package", self.lane.package.clone())];
+        properties.extend(
+            self.release
+                .iter()
+                .map(|release| ("release", release.clone())),
+        );
+        properties.extend(
+            self.repeated
+                .iter()
+                .map(|why| ("booted again", why.clone())),
+        );
+        junit::Part {
+            lane: Some(format!("Linux {}", self.lane.series)),
+            outcomes: &self.suites,
+            troubles: troubles
+                .map(|trouble| (trouble.class.word(), trouble.text.clone()))
+                .collect(),
+            last_lines: &self.last_lines,
+            properties,
+        }
     }
 }
 
@@ -124,7 +182,8 @@ struct Run<'a> {
     args: &'a Args,
     selection: Selection<'a>,
     accelerator: &'static str,
-    cpus: usize,
+    /// Where lanes have their directories.
+    dirs: &'a Path,
 }
 
 /// Which tests of the suites run.
@@ -137,14 +196,15 @@ struct Selection<'a> {
 
 pub(super) fn run(
     args: &Args,
+    project: &Project,
+    packages: &[Package],
     filter: Option<&str>,
-    package: Option<&str>,
-    json: Option<&Path>,
+    files: &Files,
 ) -> Result<()> {
-    let lanes = lanes(args)?;
+    let dirs = project.scratch("lanes")?;
+    let mut lanes = lanes(args, &dirs)?;
     let emulator = Emulator::find()?;
-    let programs = Programs::build(&binary::packages(package)?)?;
-    let cores = thread::available_parallelism()?.get();
+    let programs = Programs::build(project, packages)?;
     let mut run = Run {
         programs: &programs,
         emulator: &emulator,
@@ -154,8 +214,9 @@ pub(super) fn run(
             handles: args.handles.as_deref(),
         },
         accelerator: machine::EMULATED,
-        cpus: (cores / args.jobs.max(1)).clamp(1, 2),
+        dirs: &dirs,
     };
+    run.leave_out_idle_faults(&mut lanes)?;
     if run.native_works(lanes.last())? {
         run.accelerator = machine::NATIVE;
     }
@@ -176,8 +237,14 @@ pub(super) fn run(
         print_failures(lane);
     }
     println!("{}", table::render(&finished));
-    let gaps = if args.kernels.as_deref() == Some("all") {
-        let coverage = coverage::across(&plans, &finished);
+    let account = opcodes::account(&finished);
+    let whole =
+        filter.is_none() && args.handles.is_none() && packages.len() == project.packages.len();
+    if whole && !account.is_empty() {
+        println!("{}", account.render());
+    }
+    let mut gaps = if args.kernels.as_deref() == Some("all") {
+        let coverage = coverage::across(&plans, &finished, || run.plans_of_other_faults(&lanes))?;
         for note in &coverage.notes {
             println!("{note}");
         }
@@ -185,49 +252,96 @@ pub(super) fn run(
     } else {
         Vec::new()
     };
-    if let Some(path) = json {
-        let json = serde_json::to_string_pretty(&finished)?;
+    if args.kernels.as_deref() == Some("all") && whole {
+        gaps.extend(account.gaps());
+    }
+    if let Some(path) = &files.json {
+        let results = Results {
+            lanes: &finished,
+            opcodes: &account,
+            gaps: &gaps,
+        };
+        let json = serde_json::to_string_pretty(&results)?;
         fs::write(path, json + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    if let Some(path) = &files.junit {
+        let parts: Vec<_> = finished.iter().map(Finished::for_junit).collect();
+        junit::write(path, &parts, &gaps)?;
     }
     verdict(&finished, &gaps)
 }
 
-fn lanes(args: &Args) -> Result<Vec<Lane>> {
+fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
-        return Ok(vec![foreign(args, image)?]);
+        return Ok(vec![foreign(args, image, dirs)?]);
     }
-    let wanted = args.kernels.as_deref().or(args.shell.as_deref());
-    let lane = |kernel: Kernel| {
-        let image = Image::cached(&kernel)?;
-        Ok(Lane {
-            modules: module::with_parameters(image.modules)?,
-            kind: kernel.kind.word(),
-            series: kernel.series,
-            backports: kernel.backports.join(","),
-            facilities: kernel.facilities.join(","),
-            package: image.package,
-            image: image.path,
-        })
+    let mut lanes = Vec::new();
+    let (kernels, faults) = match &args.shell {
+        Some(lane) if lane.contains('/') => (None, Some(lane)),
+        Some(lane) => (Some(lane), None),
+        None => (args.kernels.as_ref(), args.faults.as_ref()),
     };
-    let kernels = kernels::select(wanted.unwrap_or("all"))?;
-    kernels.into_iter().map(lane).collect()
+    if let Some(wanted) = kernels {
+        let kernels = kernels::select(wanted)?.into_iter();
+        lanes.extend(kernels.map(|kernel| (kernel, None)));
+    }
+    if let Some(wanted) = faults {
+        let faults = kernels::select_faults(wanted)?.into_iter();
+        lanes.extend(faults.map(|(kernel, fault)| (kernel, Some(fault))));
+    }
+    lanes
+        .into_iter()
+        .map(|(kernel, fault)| lane(kernel, fault, dirs))
+        .collect()
+}
+
+fn lane(kernel: Kernel, fault: Option<Fault>, dirs: &Path) -> Result<Lane> {
+    let image = Image::cached(&kernel)?;
+    let (name, facilities) = match &fault {
+        Some(fault) => (
+            fault.lane(&kernel.series),
+            fault.facilities(&kernel.facilities),
+        ),
+        None => (kernel.series.clone(), kernel.facilities),
+    };
+    Ok(Lane {
+        dir: dir_of(dirs, &name),
+        name,
+        modules: module::with_parameters(image.modules)?,
+        kind: kernel.kind.word(),
+        series: kernel.series,
+        backports: kernel.backports.join(","),
+        facilities: facilities.join(","),
+        package: image.package,
+        image: image.path,
+        fault,
+    })
+}
+
+/// Where a lane's machine keeps its files and logs.
+fn dir_of(dirs: &Path, name: &str) -> PathBuf {
+    dirs.join(name.replace('/', "-"))
 }
 
 /// The lane of a kernel that is in no table: what it has is what is said of it, or what its modules bring.
-fn foreign(args: &Args, image: &Path) -> Result<Lane> {
+fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
     let release = machine::release_of(image)?;
+    let series = machine::series_of(&release);
     let mut lane = Lane {
-        series: machine::series_of(&release),
+        dir: dir_of(dirs, &series),
+        name: series.clone(),
+        series,
         kind: "distribution",
         package: release,
         backports: String::new(),
         facilities: String::new(),
         modules: Vec::new(),
         image: image.to_owned(),
+        fault: None,
     };
     let mut facilities = kernels::common_facilities()?;
     if let Some(dir) = &args.modules {
-        let found = module::search(dir, &machine::dir(&lane).join("modules"))?;
+        let found = module::search(dir, &lane.dir.join("modules"))?;
         lane.modules = found.modules;
         facilities.extend(found.facilities);
     }
@@ -243,7 +357,7 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
     let bad: Vec<_> = finished
         .iter()
         .filter(|lane| !lane.is_good())
-        .map(|lane| lane.lane.series.as_str())
+        .map(|lane| lane.lane.name.as_str())
         .collect();
     for gap in gaps {
         println!("---- {gap}");
@@ -252,7 +366,7 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
         bail!("failed on {}", bad.join(", "));
     }
     if !gaps.is_empty() {
-        bail!("tests that never ran: {}", gaps.len());
+        bail!("what no lane has shown: {}", gaps.len());
     }
     let ran: usize = finished
         .iter()
@@ -267,15 +381,12 @@ fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
 
 fn print_failures(finished: &Finished) {
     for said in &finished.repeated {
-        println!(
-            "---- Linux {}: booted again: {said}\n",
-            finished.lane.series
-        );
+        println!("---- Linux {}: booted again: {said}\n", finished.lane.name);
     }
     if finished.is_good() {
         return;
     }
-    println!("==== Linux {}", finished.lane.series);
+    println!("==== Linux {}", finished.lane.name);
     for suite in &finished.suites {
         suite.print_failures();
     }
@@ -285,17 +396,17 @@ fn print_failures(finished: &Finished) {
     if !finished.troubles.is_empty() {
         println!("the machine's last lines:\n{}", finished.last_lines);
     }
-    let logs = machine::dir(&finished.lane);
-    println!("logs: {}\n", logs.display());
+    println!("logs: {}\n", finished.lane.dir.display());
 }
 
 impl Run<'_> {
     fn machine<'a>(&'a self, lane: &'a Lane) -> Machine<'a> {
+        let cpus = lane.fault.as_ref().and_then(|fault| fault.cpus);
         Machine {
             lane,
             emulator: self.emulator,
             accelerator: self.accelerator,
-            cpus: self.cpus,
+            cpus: cpus.unwrap_or(self.args.cpus),
             patience: machine::BOOT,
         }
     }
@@ -311,8 +422,42 @@ impl Run<'_> {
             ..self.machine(lane)
         };
         let work = self.programs.nothing(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
         Ok(judgement.troubles.is_empty())
+    }
+
+    /// A fault's machine has some of the suites, and a selection may leave it none.
+    fn leave_out_idle_faults(&self, lanes: &mut Vec<Lane>) -> Result<()> {
+        let mut kept = Vec::new();
+        for lane in lanes.drain(..) {
+            let works =
+                || Ok::<_, anyhow::Error>(!self.programs.plans(&lane, self.selection)?.is_empty());
+            if lane.fault.is_none() || works()? {
+                kept.push(lane);
+            }
+        }
+        if kept.is_empty() {
+            bail!(
+                "there is no such test on these machines: {:?}",
+                self.selection
+            );
+        }
+        *lanes = kept;
+        Ok(())
+    }
+
+    /// What would be done on the fault lanes that are not among `lanes`, as plans.
+    fn plans_of_other_faults(&self, lanes: &[Lane]) -> Result<Vec<String>> {
+        let mut plans = Vec::new();
+        for (kernel, fault) in kernels::select_faults("all")? {
+            let other = lane(kernel, Some(fault), self.dirs)?;
+            if lanes.iter().all(|lane| lane.name != other.name) {
+                let suites = self.programs.plans(&other, self.selection)?;
+                plans.extend(suites.into_iter().map(|(_, _, text)| text));
+            }
+        }
+        Ok(plans)
     }
 
     /// Runs every lane and gives what each came to, and its plans, in the lanes' order.
@@ -321,6 +466,9 @@ impl Run<'_> {
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
         bar.set_style(style.expect("the template is one"));
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        // A machine with one processor wastes none of its time on agreement with itself, and what it waits another uses.
+        let processors = thread::available_parallelism()?.get();
+        let jobs = self.args.jobs.map_or(processors + 1, NonZero::get);
         let queue: VecDeque<_> = lanes.iter().enumerate().collect();
         let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
         let work = || -> Result<()> {
@@ -342,9 +490,7 @@ impl Run<'_> {
             }
         };
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.args.jobs.max(1))
-                .map(|_| scope.spawn(work))
-                .collect();
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
             workers
                 .into_iter()
                 .try_for_each(|worker| worker.join().expect("a worker does not panic"))
@@ -358,16 +504,19 @@ impl Run<'_> {
     fn lane(&self, lane: &Lane, bar: &ProgressBar) -> Result<(Finished, String)> {
         let work = self.programs.work(lane, self.selection)?;
         let machine = self.machine(lane);
+        let _ours = Exclusive::take(&lane.dir, |wait| bar.suspend(|| println!("{wait}")))?;
         let mut repeated = Vec::new();
+        Facts::remove(&lane.dir)?;
         loop {
             let boot = machine.run(&work, |records| {
-                bar.set_message(format!("Linux {}: {records} records", lane.series));
+                bar.set_message(format!("Linux {}: {records} records", lane.name));
             })?;
             let Judgement {
                 release,
                 suites,
                 troubles,
                 began,
+                facts,
             } = judge::judge(lane, &work.plans, &boot);
             let again = !began && !troubles.is_empty() && repeated.len() + 1 < BOOTS;
             if again {
@@ -376,14 +525,18 @@ impl Run<'_> {
                 machine.keep_logs(repeated.len())?;
                 continue;
             }
+            if let Some(facts) = &facts {
+                facts.write(&lane.dir)?;
+            }
             let finished = Finished {
                 lane: lane.clone(),
                 release,
                 seconds: boot.seconds,
                 repeated,
                 suites,
-                last_lines: console::last_lines(&boot.console, 30),
+                last_lines: console::last_lines(&boot.console),
                 troubles,
+                facts,
             };
             if !self.args.keep {
                 machine.remove_disks();
@@ -394,15 +547,13 @@ impl Run<'_> {
 
     fn shell(&self, lane: &Lane) -> Result<()> {
         let work = self.programs.shell(lane)?;
+        let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         self.machine(lane).interactive(&work)
     }
 
     fn show(&self, lane: &Lane) -> Result<()> {
         let Work { plans, .. } = self.programs.work(lane, self.selection)?;
-        println!(
-            "==== Linux {} ({}, {})",
-            lane.series, lane.kind, lane.package
-        );
+        println!("==== Linux {} ({}, {})", lane.name, lane.kind, lane.package);
         for (program, plan) in &plans {
             println!("{program}: {}", programs::summary(plan));
         }
@@ -429,6 +580,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: Vec::new(),
+            facts: None,
             last_lines: String::new(),
         }
     }

@@ -7,12 +7,15 @@ use anyhow::{Context as _, Result, bail};
 use super::{
     Lane, Selection,
     archive::Archive,
+    judge,
     machine::{self, Work},
+    refusal,
 };
 use crate::{
-    kernels::Emulator,
+    kernels::{Emulator, Fault},
     test::{
         binary::{self, Package},
+        project::Project,
         record::{self, Decision, Record},
     },
 };
@@ -38,18 +41,19 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Builds the suites of `packages`, and the guest's first process.
-    pub(super) fn build(packages: &[Package]) -> Result<Self> {
+    /// Builds the suites of the project's `packages`, and this workspace's first process, which is what the runner understands.
+    pub(super) fn build(project: &Project, packages: &[Package]) -> Result<Self> {
         let with_suites: Vec<_> = packages
             .iter()
-            .filter(|package| package.has_suites())
+            .filter(|package| package.has_suites_for_machines())
             .collect();
         if with_suites.is_empty() {
-            bail!("there are no suites");
+            bail!(
+                "there are no suites for other machines: tests with harness = false that are not host-only"
+            );
         }
-        let built = binary::build_for_guest(&with_suites, TESTKIT)?;
-        let first = built.programs.get(FIRST_PROCESS).cloned();
-        let first = first.with_context(|| format!("{TESTKIT} has no program {FIRST_PROCESS}"))?;
+        let built = binary::build_for_guest(project, &with_suites)?;
+        let first = binary::build_program_for_guest(&Project::here()?, TESTKIT, FIRST_PROCESS)?;
         let suites = built.suites.into_iter();
         Ok(Self {
             first,
@@ -66,6 +70,29 @@ impl Programs {
         })
     }
 
+    /// The suites that have something to do on `lane`: where they are in the machine, and their plans.
+    pub(super) fn plans(
+        &self,
+        lane: &Lane,
+        selection: Selection<'_>,
+    ) -> Result<Vec<(&str, &binary::Binary, String)>> {
+        let mut plans = Vec::new();
+        for (path, suite) in &self.suites {
+            let wanted = |fault: &Fault| fault.wants(judge::suite_name(path));
+            if !lane.fault.as_ref().is_none_or(wanted) {
+                continue;
+            }
+            let text = plan(suite, lane, selection)?;
+            let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
+            let does_something =
+                |record: &Record| matches!(record, Record::Plan { .. } | Record::Refused { .. });
+            if plan.iter().any(does_something) {
+                plans.push((path.as_str(), suite, text));
+            }
+        }
+        Ok(plans)
+    }
+
     /// What a machine of `lane` gets, and what each suite is expected to report.
     pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
         let mut settings = settings(lane, selection);
@@ -75,16 +102,9 @@ impl Programs {
         for directory in ["suites", "suites/deps", "suites/examples"] {
             archive.directory(directory);
         }
-        for (path, suite) in &self.suites {
-            let text = plan(suite, lane, selection)?;
+        for (path, suite, text) in self.plans(lane, selection)? {
             let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
-            if !plan
-                .iter()
-                .any(|record| matches!(record, Record::Plan { .. }))
-            {
-                continue;
-            }
-            plans.insert(path.clone(), plan);
+            plans.insert(path.to_owned(), plan);
             plan_text.push_str(&text);
             archive.program(&path[1..], &read(&suite.path)?);
             let filter = selection.filter.map(|filter| format!(" {filter}"));
@@ -92,7 +112,7 @@ impl Programs {
             writeln!(settings, "suite {path} {TEST_THREADS}{filter}")?;
         }
         if plans.is_empty() {
-            bail!("there is no such test: {selection:?}");
+            bail!("{}: there is no such test: {selection:?}", lane.name);
         }
         for (name, path) in &self.examples {
             archive.program(&format!("suites/examples/{name}"), &read(path)?);
@@ -162,20 +182,25 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
     if !lane.backports.is_empty() {
         environment.push(("URING_BACKPORTS", lane.backports.as_str()));
     }
+    let forbidden = lane
+        .fault
+        .as_ref()
+        .and_then(|fault| fault.forbidden.as_ref());
+    environment.extend(forbidden.map(|forbidden| ("URING_FORBIDDEN", forbidden.as_str())));
     environment.extend(selection.handles.map(|handles| ("URING_HANDLES", handles)));
     environment
 }
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!(
-        "channel /dev/ttyS1\ndisk {}\nlimit {LIMIT}\n",
-        machine::DISK_NAMESPACE
+        "channel /dev/ttyS1\ndisk nsid:{}\nnvme nsid:{}\nlimit {LIMIT}\n",
+        machine::DISK_NAMESPACE,
+        machine::RAW_NAMESPACE
     );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
         ("URING_TEST_ROUNDS", &rounds),
-        ("URING_TEST_NVME", machine::RAW_NAMESPACE),
         ("NO_COLOR", "1"),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
@@ -184,7 +209,23 @@ fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     for module in &lane.modules {
         writeln!(settings, "{}", module.setting()).expect("a String takes every write");
     }
+    for line in lane.fault.iter().flat_map(conditions) {
+        settings += &line;
+        settings.push('\n');
+    }
     settings
+}
+
+/// What the guest is to do to its machine and its suites.
+fn conditions(fault: &Fault) -> Vec<String> {
+    let sysctls = fault.sysctl.iter();
+    let sysctls = sysctls.map(|(name, value)| format!("sysctl {name}={value}"));
+    let limits = fault.rlimit.iter();
+    let limits = limits.map(|(name, value)| format!("rlimit {name}={value}"));
+    let denied = fault.deny.iter();
+    let denied = denied.map(|(call, errno)| format!("deny {call} {errno}"));
+    let user = fault.user.map(|user| format!("user {user}"));
+    sysctls.chain(limits).chain(denied).chain(user).collect()
 }
 
 /// What the suite would do on `lane`, by the table of features alone.
@@ -213,10 +254,43 @@ pub(super) fn summary(plan: &[Record]) -> String {
         let fits = |record: &&Record| matches!(record, Record::Plan { decision, .. } if *decision == wanted);
         plan.iter().filter(fits).count()
     };
+    if let Some(reason) = refusal::planned(plan) {
+        return format!("refuses to start: {reason}");
+    }
     format!(
         "{} run, {} refused, {} skipped",
         count(Decision::Run),
         count(Decision::Refuse),
         count(Decision::Skip)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels;
+
+    #[test]
+    fn a_fault_is_told_to_the_guest_and_to_the_suites() {
+        let faults = kernels::select_faults("all").unwrap();
+        let fault = |name: &str| {
+            let (_, fault) = faults.iter().find(|(_, fault)| fault.name == name).unwrap();
+            let mut lane = judge::tests::lane();
+            lane.fault = Some(fault.clone());
+            settings(&lane, Selection::default())
+        };
+        let disabled = fault("disabled-1");
+        for line in [
+            "sysctl kernel.io_uring_disabled=1\n",
+            "sysctl kernel.io_uring_group=7\n",
+            "user 65534\n",
+            "environment URING_FORBIDDEN=io_uring_setup EPERM kernel.io_uring_disabled=1\n",
+        ] {
+            assert!(disabled.contains(line), "{disabled}");
+        }
+        assert!(fault("memlock").contains("rlimit memlock=65536\n"));
+        assert!(fault("seccomp-eperm").contains("deny io_uring_setup EPERM\n"));
+        let plain = settings(&judge::tests::lane(), Selection::default());
+        assert!(!plain.contains("URING_FORBIDDEN") && !plain.contains("\nuser"));
+    }
 }

@@ -22,11 +22,11 @@ pub(super) fn render(lanes: &[Finished]) -> String {
     let columns = ["kernel", "handle"].into_iter().chain(counted);
     table.set_header(columns.chain(["seconds", ""]));
     for lane in lanes {
-        let name = lane.release.as_ref().unwrap_or(&lane.lane.series);
+        let name = name(lane);
         let mut first = true;
         for (handle, tests) in by_handle(lane) {
             let (name, seconds) = if first {
-                (name.as_str(), format!("{:.1}", lane.seconds))
+                (name, format!("{:.1}", lane.seconds))
             } else {
                 ("", String::new())
             };
@@ -48,6 +48,14 @@ pub(super) fn render(lanes: &[Finished]) -> String {
     table.to_string()
 }
 
+/// The kernel's own release; that of a fault's lane says too little.
+fn name(lane: &Finished) -> &str {
+    match &lane.release {
+        Some(release) if lane.lane.name == lane.lane.series => release,
+        _ => &lane.lane.name,
+    }
+}
+
 /// One line for a lane that has ended.
 pub(super) fn line(lane: &Finished) -> String {
     let sum = |verdict| -> usize { lane.suites.iter().map(|suite| suite.count(verdict)).sum() };
@@ -62,8 +70,8 @@ pub(super) fn line(lane: &Finished) -> String {
         parts.push(format!("{problems} PROBLEMS"));
     }
     format!(
-        "Linux {:<6} {:>7.1} s  {}",
-        lane.lane.series,
+        "Linux {:<21} {:>7.1} s  {}",
+        lane.lane.name,
         lane.seconds,
         parts.join(", ")
     )
@@ -145,6 +153,7 @@ mod tests {
             repeated: Vec::new(),
             suites: vec![suite],
             troubles: vec![Trouble::new(Class::Kernel, "BUG: x")],
+            facts: None,
             last_lines: String::new(),
         }
     }
@@ -168,6 +177,15 @@ mod tests {
             lines[7].ends_with("uring:memory: the report has no end"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_fault_is_named() {
+        let mut lane = lane();
+        lane.lane.name = "6.1/one-cpu".to_owned();
+        let table = render(&[lane.clone()]);
+        assert!(table.contains(" 6.1/one-cpu "), "{table}");
+        assert!(super::line(&lane).starts_with("Linux 6.1/one-cpu "));
     }
 
     #[test]
