@@ -194,14 +194,14 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!(
-        "channel /dev/ttyS1\ndisk {}\nlimit {LIMIT}\n",
-        machine::DISK_NAMESPACE
+        "channel /dev/ttyS1\ndisk nsid:{}\nnvme nsid:{}\nlimit {LIMIT}\n",
+        machine::DISK_NAMESPACE,
+        machine::RAW_NAMESPACE
     );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
         ("URING_TEST_ROUNDS", &rounds),
-        ("URING_TEST_NVME", machine::RAW_NAMESPACE),
         ("NO_COLOR", "1"),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
