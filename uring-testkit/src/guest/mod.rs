@@ -12,7 +12,8 @@
 //! | word | value |
 //! |---|---|
 //! | `channel` | the device that records go to |
-//! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR` |
+//! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR`: its path, or `nsid:1` for the NVMe namespace 1 |
+//! | `nvme` | an NVMe namespace for [tests to overwrite](crate::fixtures::Nvme), said like a disk |
 //! | `module` | a kernel module to load: its path, then its parameters, separated by blanks |
 //! | `environment` | `NAME=value`, for the suites |
 //! | `limit` | seconds that one suite may take |
@@ -27,7 +28,7 @@
 //!
 //! ```text
 //! channel /dev/ttyS1
-//! disk /dev/nvme0n1
+//! disk nsid:1
 //! limit 600
 //! environment URING_EXPECT_KERNEL=6.1
 //! environment URING_LANE=mainline
@@ -35,7 +36,7 @@
 //! suite /suites/slots slots
 //! ```
 //!
-//! `URING_REPORT` and `URING_TEST_DIR` are set by the first process, `PATH` is `/bin`.
+//! `URING_REPORT`, `URING_TEST_DIR` and `URING_TEST_NVME` are set by the first process, `PATH` is `/bin`.
 //!
 //! # Records
 //!
@@ -48,6 +49,7 @@
 
 mod channel;
 mod conditions;
+mod device;
 mod facts;
 mod machine;
 mod run;
@@ -75,26 +77,33 @@ pub fn main() -> ! {
 
 fn work() -> Result<(), String> {
     machine::mount_basics()?;
-    let settings = Settings::read(SETTINGS)?;
+    let mut settings = Settings::read(SETTINGS)?;
     let channel = Channel::open(&settings.channel)?;
     let release = machine::release()?;
     channel.send(&Record::Boot { release });
     facts::send(&channel);
-    if let Err(reason) = prepare(&settings).and_then(|()| run::suites(&settings, &channel)) {
+    if let Err(reason) = prepare(&mut settings).and_then(|()| run::suites(&settings, &channel)) {
         channel.send(&Record::Broken { reason });
     }
     channel.finish(&machine::taint()?);
     Ok(())
 }
 
-fn prepare(settings: &Settings) -> Result<(), String> {
+fn prepare(settings: &mut Settings) -> Result<(), String> {
     fixtures::loopback_up().map_err(|error| format!("the loopback interface: {error}"))?;
     for module in &settings.modules {
         machine::load(module)?;
     }
     machine::mount_configuration()?;
     if let Some(disk) = &settings.disk {
-        machine::mount_disk(disk)?;
+        machine::mount_disk(&device::find(disk)?)?;
+    }
+    if let Some(nvme) = &settings.nvme {
+        let device = device::find(nvme)?;
+        settings.environment.push((
+            "URING_TEST_NVME".to_owned(),
+            device.to_string_lossy().into_owned(),
+        ));
     }
     settings.conditions.apply()
 }

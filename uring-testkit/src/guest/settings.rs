@@ -22,7 +22,10 @@ pub(super) struct Module {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) channel: PathBuf,
-    pub(super) disk: Option<PathBuf>,
+    /// As [`device::find`](super::device::find) takes it.
+    pub(super) disk: Option<String>,
+    /// The same.
+    pub(super) nvme: Option<String>,
     pub(super) modules: Vec<Module>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) limit: Duration,
@@ -41,6 +44,7 @@ impl Settings {
         let mut settings = Self {
             channel: PathBuf::new(),
             disk: None,
+            nvme: None,
             modules: Vec::new(),
             environment: Vec::new(),
             limit: Duration::from_secs(600),
@@ -52,7 +56,8 @@ impl Settings {
             let (word, value) = line.split_once(' ').ok_or(format!("no value: {line}"))?;
             match word {
                 "channel" => settings.channel = value.into(),
-                "disk" => settings.disk = Some(value.into()),
+                "disk" => settings.disk = Some(value.to_owned()),
+                "nvme" => settings.nvme = Some(value.to_owned()),
                 "module" => settings.modules.push(module(value)),
                 "environment" => {
                     let (name, value) = value.split_once('=').ok_or(format!("no =: {line}"))?;
@@ -98,11 +103,12 @@ mod tests {
 
     #[test]
     fn each_word_is_read() {
-        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
+        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nnvme nsid:2\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
             suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\nuser 7\n";
         let settings = Settings::parse(text).unwrap();
         assert_eq!(settings.channel.to_str(), Some("/dev/ttyS1"));
-        assert_eq!(settings.disk, Some("/dev/nvme0n1".into()));
+        assert_eq!(settings.disk.as_deref(), Some("/dev/nvme0n1"));
+        assert_eq!(settings.nvme.as_deref(), Some("nsid:2"));
         assert_eq!(settings.modules, [module("/m.ko"), module("/n.ko a=1 b=2")]);
         assert_eq!(settings.modules[0].parameters, "");
         assert_eq!(settings.modules[1].path, PathBuf::from("/n.ko"));

@@ -25,18 +25,17 @@ pub(crate) fn add_to(suite: &mut Suite) {
         ("slow_file_fails_what_is_left", fails_what_is_left),
         ("slow_file_ends_with_its_process", ends_with_its_process),
     ] {
-        suite.test(name, body).requires(SlowFile::REQUIRES);
+        suite
+            .test(name, body)
+            .requires(SlowFile::REQUIRES)
+            .timeout(Duration::from_secs(5));
     }
-}
-
-fn open(slow: &SlowFile) -> io::Result<File> {
-    File::options().read(true).write(true).open(slow.path())
 }
 
 fn is_a_file(_: &Context) -> TestResult {
     let slow = SlowFile::new(&[b'x'; 10_000])?;
     let mut ring = RawRing::new(4, 0)?;
-    let file = open(&slow)?;
+    let file = slow.open()?;
     assert_eq!(file.metadata()?.len(), 10_000);
     let mut buffer = [0; 6000];
     assert_eq!(read(&mut ring, &file, 0, &mut buffer)?, 6000);
@@ -57,7 +56,7 @@ fn is_a_file(_: &Context) -> TestResult {
 fn takes_its_time(_: &Context) -> TestResult {
     const DELAY: Duration = Duration::from_millis(200);
     let slow = SlowFile::new(b"contents")?;
-    let file = open(&slow)?;
+    let file = slow.open()?;
     slow.delay(DELAY);
     let mut ring = RawRing::new(4, 0)?;
     let mut buffer = [0; 8];
@@ -72,7 +71,7 @@ fn takes_its_time(_: &Context) -> TestResult {
 
 fn fails(_: &Context) -> TestResult {
     let slow = SlowFile::new(b"contents")?;
-    let file = open(&slow)?;
+    let file = slow.open()?;
     let mut ring = RawRing::new(4, 0)?;
     let mut buffer = [0; 8];
     for errno in [libc::EIO, libc::ENOSPC] {
@@ -90,7 +89,7 @@ fn fails(_: &Context) -> TestResult {
 
 fn waits(_: &Context) -> TestResult {
     let slow = SlowFile::new(b"contents")?;
-    let file = open(&slow)?;
+    let file = slow.open()?;
     slow.hold();
     let mut ring = RawRing::new(4, 0)?;
     let buffers = [[0; 8]; 2];
@@ -114,7 +113,7 @@ fn waits(_: &Context) -> TestResult {
 
 fn fails_what_is_left(_: &Context) -> TestResult {
     let slow = SlowFile::new(b"contents")?;
-    let file = open(&slow)?;
+    let file = slow.open()?;
     slow.hold();
     let reader = thread::spawn(move || file.read_at(&mut [0; 8], 0));
     slow.wait_until_waiting(1);
@@ -130,7 +129,7 @@ fn ends_with_its_process(_: &Context) -> TestResult {
     let mut writer = File::from(writer);
     let ended = process::fork_and(|| {
         let slow = SlowFile::new(b"contents")?;
-        let file = open(&slow)?;
+        let file = slow.open()?;
         slow.hold();
         let reader = thread::spawn(move || file.read_at(&mut [0; 8], 0));
         slow.wait_until_waiting(1);

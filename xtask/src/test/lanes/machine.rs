@@ -11,9 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use uring_testkit::records::Record;
 
 use super::{Lane, archive::Archive, judge::Boot};
-use crate::{kernels::Emulator, test::record::Record};
+use crate::kernels::Emulator;
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);
@@ -26,10 +27,9 @@ pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
 /// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
 const DISK_BYTES_READ_A_SECOND: u64 = 32 << 20;
-/// The disk's place in a machine.
-pub(super) const DISK_NAMESPACE: &str = "/dev/nvme0n1";
-/// That of the namespace without a file system.
-pub(super) const RAW_NAMESPACE: &str = "/dev/nvme0n2";
+/// The number of the disk's namespace; the names of devices follow the order in which they are found.
+pub(super) const DISK_NAMESPACE: u32 = 1;
+pub(super) const RAW_NAMESPACE: u32 = 2;
 /// A namespace without a file system, for tests that want the device itself.
 const RAW_BYTES: u64 = 64 << 20;
 const MEMORY_MIB: u32 = 768;
@@ -140,10 +140,9 @@ impl Machine<'_> {
                 "-no-reboot",
             ])
             .args(["-drive", &disk, "-drive", &raw])
-            // Controllers are numbered in the order in which they answer, namespaces of one by their own numbers.
             .args(["-device", "nvme,id=nvme,serial=disk"])
-            .args(["-device", "nvme-ns,bus=nvme,nsid=1,drive=disk"])
-            .args(["-device", "nvme-ns,bus=nvme,nsid=2,drive=raw"])
+            .args(["-device", &namespace(DISK_NAMESPACE, "disk")])
+            .args(["-device", &namespace(RAW_NAMESPACE, "raw")])
             .arg("-kernel")
             .arg(&self.lane.image)
             .arg("-initrd")
@@ -283,6 +282,10 @@ impl Machine<'_> {
             let _ = fs::remove_file(self.file(name));
         }
     }
+}
+
+fn namespace(number: u32, drive: &str) -> String {
+    format!("nvme-ns,bus=nvme,nsid={number},drive={drive}")
 }
 
 /// A file that grows.

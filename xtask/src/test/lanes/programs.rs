@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use uring_testkit::records::{Planned, Record};
 
 use super::{
     Lane, Selection,
@@ -16,7 +17,7 @@ use crate::{
     test::{
         binary::{self, Package},
         project::Project,
-        record::{self, Decision, Record},
+        record,
     },
 };
 
@@ -193,14 +194,14 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!(
-        "channel /dev/ttyS1\ndisk {}\nlimit {LIMIT}\n",
-        machine::DISK_NAMESPACE
+        "channel /dev/ttyS1\ndisk nsid:{}\nnvme nsid:{}\nlimit {LIMIT}\n",
+        machine::DISK_NAMESPACE,
+        machine::RAW_NAMESPACE
     );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
         ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
         ("URING_TEST_ROUNDS", &rounds),
-        ("URING_TEST_NVME", machine::RAW_NAMESPACE),
         ("NO_COLOR", "1"),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
@@ -259,9 +260,9 @@ pub(super) fn summary(plan: &[Record]) -> String {
     }
     format!(
         "{} run, {} refused, {} skipped",
-        count(Decision::Run),
-        count(Decision::Refuse),
-        count(Decision::Skip)
+        count(Planned::Run),
+        count(Planned::Refuse),
+        count(Planned::Skip)
     )
 }
 
