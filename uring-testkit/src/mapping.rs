@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
     ptr::{self, NonNull},
 };
 
@@ -37,8 +37,25 @@ impl Mapping {
         Self::map(length, flags, fd.as_raw_fd(), offset)
     }
 
+    /// The start of a device's memory, to be read only.
+    pub(crate) fn of_device(device: impl AsFd, length: usize) -> io::Result<Self> {
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        let device = device.as_fd().as_raw_fd();
+        Self::map_for(libc::PROT_READ, length, flags, device, 0)
+    }
+
     fn map(length: usize, flags: i32, fd: i32, offset: libc::off_t) -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
+        Self::map_for(access, length, flags, fd, offset)
+    }
+
+    fn map_for(
+        access: i32,
+        length: usize,
+        flags: i32,
+        fd: i32,
+        offset: libc::off_t,
+    ) -> io::Result<Self> {
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
         let start = unsafe { libc::mmap(ptr::null_mut(), length, access, flags, fd, offset) };
         if start == libc::MAP_FAILED {

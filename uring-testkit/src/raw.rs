@@ -1,19 +1,21 @@
 //! A ring made of system calls alone, for probes and for tests that must not trust the code under test.
 
+mod queues;
+
 use std::{
     ffi::c_void,
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use uring_sys::{
     Errno, IORING_ENTER_GETEVENTS, IORING_ENTER_REGISTERED_RING, IORING_REGISTER_RING_FDS,
     IORING_REGISTER_USE_REGISTERED_RING, IORING_SETUP_CQE32, IORING_SETUP_NO_MMAP,
     IORING_SETUP_NO_SQARRAY, IORING_SETUP_REGISTERED_FD_ONLY, IORING_SETUP_SQE128,
-    IORING_UNREGISTER_RING_FDS, io_uring_cqe, io_uring_params, io_uring_rsrc_update, io_uring_sqe,
+    IORING_UNREGISTER_RING_FDS, io_uring_params, io_uring_rsrc_update, io_uring_sqe,
 };
 
+use self::queues::Queues;
 use crate::{mapping::Mapping, sys};
 
 /// A submission entry with the fields under neutral names: a union's members share theirs.
@@ -70,13 +72,6 @@ pub struct RawRing {
     features: u32,
 }
 
-#[derive(Debug)]
-struct Queues {
-    rings: Mapping,
-    entries: Mapping,
-    params: io_uring_params,
-}
-
 impl RawRing {
     /// Makes a ring of `entries` with the setup `flags`, reached by its descriptor.
     ///
@@ -105,16 +100,9 @@ impl RawRing {
         let fd = RawFd::try_from(fd).expect("a descriptor is a small number");
         // SAFETY: the kernel made this descriptor for us and nobody else knows it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let rings = Mapping::of_ring(&fd, uring_sys::IORING_OFF_SQ_RING, rings_size(&params))?;
-        let entries_size = params.sq_entries as usize * entry_size(&params);
-        let entries = Mapping::of_ring(&fd, uring_sys::IORING_OFF_SQES, entries_size)?;
         Ok(Self {
             features: params.features,
-            queues: Some(Queues {
-                rings,
-                entries,
-                params,
-            }),
+            queues: Some(Queues::map(&fd, params)?),
             index: None,
             fd: Some(fd),
         })
@@ -150,11 +138,7 @@ impl RawRing {
         let index = sys::setup(entries, &mut params).map_err(to_io)?;
         Ok(Self {
             features: params.features,
-            queues: Some(Queues {
-                rings,
-                entries: sqes,
-                params,
-            }),
+            queues: Some(Queues::new(rings, sqes, params)),
             index: Some(index),
             fd: None,
         })
@@ -263,7 +247,7 @@ impl RawRing {
     ///
     /// The memory that the entry names stays valid until its last completion.
     pub unsafe fn push(&mut self, entry: Entry) {
-        self.write(entry, None);
+        self.queues().push(entry, None);
     }
 
     /// Writes one entry of 128 bytes, which ends in `command`; [`enter`](Self::enter) submits it.
@@ -276,40 +260,7 @@ impl RawRing {
     ///
     /// The memory that entry and command name stays valid until its last completion.
     pub unsafe fn push_command(&mut self, entry: Entry, command: &Command) {
-        let large = entry_size(&self.queues().params) > size_of::<Entry>();
-        assert!(large, "the ring was not made with IORING_SETUP_SQE128");
-        self.write(entry, Some(command));
-    }
-
-    fn write(&mut self, entry: Entry, command: Option<&Command>) {
-        const COMMAND_OFFSET: usize = 48;
-        let queues = self.queues();
-        let off = &queues.params.sq_off;
-        let tail = queues.word(off.tail);
-        let head = queues.word(off.head).load(Ordering::Acquire);
-        let position = tail.load(Ordering::Relaxed);
-        let size = queues.params.sq_entries;
-        assert!(
-            position.wrapping_sub(head) < size,
-            "the submission queue is full"
-        );
-        let place = position & (size - 1);
-        // SAFETY: `place` is below the number of entries that the mapping was made for, a command is written to entries
-        // that are large enough for it, and the kernel does not look at either before the tail moves.
-        unsafe {
-            let start = queues.entries.pointer();
-            let start = start.add(place as usize * entry_size(&queues.params));
-            start.cast::<Entry>().write(entry);
-            if let Some(command) = command {
-                start.add(COMMAND_OFFSET).cast::<Command>().write(*command);
-            }
-        }
-        if queues.params.flags & IORING_SETUP_NO_SQARRAY == 0 {
-            queues
-                .word(off.array + place * 4)
-                .store(place, Ordering::Relaxed);
-        }
-        tail.store(position.wrapping_add(1), Ordering::Release);
+        self.queues().push(entry, Some(command));
     }
 
     /// Submits `submit` entries and waits until `wait` completions are there.
@@ -328,34 +279,7 @@ impl RawRing {
 
     /// Takes the next completion, if one is there.
     pub fn take(&mut self) -> Option<Completed> {
-        let queues = self.queues();
-        let off = &queues.params.cq_off;
-        let head = queues.word(off.head);
-        let position = head.load(Ordering::Relaxed);
-        if position == queues.word(off.tail).load(Ordering::Acquire) {
-            return None;
-        }
-        let place = position & (queues.params.cq_entries - 1);
-        let size = completion_size(&queues.params);
-        // SAFETY: the kernel published this completion with the tail, `place` is below the queue's size, and a completion
-        // has a second half where the queue's are that large.
-        let completed = unsafe {
-            let start = queues.rings.pointer().add(off.cqes as usize);
-            let start = start.add(place as usize * size);
-            let completion = start.cast::<io_uring_cqe>();
-            Completed {
-                user_data: (&raw const (*completion.as_ptr()).user_data).read(),
-                res: (&raw const (*completion.as_ptr()).res).read(),
-                flags: (&raw const (*completion.as_ptr()).flags).read(),
-                extra: if size > size_of::<io_uring_cqe>() {
-                    start.add(size_of::<io_uring_cqe>()).cast().read()
-                } else {
-                    [0; 2]
-                },
-            }
-        };
-        head.store(position.wrapping_add(1), Ordering::Release);
-        Some(completed)
+        self.queues().take()
     }
 
     /// Calls `io_uring_register` on this ring, through its descriptor while it has one, then through the index (6.3).
@@ -420,35 +344,6 @@ impl Drop for RawRing {
             let _ = Self::new(1, 0).map(|carrier| empty_through(&carrier));
         }
     }
-}
-
-impl Queues {
-    /// The queue's word at a byte offset that the kernel gave.
-    fn word(&self, offset: u32) -> &AtomicU32 {
-        // SAFETY: the kernel's offsets lie inside the mapping and are aligned to four bytes; both sides use atomics.
-        unsafe { AtomicU32::from_ptr(self.rings.pointer().add(offset as usize).cast().as_ptr()) }
-    }
-}
-
-const fn entry_size(params: &io_uring_params) -> usize {
-    match params.flags & IORING_SETUP_SQE128 {
-        0 => size_of::<io_uring_sqe>(),
-        _ => 2 * size_of::<io_uring_sqe>(),
-    }
-}
-
-const fn completion_size(params: &io_uring_params) -> usize {
-    match params.flags & IORING_SETUP_CQE32 {
-        0 => size_of::<io_uring_cqe>(),
-        _ => 2 * size_of::<io_uring_cqe>(),
-    }
-}
-
-fn rings_size(params: &io_uring_params) -> usize {
-    let array = params.sq_off.array as usize + params.sq_entries as usize * size_of::<u32>();
-    let completions =
-        params.cq_off.cqes as usize + params.cq_entries as usize * completion_size(params);
-    array.max(completions)
 }
 
 pub(crate) fn number_of(fd: &OwnedFd) -> u32 {

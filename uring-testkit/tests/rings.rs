@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use uring_sys::{
-    Errno, IORING_ENTER_REGISTERED_RING, IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_R_DISABLED,
-    IORING_SETUP_SINGLE_ISSUER,
+    Errno, IORING_ENTER_REGISTERED_RING, IORING_SETUP_CQE32, IORING_SETUP_DEFER_TASKRUN,
+    IORING_SETUP_R_DISABLED, IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_SQE128,
 };
 use uring_testkit::{
     Context, FdTable, Feature, HandleKind, Leaks, Observation, SLOTS, Slots, Suite, TestResult,
@@ -115,6 +115,28 @@ fn a_disabled_ring_is_a_taken_slot(_: &Context) -> TestResult {
     Ok(())
 }
 
+fn large_entries_and_completions_have_their_places(_: &Context) -> TestResult {
+    let mut ring = RawRing::new(4, IORING_SETUP_SQE128 | IORING_SETUP_CQE32)?;
+    for round in 0..3 {
+        let marks = [round, round + 10, round + 20];
+        for user_data in marks {
+            let nop = Entry {
+                user_data,
+                ..Entry::default()
+            };
+            // SAFETY: a NOP uses no memory.
+            unsafe { ring.push_command(nop, &[0xff; 80]) };
+        }
+        ring.enter(3, 3)?;
+        for user_data in marks {
+            let completed = ring.wait()?;
+            assert_eq!((completed.user_data, completed.res), (user_data, 0));
+            assert_eq!(completed.extra, [0; 2]);
+        }
+    }
+    Ok(())
+}
+
 fn looking_at_slots_leaves_a_ring_alone(_: &Context) -> TestResult {
     let flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
     let mut ring = RawRing::new(4, flags)?;
@@ -196,6 +218,13 @@ fn main() -> ExitCode {
         )
         .needs([Feature::RING_FDS, Feature::DEFER_TASKRUN])
         .no_refusal("works[registered] shows it");
+    suite
+        .test(
+            "large_entries_and_completions_have_their_places",
+            large_entries_and_completions_have_their_places,
+        )
+        .needs([Feature::SQE128, Feature::CQE32])
+        .no_refusal("table_is_right_about has both");
     suite.test("every_probe_has_an_answer", every_probe_has_an_answer);
     suite.test(
         "probes_leave_the_caller_as_it_was",

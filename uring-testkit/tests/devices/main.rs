@@ -5,6 +5,7 @@ mod connections;
 mod nvme;
 mod ring;
 mod slow_file;
+mod ublk;
 
 use std::process::ExitCode;
 
@@ -16,5 +17,6 @@ fn main() -> ExitCode {
     blocks::add_to(&mut suite);
     connections::add_to(&mut suite);
     slow_file::add_to(&mut suite);
+    ublk::add_to(&mut suite);
     suite.run()
 }

@@ -63,6 +63,8 @@ pub(crate) struct ModuleRow {
 #[serde(deny_unknown_fields)]
 struct Table {
     facilities: Vec<String>,
+    /// By name, the series from which on machines have it.
+    facilities_since: BTreeMap<String, String>,
     modules: BTreeMap<String, ModuleRow>,
     kernel: Vec<Kernel>,
 }
@@ -72,7 +74,8 @@ pub(crate) fn kernels() -> Result<Vec<Kernel>> {
     let table = table()?;
     let mut kernels = table.kernel;
     for kernel in &mut kernels {
-        kernel.facilities.splice(0..0, table.facilities.clone());
+        let common = common_facilities(&kernel.series)?;
+        kernel.facilities.splice(0..0, common);
         for name in &kernel.modules {
             let row = table.modules.get(name);
             let row =
@@ -88,9 +91,25 @@ pub(crate) fn modules() -> Result<BTreeMap<String, ModuleRow>> {
     Ok(table()?.modules)
 }
 
-/// The facilities of a machine whose kernel is not in the table.
-pub(crate) fn common_facilities() -> Result<Vec<String>> {
-    Ok(table()?.facilities)
+/// What machines have that run kernels of this series, whatever else.
+pub(crate) fn common_facilities(series: &str) -> Result<Vec<String>> {
+    let table = table()?;
+    let version = version(series)?;
+    let mut facilities = table.facilities;
+    for (name, since) in table.facilities_since {
+        if version >= self::version(&since)? {
+            facilities.push(name);
+        }
+    }
+    Ok(facilities)
+}
+
+/// The two numbers of a series.
+fn version(series: &str) -> Result<(u32, u32)> {
+    let numbers = series
+        .split_once('.')
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    numbers.with_context(|| format!("{series} is no series such as 6.12"))
 }
 
 fn table() -> Result<Table> {
@@ -123,11 +142,8 @@ mod tests {
 
     #[test]
     fn the_table_is_in_order_of_age_and_each_series_is_there_once() {
-        let version = |kernel: Kernel| -> Vec<u32> {
-            let parts = kernel.series.split('.');
-            parts.map(|part| part.parse().expect("a number")).collect()
-        };
-        let versions: Vec<_> = kernels().unwrap().into_iter().map(version).collect();
+        let kernels = kernels().unwrap().into_iter();
+        let versions: Vec<_> = kernels.map(|k| version(&k.series).unwrap()).collect();
         assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
     }
 
@@ -142,15 +158,26 @@ mod tests {
 
     #[test]
     fn every_machine_has_the_common_facilities_and_each_once() {
-        let common = common_facilities().unwrap();
-        assert!(common.iter().any(|name| name == "privileges"));
         for kernel in kernels().unwrap() {
+            let common = common_facilities(&kernel.series).unwrap();
+            assert!(common.iter().any(|name| name == "privileges"));
             assert_eq!(kernel.facilities[..common.len()], common);
             let mut names = kernel.facilities.clone();
             names.sort_unstable();
             names.dedup();
             assert_eq!(names.len(), kernel.facilities.len(), "{names:?}");
         }
+    }
+
+    #[test]
+    fn some_facilities_came_with_a_kernel() {
+        let has = |series| {
+            let facilities = common_facilities(series).unwrap();
+            facilities.iter().any(|name| name == "nvme-passthrough")
+        };
+        assert!(!has("5.10") && !has("5.9"));
+        assert!(has("5.13") && has("5.15") && has("6.1"));
+        assert!(common_facilities("six").is_err());
     }
 
     #[test]

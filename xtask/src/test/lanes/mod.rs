@@ -342,7 +342,7 @@ fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
         image: image.to_owned(),
         fault: None,
     };
-    let mut facilities = kernels::common_facilities()?;
+    let mut facilities = kernels::common_facilities(&lane.series)?;
     if let Some(dir) = &args.modules {
         let found = module::search(dir, &lane.dir.join("modules"))?;
         lane.modules = found.modules;
