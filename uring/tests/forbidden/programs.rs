@@ -31,7 +31,7 @@ fn probe_says_so(context: &Context) -> TestResult {
     let registered = &findings["handles"][1];
     let blocked = [&findings["blocked"], &registered["why_not"]];
     let blocked = blocked[usize::from(works)].as_str().unwrap_or_default();
-    assert!(blocked.contains(cause(context)), "{findings}");
+    assert!(blocked.contains(cause(context)), "{blocked}");
     match context.forbidden().cause() {
         Cause::Sysctl(value) => assert_eq!(findings["policy"]["io_uring_disabled"], value),
         _ => assert_eq!(findings["policy"]["seccomp"], 2),
