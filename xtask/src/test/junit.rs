@@ -1,6 +1,6 @@
 //! The results as JUnit XML, which build servers show.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use quick_junit::{
@@ -118,9 +118,12 @@ fn machine(part: &Part<'_>) -> TestSuite {
     let name = named(part, "the machine");
     let mut suite = TestSuite::new(name.as_str());
     add_properties(&mut suite, part);
+    let mut classes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (class, text) in &part.troubles {
-        let text = std::slice::from_ref(text);
-        let mut case = wrong(class, NonSuccessKind::Error, class, text);
+        classes.entry(*class).or_default().push(text.clone());
+    }
+    for (class, texts) in classes {
+        let mut case = wrong(class, NonSuccessKind::Error, class, &texts);
         case.set_classname(name.as_str());
         suite.add_test_case(case);
     }
@@ -277,7 +280,9 @@ mod tests {
     #[test]
     fn the_trouble_of_a_lane_is_an_error_of_its_class() {
         let mut part = part(&[]);
-        part.troubles = vec![("kernel", "BUG: x".to_owned())];
+        part.troubles = ["BUG: x", "Oops"]
+            .map(|text| ("kernel", text.to_owned()))
+            .into();
         part.last_lines = "[    1.000000] BUG: x";
         let report = read_back(&[part], &[]);
         assert_eq!(report.test_suites.len(), 1);
@@ -285,7 +290,7 @@ mod tests {
         assert_eq!(suite.name.as_str(), "Linux 6.1 / the machine");
         let (kind, class, text) = non_success(case(&report, "kernel"));
         assert_eq!((kind, class), (NonSuccessKind::Error, Some("kernel")));
-        assert_eq!(text, Some("BUG: x"));
+        assert_eq!(text, Some("BUG: x\nOops"));
         let output = suite.system_out.as_ref().map(XmlString::as_str);
         assert_eq!(output, Some("[    1.000000] BUG: x"));
     }

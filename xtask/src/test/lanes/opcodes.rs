@@ -7,9 +7,10 @@ use std::{
 
 use comfy_table::{Cell, CellAlignment, Color, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
-use uring_testkit::{Feature, FeatureKind, HandleKind};
+use uring_testkit::{Feature, FeatureKind, HandleKind, KernelVersion};
 
 use super::Finished;
+use crate::kernels::Facts;
 
 /// Calls that are possible on some handles only, and why.
 const BY_NATURE: [(&str, &[HandleKind], &str); 2] = [
@@ -96,8 +97,7 @@ pub(super) fn account(finished: &[Finished]) -> Account {
 }
 
 impl Account {
-    /// Where something could have been completed: the lane has the handle, and the opcode, which is older than all lanes if no
-    /// probe asks for it.
+    /// Where something could have been completed: the lane has the handle and the opcode.
     fn find_missing(&mut self, finished: &[Finished]) {
         for (opcode, handles) in &mut self.completed {
             // What means no ring has no handle.
@@ -112,7 +112,7 @@ impl Account {
                 for lane in finished {
                     let Some(facts) = &lane.facts else { continue };
                     let has_handle = facts.handles.get(handle.word()) == Some(&true);
-                    let has_opcode = facts.features.get(opcode) != Some(&false);
+                    let has_opcode = has_opcode(lane, facts, opcode);
                     let lanes = handles.entry(handle.word()).or_default();
                     if has_handle && has_opcode && !lanes.on.contains(&lane.lane.series) {
                         lanes.missing.insert(lane.lane.series.clone());
@@ -159,12 +159,35 @@ impl Account {
                     .expect("a String takes every write");
             }
         }
-        if !self.nowhere.is_empty() {
-            write!(text, "\nnot offered yet: {}", self.nowhere.join(", "))
-                .expect("a String takes every write");
+        for prefix in ["IORING_OP_", "IORING_REGISTER_"] {
+            if let Some(line) = nowhere(&self.nowhere, prefix) {
+                write!(text, "\n{line}").expect("a String takes every write");
+            }
         }
         text
     }
+}
+
+/// By what was seen of the lane's kernel or, where no probe asks for the opcode, by its version.
+fn has_opcode(lane: &Finished, facts: &Facts, opcode: &str) -> bool {
+    match facts.features.get(opcode) {
+        Some(seen) => *seen,
+        None => {
+            let since = uring_sys::since(opcode);
+            let since = since.map(|(major, minor)| KernelVersion::new(major.into(), minor.into()));
+            let kernel = lane.lane.series.parse().ok();
+            kernel >= since
+        }
+    }
+}
+
+/// What was not completed, with what all names have in common said once.
+fn nowhere<'a>(names: &[&'a str], prefix: &str) -> Option<String> {
+    let short: Vec<&'a str> = names
+        .iter()
+        .filter_map(|name| name.strip_prefix(prefix))
+        .collect();
+    (!short.is_empty()).then(|| format!("not offered yet, {prefix}*: {}", short.join(", ")))
 }
 
 fn cell(lanes: Option<&Lanes>) -> Cell {
@@ -183,10 +206,7 @@ fn cell(lanes: Option<&Lanes>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        kernels::Facts,
-        test::{lanes::judge, outcome::Outcome},
-    };
+    use crate::test::{lanes::judge, outcome::Outcome};
 
     /// A lane that has these handles, no IORING_OP_PIPE, and all else.
     fn lane(series: &str, handles: &[&str], completed: &[&str]) -> Finished {
@@ -256,11 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_register_opcode_that_no_probe_asks_for_is_on_every_lane() {
-        let account = account(&[lane("6.12", &["fd", "born"], &["fd IORING_REGISTER_PROBE"])]);
+    fn a_register_opcode_that_no_probe_asks_for_is_where_its_version_says() {
+        let account = account(&[
+            lane("5.10", &["fd"], &[]),
+            lane("6.12", &["fd", "born"], &["fd IORING_UNREGISTER_RING_FDS"]),
+        ]);
         assert_eq!(
             account.holes,
-            ["IORING_REGISTER_PROBE was completed, but not with the handle born on 6.12"]
+            ["IORING_UNREGISTER_RING_FDS was completed, but not with the handle born on 6.12"]
         );
     }
 
@@ -286,6 +309,11 @@ mod tests {
         // Completed, and on no lane at all.
         assert!(!account.nowhere.contains(&"IORING_OP_READ"));
         assert!(!account.nowhere.contains(&"IORING_OP_PIPE"));
+        let table = account.render();
+        assert!(
+            table.contains("not offered yet, IORING_OP_*: NOP, READV"),
+            "{table}"
+        );
         // A flag is not called.
         assert!(!account.nowhere.contains(&"IORING_SETUP_CQE32"));
         assert!(!account.is_empty());
