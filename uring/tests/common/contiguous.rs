@@ -156,7 +156,8 @@ fn is_refused(arguments: &[u64; 6]) -> io::Result<bool> {
     let rings = 64 + completions * completion_size;
     for (start, length) in [(given[0], entries * entry_size), (given[1], rings)] {
         let in_one = |page: u64| start / page == (start + length - 1) / page;
-        if !in_one(PAGE) && !(in_one(HUGE_PAGE) && is_in_huge_pages(start)?) {
+        let contiguous = in_one(PAGE) || in_one(HUGE_PAGE) && is_in_huge_pages(start)?;
+        if !contiguous {
             return Ok(true);
         }
     }

@@ -74,7 +74,7 @@ impl Fault {
         words.extend(self.user.map(|user| format!("user {user}")));
         words.extend(self.rlimit.iter().map(|(name, to)| format!("{name}={to}")));
         words.extend(self.memory.map(|memory| format!("{memory} MiB")));
-        words.extend(self.cpus.map(|cpus| format!("{cpus} CPU")));
+        words.extend(self.cpus.map(|cpus| format!("CPUs: {cpus}")));
         words.extend(self.boot.iter().cloned());
         words.join(", ")
     }
@@ -233,7 +233,7 @@ mod tests {
         let fault = fault(text).unwrap();
         assert_eq!(
             fault.differences(),
-            "vm.x=1, io_uring_enter: EPERM, user 7, memlock=9, 300 MiB, 1 CPU, x=y"
+            "vm.x=1, io_uring_enter: EPERM, user 7, memlock=9, 300 MiB, CPUs: 1, x=y"
         );
         assert_eq!(
             fault.facilities(&["c".to_owned(), "d".to_owned()]),

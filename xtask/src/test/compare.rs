@@ -2,28 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    outcome::{Outcome, Test, Verdict},
-    record::{Counts, Decision, Record},
-};
+use uring_testkit::records::{Case, Counts, Planned, Record};
+
+use super::outcome::{Outcome, Test, Verdict};
 
 /// Reads the tests out of a report, and says where it is not what was planned.
 pub(super) fn compare(suite: &str, plan: &[Record], report: &[Record]) -> Outcome {
     let mut outcome = Outcome::new(suite);
     let problems = &mut outcome.problems;
-    let mut open: BTreeMap<&str, Decision> = BTreeMap::new();
+    let mut open: BTreeMap<&str, Planned> = BTreeMap::new();
     let (mut planned, mut plan_ended) = (None, false);
     for record in plan {
         match record {
             Record::Start { planned: count, .. } => planned = Some(*count),
-            Record::Plan { name, decision, .. } => {
-                open.insert(name, *decision);
+            Record::Plan { case, decision, .. } => {
+                open.insert(&case.name, *decision);
             }
             Record::Refused { reason, .. } => problems.push(reason.clone()),
             Record::End { .. } => plan_ended = true,
-            Record::Test { name, .. } => {
-                problems.push(format!("the plan says that {name} has run"))
+            Record::Test { case, .. } => {
+                problems.push(format!("the plan says that {} has run", case.name));
             }
+            other => problems.push(format!("of no plan: {other}")),
         }
     }
     if !plan_ended || planned != Some(open.len()) {
@@ -39,18 +39,17 @@ pub(super) fn compare(suite: &str, plan: &[Record], report: &[Record]) -> Outcom
         match record {
             Record::Start { .. } => started += 1,
             Record::Test {
-                name,
-                handle,
+                case: Case { name, handle, .. },
                 verdict,
                 reason,
-                seconds,
+                time,
                 completed,
-                ..
             } => {
+                let verdict = Verdict::from(*verdict);
                 outcome.completed.extend(completed.iter().cloned());
                 match open.remove(name.as_str()) {
                     None => problems.push(format!("{name} was not planned, or ran twice")),
-                    Some(decision) if !fits(decision, *verdict) => problems.push(format!(
+                    Some(decision) if !fits(decision, verdict) => problems.push(format!(
                         "{name} was {verdict:?}, which is not what was planned: {decision:?} ({})",
                         reason.as_deref().unwrap_or("no reason")
                     )),
@@ -59,15 +58,18 @@ pub(super) fn compare(suite: &str, plan: &[Record], report: &[Record]) -> Outcom
                 outcome.tests.push(Test {
                     name: name.clone(),
                     handle: handle.clone(),
-                    verdict: *verdict,
+                    verdict,
                     reason: reason.clone(),
-                    seconds: Some(*seconds),
+                    seconds: Some(time.as_secs_f64()),
                 });
             }
             Record::Refused { reason, .. } => problems.push(reason.clone()),
             Record::End { counts, .. } if end.is_none() => end = Some(*counts),
             Record::End { .. } => problems.push("the report ends twice".to_owned()),
-            Record::Plan { name, .. } => problems.push(format!("the report plans {name}")),
+            Record::Plan { case, .. } => {
+                problems.push(format!("the report plans {}", case.name));
+            }
+            other => problems.push(format!("of no report: {other}")),
         }
     }
     problems.extend(
@@ -100,43 +102,62 @@ fn count(tests: &[Test], verdict: Verdict) -> usize {
     tests.iter().filter(|test| test.verdict == verdict).count()
 }
 
-const fn fits(decision: Decision, verdict: Verdict) -> bool {
+const fn fits(decision: Planned, verdict: Verdict) -> bool {
     matches!(
         (decision, verdict),
-        (Decision::Run, Verdict::Passed | Verdict::Failed)
-            | (Decision::Skip, Verdict::Skipped)
-            | (Decision::Refuse, Verdict::Refused | Verdict::Failed)
-            | (Decision::Fail, Verdict::Failed)
+        (Planned::Run, Verdict::Passed | Verdict::Failed)
+            | (Planned::Skip, Verdict::Skipped)
+            | (Planned::Refuse, Verdict::Refused | Verdict::Failed)
+            | (Planned::Fail, Verdict::Failed)
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use uring_testkit::records;
+
     use super::*;
 
     fn start(planned: usize) -> Record {
         Record::Start {
             suite: "s".to_owned(),
+            kernel: "6.1.176".to_owned(),
+            expected: "6.1".to_owned(),
+            lane: "mainline".to_owned(),
             planned,
         }
     }
 
-    fn plan(name: &str, decision: Decision) -> Record {
-        Record::Plan {
+    fn case(name: &str) -> Case {
+        Case {
             suite: "s".to_owned(),
             name: name.to_owned(),
+            test: name.to_owned(),
+            ..Case::default()
+        }
+    }
+
+    fn plan(name: &str, decision: Planned) -> Record {
+        Record::Plan {
+            case: case(name),
             decision,
+            reason: None,
         }
     }
 
     fn test(name: &str, verdict: Verdict) -> Record {
         Record::Test {
-            suite: "s".to_owned(),
-            name: name.to_owned(),
-            handle: None,
-            verdict,
+            case: case(name),
+            verdict: match verdict {
+                Verdict::Passed => records::Verdict::Passed,
+                Verdict::Failed => records::Verdict::Failed,
+                Verdict::Skipped => records::Verdict::Skipped,
+                Verdict::Refused => records::Verdict::Refused,
+            },
             reason: None,
-            seconds: 0.0,
+            time: Duration::ZERO,
             completed: vec![format!("fd {name}")],
         }
     }
@@ -165,10 +186,10 @@ mod tests {
     fn whole_plan() -> Vec<Record> {
         vec![
             start(4),
-            plan("a", Decision::Run),
-            plan("b", Decision::Run),
-            plan("c", Decision::Skip),
-            plan("d", Decision::Refuse),
+            plan("a", Planned::Run),
+            plan("b", Planned::Run),
+            plan("c", Planned::Skip),
+            plan("d", Planned::Refuse),
             plan_end(),
         ]
     }

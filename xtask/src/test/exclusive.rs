@@ -63,7 +63,7 @@ mod tests {
                 takes.send(second.is_ok()).unwrap();
             }
         });
-        let said = said.recv().unwrap();
+        let said = said.recv().expect("the second run waits, and says so");
         let expected = format!("waiting for process {}, ", process::id());
         assert!(said.starts_with(&expected), "{said}");
         assert!(taken.try_recv().is_err(), "the directory was had by two");

@@ -6,9 +6,10 @@ use std::{
 };
 
 use serde::Serialize;
+use uring_testkit::records;
 
 /// How a test ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
     Passed,
@@ -17,6 +18,17 @@ pub(super) enum Verdict {
     Skipped,
     /// Its features are absent, as expected, and its companion showed the refusal.
     Refused,
+}
+
+impl From<records::Verdict> for Verdict {
+    fn from(verdict: records::Verdict) -> Self {
+        match verdict {
+            records::Verdict::Passed => Self::Passed,
+            records::Verdict::Failed => Self::Failed,
+            records::Verdict::Skipped => Self::Skipped,
+            records::Verdict::Refused => Self::Refused,
+        }
+    }
 }
 
 /// One test.

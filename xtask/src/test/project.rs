@@ -21,6 +21,8 @@ const MANIFEST: &str = include_str!("../../../Cargo.toml");
 pub(super) struct Project {
     /// Where cargo is started.
     dir: PathBuf,
+    /// Whether it is this workspace.
+    pub(super) is_here: bool,
     /// Where cargo is told to build, if it is told.
     build: Option<PathBuf>,
     /// Where it builds.
@@ -81,6 +83,7 @@ impl Project {
 
     fn open(dir: PathBuf, build: Option<PathBuf>) -> Result<Self> {
         let mut project = Self {
+            is_here: dir == workspace::root(),
             dir,
             build,
             target: PathBuf::new(),
@@ -142,6 +145,7 @@ mod tests {
     fn this_workspace_has_its_packages_and_its_scratch_space() {
         let project = Project::here().unwrap();
         let names: Vec<_> = project.packages.iter().map(|p| p.name.as_str()).collect();
+        assert!(project.is_here);
         assert!(names.contains(&"uring-testkit") && names.contains(&"xtask"));
         let scratch = project.scratch("test").unwrap();
         assert_eq!(scratch, workspace::target_dir().join("xtask/test"));
@@ -158,6 +162,19 @@ mod tests {
             assert!(options.iter().any(|option| option == line), "{options:?}");
         }
         assert_eq!(options[options.len() - 2..], ["--profile", "lane"]);
+    }
+
+    #[test]
+    fn a_manifest_elsewhere_has_its_own_packages_and_is_built_where_it_is_told() {
+        let manifest = workspace::root().join("consumers/own-suite/Cargo.toml");
+        let build = env::temp_dir().join(format!("xtask-project-{}", std::process::id()));
+        let project = Project::elsewhere(&manifest, Some(&build)).unwrap();
+        assert!(!project.is_here);
+        assert_eq!(project.packages.len(), 1);
+        assert_eq!(project.packages[0].name, "own-suite");
+        let scratch = project.scratch("lanes").unwrap();
+        assert_eq!(scratch, build.join("xtask/lanes"));
+        fs::remove_dir_all(&build).unwrap();
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::{fs, process::Command};
 
 use uring_testkit::TestResult;
 
-/// The boot protocol's places: sectors of the setup code, entry, magic, version, and where the release text is.
+/// The boot protocol's places: sectors of the setup code, entry, magic, version, where the release text is, and up to where
+/// the first file system may lie.
 const SETUP_SECTORS: usize = 0x1f1;
 const ENTRY: usize = 0x200;
 const MAGIC: usize = 0x202;
 const VERSION: usize = 0x206;
 const RELEASE: usize = 0x20e;
+const ARCHIVE_END: usize = 0x22c;
 const SECTOR: usize = 0x200;
 
 /// The image that was fetched for a series.
@@ -45,6 +47,7 @@ pub(crate) fn that_resets(release: &str) -> Vec<u8> {
     put(MAGIC, b"HdrS");
     put(VERSION, &0x0203_u16.to_le_bytes());
     put(RELEASE, &0x0200_u16.to_le_bytes());
+    put(ARCHIVE_END, &0x37ff_ffff_u32.to_le_bytes());
     put(CODE, &RESET);
     put(TEXT, release.as_bytes());
     image

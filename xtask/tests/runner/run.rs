@@ -142,7 +142,7 @@ impl Run {
 
     /// What the only lane came to.
     pub(crate) fn lane(&self) -> TestResult<&Value> {
-        match self.results.as_array().map(Vec::as_slice) {
+        match self.results["lanes"].as_array().map(Vec::as_slice) {
             Some([lane]) => Ok(lane),
             _ => Err(format!("one lane was to run:\n{}", self.output).into()),
         }
@@ -160,10 +160,11 @@ impl Run {
 
     /// What a suite came to, on the only lane or on this machine.
     pub(crate) fn suite(&self, name: &str) -> TestResult<Suite<'_>> {
-        let suites = self.results.as_array().ok_or("results are a list")?;
-        let suites = match suites.first().and_then(|first| first["suites"].as_array()) {
-            Some(of_the_lane) => of_the_lane,
-            None => suites,
+        let suites = match self.results.as_array() {
+            Some(of_this_machine) => of_this_machine,
+            None => self.lane()?["suites"]
+                .as_array()
+                .ok_or("a lane has suites")?,
         };
         let is_it = |suite: &&Value| {
             let words = suite["name"].as_str().unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use serde::Deserialize;
+use uring_testkit::records::{Case, Planned, Record};
 
 use super::Finished;
 use crate::test::outcome::Verdict;
@@ -17,21 +17,17 @@ pub(super) struct Coverage {
     pub(super) notes: Vec<String>,
 }
 
-/// One line of a plan, with what the gates are about.
-#[derive(Debug, Deserialize)]
-struct Planned {
-    name: Option<String>,
-    #[serde(default)]
-    features: Vec<String>,
-    #[serde(default)]
-    facilities: Vec<String>,
-    decision: Option<String>,
-    reason: Option<String>,
-}
-
-fn lines(plans: &[String]) -> impl Iterator<Item = Planned> {
+/// The tests of plans: what each would do, and why.
+fn tests(plans: &[String]) -> impl Iterator<Item = (Case, Planned, String)> {
     let lines = plans.iter().flat_map(|plan| plan.lines());
-    lines.filter_map(|line| serde_json::from_str(line).ok())
+    lines.filter_map(|line| match line.parse() {
+        Ok(Record::Plan {
+            case,
+            decision,
+            reason,
+        }) => Some((case, decision, reason.unwrap_or_default())),
+        _ => None,
+    })
 }
 
 /// Compares the plans of all lanes, oldest first, with what ran on them.
@@ -52,14 +48,12 @@ pub(super) fn across(
         .filter(|test| matches!(test.verdict, Verdict::Passed | Verdict::Failed))
         .map(|test| test.name.as_str())
         .collect();
-    for planned in lines(plans) {
-        let Some(name) = planned.name else { continue };
-        let reason = planned.reason.unwrap_or_default();
-        if !ran.contains(name.as_str()) {
-            never_ran.insert(name, reason.clone());
+    for (case, _, reason) in tests(plans) {
+        if !ran.contains(case.name.as_str()) {
+            never_ran.insert(case.name, reason.clone());
         }
-        features.see(planned.features, &reason);
-        facilities.see(planned.facilities, &reason);
+        features.see(case.features, &reason);
+        facilities.see(case.facilities, &reason);
     }
     let on_faults = if never_ran.is_empty() {
         BTreeSet::new()
@@ -105,8 +99,8 @@ pub(super) fn across(
 
 /// Takes the tests out of `never_ran` that run by one of `plans`, and gives their names.
 fn take_what_runs(never_ran: &mut BTreeMap<String, String>, plans: &[String]) -> BTreeSet<String> {
-    let runs = lines(plans).filter(|planned| planned.decision.as_deref() == Some("run"));
-    let names = runs.filter_map(|planned| planned.name);
+    let runs = tests(plans).filter(|(_, decision, _)| *decision == Planned::Run);
+    let names = runs.map(|(case, ..)| case.name);
     names
         .filter(|name| never_ran.remove(name).is_some())
         .collect()
@@ -179,7 +173,7 @@ mod tests {
 
     fn plan(decision: &str, reason: &str) -> String {
         format!(
-            r#"{{"record":"plan","name":"s::a","features":["OLD","NEW"],"decision":"{decision}","reason":"{reason}"}}"#
+            r#"{{"record":"plan","suite":"s","name":"s::a","test":"a","features":["OLD","NEW"],"decision":"{decision}","reason":"{reason}"}}"#
         )
     }
 
@@ -241,7 +235,7 @@ mod tests {
     fn a_facility_that_no_machine_has_is_a_note_and_so_is_one_that_no_test_wants() {
         let plan = |decision: &str, reason: &str| {
             format!(
-                r#"{{"record":"plan","name":"s::a","facilities":["loop"],"decision":"{decision}","reason":"{reason}"}}"#
+                r#"{{"record":"plan","suite":"s","name":"s::a","test":"a","facilities":["loop"],"decision":"{decision}","reason":"{reason}"}}"#
             )
         };
         let mut lane = finished("s::a", Verdict::Passed);

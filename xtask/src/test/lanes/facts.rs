@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use uring_testkit::{Feature, HandleKind, LaneKind, Observation};
 
 use super::{
@@ -10,22 +9,6 @@ use super::{
     judge::{Class, Trouble},
 };
 use crate::kernels::Facts;
-
-/// One record of the guest's.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Seen {
-    name: String,
-    seen: Word,
-    evidence: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Word {
-    Present,
-    Absent,
-    Inconclusive,
-}
 
 /// All that came from one machine.
 #[derive(Debug, Default)]
@@ -36,12 +19,12 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn handle(&mut self, seen: Seen) {
-        note(&mut self.handles, &mut self.twice, seen);
+    pub(super) fn handle(&mut self, name: String, seen: Observation) {
+        note(&mut self.handles, &mut self.twice, name, seen);
     }
 
-    pub(super) fn feature(&mut self, seen: Seen) {
-        note(&mut self.features, &mut self.twice, seen);
+    pub(super) fn feature(&mut self, name: String, seen: Observation) {
+        note(&mut self.features, &mut self.twice, name, seen);
     }
 
     /// What is missing from the records, and what contradicts `lane`.
@@ -132,14 +115,14 @@ impl Observed {
     }
 }
 
-fn note(all: &mut BTreeMap<String, Observation>, twice: &mut Vec<String>, seen: Seen) {
-    let observation = match seen.seen {
-        Word::Present => Observation::Present,
-        Word::Absent => Observation::Absent,
-        Word::Inconclusive => Observation::Inconclusive(seen.evidence.unwrap_or_default()),
-    };
-    if all.insert(seen.name.clone(), observation).is_some() {
-        twice.push(seen.name);
+fn note(
+    all: &mut BTreeMap<String, Observation>,
+    twice: &mut Vec<String>,
+    name: String,
+    seen: Observation,
+) {
+    if all.insert(name.clone(), seen).is_some() {
+        twice.push(name);
     }
 }
 
@@ -297,16 +280,8 @@ pub(super) mod tests {
         let mut observed = observed(|_| None);
         observed.features.remove("IORING_OP_PIPE");
         observed.handles.remove("born");
-        observed.feature(Seen {
-            name: "IORING_OP_BREW".to_owned(),
-            seen: Word::Absent,
-            evidence: None,
-        });
-        observed.handle(Seen {
-            name: "fd".to_owned(),
-            seen: Word::Present,
-            evidence: None,
-        });
+        observed.feature("IORING_OP_BREW".to_owned(), Observation::Absent);
+        observed.handle("fd".to_owned(), Observation::Present);
         assert_eq!(
             troubles(&observed),
             [

@@ -2,20 +2,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use uring_testkit::records::Record;
 
-use super::{
-    Lane, console,
-    facts::{Observed, Seen},
-    machine, refusal,
-};
+use super::{Lane, console, facts::Observed, machine, refusal};
 use crate::{
     kernels::Facts,
-    test::{
-        compare,
-        outcome::Outcome,
-        record::{self, Record},
-    },
+    test::{compare, outcome::Outcome},
 };
 
 /// How a lane fails beside its tests.
@@ -108,34 +101,6 @@ pub(super) struct Judgement {
     pub(super) facts: Option<Facts>,
 }
 
-/// The guest's own records; those of the suites are between them.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "record", rename_all = "lowercase")]
-enum Line {
-    Boot {
-        release: String,
-    },
-    Handle(Seen),
-    Feature(Seen),
-    Begin {
-        program: String,
-    },
-    Exit {
-        program: String,
-        status: String,
-        seconds: f64,
-    },
-    Broken {
-        reason: String,
-    },
-    Done {
-        records: usize,
-        taint: String,
-    },
-    #[serde(other)]
-    Suite,
-}
-
 /// One suite's part of the records.
 #[derive(Debug, Default)]
 struct Part {
@@ -159,36 +124,39 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
             ));
             continue;
         }
-        let parsed: Result<Line, _> = serde_json::from_str(line);
-        match parsed {
+        let record = match line.parse() {
+            Ok(record) => record,
             Err(error) => {
                 let text = format!("line {} is none ({error}): {line}", index + 1);
                 troubles.push(Trouble::new(Class::Records, text));
+                continue;
             }
-            Ok(Line::Boot { release }) => {
+        };
+        match record {
+            Record::Boot { release } => {
                 if machine::series_of(&release) != lane.series {
                     let text = format!("{release} is running, not Linux {}", lane.series);
                     troubles.push(Trouble::new(Class::Boot, text));
                 }
                 judgement.release = Some(release);
             }
-            Ok(Line::Handle(seen)) => observed.handle(seen),
-            Ok(Line::Feature(seen)) => observed.feature(seen),
-            Ok(Line::Begin { program }) => {
+            Record::Handle { name, seen } => observed.handle(name, seen),
+            Record::Feature { name, seen } => observed.feature(name, seen),
+            Record::Begin { program } => {
                 judgement.began = true;
                 parts.entry(program.clone()).or_default();
                 current = Some(program);
             }
-            Ok(Line::Exit {
+            Record::Exit {
                 program,
                 status,
-                seconds,
-            }) => {
-                parts.entry(program).or_default().end = Some((status, seconds));
+                time,
+            } => {
+                parts.entry(program).or_default().end = Some((status, time.as_secs_f64()));
                 current = None;
             }
-            Ok(Line::Broken { reason }) => troubles.push(Trouble::new(Class::Boot, reason)),
-            Ok(Line::Done { records, taint }) => {
+            Record::Broken { reason } => troubles.push(Trouble::new(Class::Boot, reason)),
+            Record::Done { records, taint } => {
                 if records != index {
                     let text = format!("{records} were sent, {index} came");
                     troubles.push(Trouble::new(Class::Records, text));
@@ -199,19 +167,13 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
                 }
                 done = Some(records);
             }
-            Ok(Line::Suite) => match (&current, record::parse(line)) {
-                (Some(program), Ok(records)) => {
-                    parts
-                        .entry(program.clone())
-                        .or_default()
-                        .report
-                        .extend(records);
+            of_a_suite => match &current {
+                Some(program) => {
+                    let part = parts.entry(program.clone()).or_default();
+                    part.report.push(of_a_suite);
                 }
-                (None, _) => {
+                None => {
                     troubles.push(Trouble::new(Class::Records, format!("of no suite: {line}")));
-                }
-                (_, Err(error)) => {
-                    troubles.push(Trouble::new(Class::Records, format!("{error:#}")));
                 }
             },
         }
@@ -296,6 +258,7 @@ fn suites(
 #[cfg(test)]
 pub(super) mod tests {
     use super::{super::facts, *};
+    use crate::test::record;
 
     pub(in super::super) fn lane() -> Lane {
         Lane {
@@ -313,11 +276,11 @@ pub(super) mod tests {
     }
 
     const PLAN: &str = concat!(
-        r#"{"record":"start","suite":"s","planned":2}"#,
+        r#"{"record":"start","suite":"s","kernel":"6.1.0","expected":"6.1","lane":"mainline","planned":2}"#,
         "\n",
-        r#"{"record":"plan","suite":"s","name":"s::a","decision":"run"}"#,
+        r#"{"record":"plan","suite":"s","name":"s::a","test":"a","decision":"run"}"#,
         "\n",
-        r#"{"record":"plan","suite":"s","name":"s::b","decision":"refuse"}"#,
+        r#"{"record":"plan","suite":"s","name":"s::b","test":"b","decision":"refuse"}"#,
         "\n",
         r#"{"record":"end","suite":"s"}"#,
     );
@@ -325,9 +288,9 @@ pub(super) mod tests {
     const RECORDS: [&str; 8] = [
         r#"{"record":"boot","release":"6.1.0-50-cloud-amd64"}"#,
         r#"{"record":"begin","program":"/suites/s"}"#,
-        r#"{"record":"start","suite":"s","planned":2}"#,
-        r#"{"record":"test","suite":"s","name":"s::a","verdict":"passed","seconds":0.1}"#,
-        r#"{"record":"test","suite":"s","name":"s::b","verdict":"refused","seconds":0.1}"#,
+        r#"{"record":"start","suite":"s","kernel":"6.1.0","expected":"6.1","lane":"mainline","planned":2}"#,
+        r#"{"record":"test","suite":"s","name":"s::a","test":"a","verdict":"passed","seconds":0.1}"#,
+        r#"{"record":"test","suite":"s","name":"s::b","test":"b","verdict":"refused","seconds":0.1}"#,
         r#"{"record":"end","suite":"s","passed":1,"failed":0,"skipped":0,"refused":1}"#,
         r#"{"record":"exit","program":"/suites/s","status":"exit status: 0","seconds":0.5}"#,
         r#"{"record":"done","records":7,"taint":"0"}"#,
@@ -447,10 +410,8 @@ pub(super) mod tests {
     #[test]
     fn a_suite_that_skips_everything_is_a_problem() {
         let mut records = RECORDS.to_vec();
-        records[3] =
-            r#"{"record":"test","suite":"s","name":"s::a","verdict":"skipped","seconds":0}"#;
-        records[4] =
-            r#"{"record":"test","suite":"s","name":"s::b","verdict":"skipped","seconds":0}"#;
+        records[3] = r#"{"record":"test","suite":"s","name":"s::a","test":"a","verdict":"skipped","seconds":0}"#;
+        records[4] = r#"{"record":"test","suite":"s","name":"s::b","test":"b","verdict":"skipped","seconds":0}"#;
         records[5] =
             r#"{"record":"end","suite":"s","passed":0,"failed":0,"skipped":2,"refused":0}"#;
         let judgement = judged(&boot(&records));
@@ -462,11 +423,11 @@ pub(super) mod tests {
         for (line, record) in [
             (
                 3,
-                r#"{"record":"test","suite":"s","name":"s::a","verdict":"refused","seconds":0}"#,
+                r#"{"record":"test","suite":"s","name":"s::a","test":"a","verdict":"refused","seconds":0}"#,
             ),
             (
                 4,
-                r#"{"record":"test","suite":"s","name":"s::b","verdict":"passed","seconds":0}"#,
+                r#"{"record":"test","suite":"s","name":"s::b","test":"b","verdict":"passed","seconds":0}"#,
             ),
         ] {
             let mut records = RECORDS.to_vec();

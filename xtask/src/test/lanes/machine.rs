@@ -11,9 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use uring_testkit::records::Record;
 
 use super::{Lane, archive::Archive, judge::Boot};
-use crate::{kernels::Emulator, test::record::Record};
+use crate::kernels::Emulator;
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);

@@ -238,8 +238,11 @@ pub(super) fn run(
     }
     println!("{}", table::render(&finished));
     let account = opcodes::account(&finished);
-    let whole =
-        filter.is_none() && args.handles.is_none() && packages.len() == project.packages.len();
+    // Only this workspace has a library that keeps account of what it completes.
+    let whole = project.is_here
+        && filter.is_none()
+        && args.handles.is_none()
+        && packages.len() == project.packages.len();
     if whole && !account.is_empty() {
         println!("{}", account.render());
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use uring_testkit::records::{Planned, Record};
 
 use super::{
     Lane, Selection,
@@ -16,7 +17,7 @@ use crate::{
     test::{
         binary::{self, Package},
         project::Project,
-        record::{self, Decision, Record},
+        record,
     },
 };
 
@@ -259,9 +260,9 @@ pub(super) fn summary(plan: &[Record]) -> String {
     }
     format!(
         "{} run, {} refused, {} skipped",
-        count(Decision::Run),
-        count(Decision::Refuse),
-        count(Decision::Skip)
+        count(Planned::Run),
+        count(Planned::Refuse),
+        count(Planned::Skip)
     )
 }
 
