@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal as _, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
+    time::Duration,
 };
 
 use uring_testkit::{
@@ -32,6 +33,8 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .requires([uring_testkit::Facility::IPV6]);
     suite
         .test("terminal_passes_bytes", terminal_passes_bytes)
+        // What a terminal that is not raw does is wait for the end of a line.
+        .timeout(Duration::from_secs(5))
         .requires(Terminal::REQUIRES);
 }
 

@@ -76,12 +76,22 @@ fn takes_commands(_: &Context) -> TestResult {
     call(device.write_command(&generic, block, &written)?)?;
     let mut page = Page::new(0);
     call(device.read_command(&generic, block, &mut page)?)?;
-    assert_eq!(*page, *written);
+    assert!(
+        *page == *written,
+        "it reads as {}, not {}",
+        page[0],
+        written[0]
+    );
     // What went past the block device is on it.
     let mut page = Page::new(0);
     let mut ordinary = RawRing::new(4, 0)?;
     read(&mut ordinary, device.file(), 16384, &mut page)?;
-    assert_eq!(*page, *written);
+    assert!(
+        *page == *written,
+        "it reads as {}, not {}",
+        page[0],
+        written[0]
+    );
     let odd = device.read_command(&generic, 0, &mut page[..100]);
     assert_eq!(odd.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
     Ok(())
@@ -94,7 +104,7 @@ fn is_for_one_at_a_time(_: &Context) -> TestResult {
         let child = fork_and(|| {
             let file = File::open(&path)?;
             // SAFETY: a call with two numbers.
-            match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
+            match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } {
                 0 => Ok(()),
                 _ => Err(io::Error::last_os_error().into()),
             }
