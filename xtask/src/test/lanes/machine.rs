@@ -19,7 +19,7 @@ use crate::kernels::Emulator;
 /// How long a machine may be silent: longer than the guest lets one test hang.
 const SILENCE: Duration = Duration::from_secs(700);
 /// How long an emulated machine may take to its first record.
-pub(super) const BOOT: Duration = Duration::from_secs(180);
+pub(super) const BOOT: Duration = Duration::from_secs(60);
 /// The same without emulation, on a machine that may not be able to.
 pub(super) const NATIVE_BOOT: Duration = Duration::from_secs(20);
 pub(super) const EMULATED: &str = "tcg,thread=multi";
