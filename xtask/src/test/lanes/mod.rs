@@ -60,6 +60,9 @@ pub(crate) struct Args {
     /// What the machine has with that kernel, such as `privileges,loop`, if not what its modules bring
     #[arg(long, value_name = "NAMES", requires = "kernel_image")]
     facilities: Option<String>,
+    /// Features that it has before their version, such as `IORING_FEAT_EXT_ARG,IORING_OP_UNLINKAT`
+    #[arg(long, value_name = "NAMES", requires = "kernel_image")]
+    backports: Option<String>,
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
@@ -336,7 +339,7 @@ fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
         series,
         kind: "distribution",
         package: release,
-        backports: String::new(),
+        backports: args.backports.clone().unwrap_or_default(),
         facilities: String::new(),
         modules: Vec::new(),
         image: image.to_owned(),
