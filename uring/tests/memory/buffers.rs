@@ -16,7 +16,7 @@ use uring_testkit::{FdTable, Recording, TestResult};
 use crate::common::Recorded;
 
 /// Few enough pages to be one request to the disk: what the kernel has to split goes to a worker, and may be cancelled before it has begun.
-pub(crate) const LENGTH: usize = 256 << 10;
+pub(crate) const LENGTH: usize = 128 << 10;
 
 /// A file on a disk, read past the page cache.
 pub(crate) struct Disk {
