@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 const OPERATIONS: u64 = 100_000;
-const WARM_UP: u32 = 100;
+const WARM_UP: u32 = 20;
 
 /// What the rounds hand to operations and get back.
 struct Resources {

@@ -26,8 +26,32 @@ pub fn leaked_operations() -> u64 {
 }
 
 /// How long a ring that cannot be entered any more, or may not cancel, is watched for completions before it is given up.
-const PATIENCE: u32 = 1000;
-const STEP: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The pauses between two looks at such a ring: short ones first, since what completes at all mostly does so soon.
+struct Pauses {
+    next: Duration,
+    waited: Duration,
+}
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_millis(50);
+
+    const fn new() -> Pauses {
+        Pauses {
+            next: Pauses::FIRST,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Counts the pause that has passed, and says whether it was the last.
+    fn count(&mut self) -> bool {
+        self.waited += self.next;
+        self.next = Pauses::LONGEST.min(2 * self.next);
+        self.waited >= PATIENCE
+    }
+}
 
 /// How long cancelled operations are waited for before they are cancelled again: one that is between two states, such as a multishot
 /// timeout that has fired and is not armed again yet, is found in neither. Those that make themselves heard are cancelled again at once.
@@ -118,12 +142,12 @@ impl Core {
     }
 
     fn wait_for_landing(&mut self, depth: u16, only_multishot: bool) -> Result<(), Error> {
-        let mut patience = PATIENCE;
+        let mut pauses = Pauses::new();
         self.reap();
         while self.slots.flying(depth) > 0 {
             let cancelled = self.is_flying(depth, only_multishot);
             let wait = if self.cancel_refused {
-                Wait::at_most(1, STEP)
+                Wait::at_most(1, pauses.next)
             } else if cancelled && self.setup.features().contains(Features::EXT_ARG) {
                 Wait::at_most(1, CANCEL_AGAIN)
             } else {
@@ -137,8 +161,7 @@ impl Core {
                 Err(error) => return self.watch_for_landing(depth, error),
             };
             if let Some(error) = failure {
-                patience -= 1;
-                if patience == 0 {
+                if pauses.count() {
                     return Err(error);
                 }
             }
@@ -164,14 +187,17 @@ impl Core {
     /// It is not entered again: its name may lead to another's ring, where a wait has no end.
     fn watch_for_landing(&mut self, depth: u16, error: Error) -> Result<(), Error> {
         self.retract_unsubmitted();
-        for _ in 0..PATIENCE {
+        let mut pauses = Pauses::new();
+        loop {
             self.reap();
             if self.slots.flying(depth) == 0 {
                 return Ok(());
             }
-            std::thread::sleep(STEP);
+            std::thread::sleep(pauses.next);
+            if pauses.count() {
+                return Err(error);
+            }
         }
-        Err(error)
     }
 
     /// Lands what the kernel has never seen, as cancelled.
