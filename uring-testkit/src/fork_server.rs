@@ -267,68 +267,83 @@ fn read_all(mut output: File) -> io::Result<String> {
 impl Request {
     fn send(self, link: &mut UnixStream) -> io::Result<()> {
         let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+        let mut message = Vec::new();
         for number in [self.index as u64, u64::from(self.refusal), limit] {
-            send_number(link, number)?;
+            put_number(&mut message, number);
         }
-        Ok(())
+        link.write_all(&message)
     }
 
     /// The next request; none when the suite is gone.
     fn receive(link: &mut UnixStream) -> io::Result<Option<Self>> {
-        let index = match receive_number(link) {
+        let mut message = [0; 24];
+        match link.read_exact(&mut message) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            number => usize::try_from(number?).map_err(io::Error::other)?,
-        };
+            received => received?,
+        }
+        let mut message = &message[..];
         Ok(Some(Self {
-            index,
-            refusal: receive_number(link)? != 0,
-            limit: Duration::from_millis(receive_number(link)?),
+            index: usize::try_from(take_number(&mut message)?).map_err(io::Error::other)?,
+            refusal: take_number(&mut message)? != 0,
+            limit: Duration::from_millis(take_number(&mut message)?),
         }))
     }
 }
 
 impl Ended {
+    /// In one piece: each piece would wake the suite, for nothing until it has the last.
     fn send(&self, link: &mut UnixStream) -> io::Result<()> {
-        send_number(link, u64::from(self.status.into_raw().unsigned_abs()))?;
-        send_number(link, u64::from(self.late.is_some()))?;
+        let mut message = Vec::new();
+        put_number(
+            &mut message,
+            u64::from(self.status.into_raw().unsigned_abs()),
+        );
+        put_number(&mut message, u64::from(self.late.is_some()));
         let late = self.late.as_deref().unwrap_or_default();
         for text in [late, &self.output, &self.notes] {
-            send_number(link, text.len() as u64)?;
-            link.write_all(text.as_bytes())?;
+            put_number(&mut message, text.len() as u64);
+            message.extend_from_slice(text.as_bytes());
         }
-        Ok(())
+        let mut whole = Vec::new();
+        put_number(&mut whole, message.len() as u64);
+        whole.append(&mut message);
+        link.write_all(&whole)
     }
 
     fn receive(link: &mut UnixStream) -> io::Result<Self> {
-        let status = i32::try_from(receive_number(link)?).map_err(io::Error::other)?;
-        let is_late = receive_number(link)? != 0;
-        let late = receive_text(link)?;
+        let mut length = [0; 8];
+        link.read_exact(&mut length)?;
+        let length = usize::try_from(u64::from_ne_bytes(length)).map_err(io::Error::other)?;
+        let mut message = vec![0; length];
+        link.read_exact(&mut message)?;
+        let mut message = &message[..];
+        let status = i32::try_from(take_number(&mut message)?).map_err(io::Error::other)?;
+        let is_late = take_number(&mut message)? != 0;
+        let late = take_text(&mut message)?;
         Ok(Self {
             status: ExitStatus::from_raw(status),
             late: is_late.then_some(late),
-            output: receive_text(link)?,
-            notes: receive_text(link)?,
+            output: take_text(&mut message)?,
+            notes: take_text(&mut message)?,
         })
     }
 }
 
-fn send_number(link: &mut UnixStream, number: u64) -> io::Result<()> {
-    link.write_all(&number.to_ne_bytes())
+fn put_number(message: &mut Vec<u8>, number: u64) {
+    message.extend_from_slice(&number.to_ne_bytes());
 }
 
-fn receive_number(link: &mut UnixStream) -> io::Result<u64> {
+fn take_number(message: &mut &[u8]) -> io::Result<u64> {
     let mut number = [0; 8];
-    link.read_exact(&mut number)?;
+    message.read_exact(&mut number)?;
     Ok(u64::from_ne_bytes(number))
 }
 
-fn receive_text(link: &mut UnixStream) -> io::Result<String> {
-    let length = receive_number(link)?;
-    let mut text = String::new();
-    link.take(length).read_to_string(&mut text)?;
-    if text.len() as u64 == length {
-        Ok(text)
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
+fn take_text(message: &mut &[u8]) -> io::Result<String> {
+    let length = usize::try_from(take_number(message)?).map_err(io::Error::other)?;
+    let Some((text, rest)) = message.split_at_checked(length) else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    *message = rest;
+    Ok(String::from_utf8_lossy(text).into_owned())
 }

@@ -12,7 +12,7 @@ mod thread;
 
 use std::process::ExitCode;
 
-use uring_testkit::Suite;
+use uring_testkit::{Feature, Suite};
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("builder");
@@ -22,5 +22,16 @@ fn main() -> ExitCode {
     contradictions::add_to(&mut suite);
     options::add_to(&mut suite);
     thread::add_to(&mut suite);
+    // Asked once, before the tests are forked, and not in each.
+    for feature in [
+        Feature::NO_SQARRAY,
+        Feature::SUBMIT_ALL,
+        Feature::SINGLE_ISSUER,
+        Feature::DEFER_TASKRUN,
+        Feature::REGISTERED_FD_ONLY,
+        Feature::NOP_INJECT_RESULT,
+    ] {
+        let _known_from_now_on = feature.observe();
+    }
     suite.run()
 }

@@ -6,9 +6,14 @@ use std::{
     os::fd::AsRawFd as _,
     path::Path,
     sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use crate::{fixtures::raw_mode, records::Record};
+
+/// How long lines are gathered before they are sent.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A device that takes lines, and how many it took.
 #[derive(Debug)]
@@ -58,6 +63,10 @@ impl Channel {
         while reader.read_until(b'\n', &mut line)? > 0 {
             self.send_line(&line);
             line.clear();
+            if reader.buffer().is_empty() {
+                // Waking up for each line costs the tests more than the line does.
+                thread::sleep(PAUSE);
+            }
         }
         Ok(())
     }

@@ -293,6 +293,7 @@ fn namespace(number: u32, drive: &str) -> String {
 struct Follower {
     file: File,
     bytes: Vec<u8>,
+    lines: usize,
 }
 
 impl Follower {
@@ -301,19 +302,23 @@ impl Follower {
         Ok(Self {
             file,
             bytes: Vec::new(),
+            lines: 0,
         })
     }
 
     /// Whether there was something new.
     fn read(&mut self) -> Result<bool> {
         // The emulator truncates the file when it opens it.
-        let length = u64::try_from(self.bytes.len())?;
-        self.file.seek(SeekFrom::Start(length))?;
-        Ok(self.file.read_to_end(&mut self.bytes)? > 0)
+        let known = self.bytes.len();
+        self.file.seek(SeekFrom::Start(u64::try_from(known)?))?;
+        let new = self.file.read_to_end(&mut self.bytes)? > 0;
+        let newlines = self.bytes[known..].iter().filter(|byte| **byte == b'\n');
+        self.lines += newlines.count();
+        Ok(new)
     }
 
     fn lines(&self) -> usize {
-        self.bytes.iter().filter(|byte| **byte == b'\n').count()
+        self.lines
     }
 
     fn text(self) -> String {
