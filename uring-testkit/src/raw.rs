@@ -232,8 +232,12 @@ impl RawRing {
             if let Some(completed) = self.take() {
                 return Ok(completed);
             }
-            // A ring that polls comes back without one when the kernel has something else to do.
-            self.enter(0, 1)?;
+            // A ring that polls comes back without one when the kernel has something else to do, and others are
+            // interrupted when a worker of theirs is made or ends.
+            match self.enter(0, 1) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                entered => drop(entered?),
+            }
         }
     }
 
