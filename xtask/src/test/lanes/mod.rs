@@ -4,7 +4,9 @@ mod archive;
 mod console;
 mod coverage;
 mod facts;
+mod finished;
 mod judge;
+mod lane;
 mod machine;
 mod module;
 mod opcodes;
@@ -23,19 +25,16 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 
 use self::{
-    judge::{Judgement, Trouble},
+    finished::{Finished, Results},
+    judge::Judgement,
+    lane::Lane,
     machine::{Machine, Work},
-    module::Loaded,
-    opcodes::Account,
     programs::Programs,
 };
-use super::{
-    Files, binary::Package, exclusive::Exclusive, junit, outcome::Outcome, project::Project,
-};
-use crate::kernels::{self, Emulator, Facts, Fault, Image, Kernel};
+use super::{Files, binary::Package, exclusive::Exclusive, junit, project::Project};
+use crate::kernels::{self, Emulator, Facts};
 
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
 const BOOTS: usize = 3;
@@ -93,90 +92,6 @@ impl Args {
     }
 }
 
-/// A kernel to run on, and what is unusual about its machine.
-#[derive(Debug, Clone, Serialize)]
-struct Lane {
-    /// The kernel's series, and the fault's name after a slash.
-    name: String,
-    series: String,
-    /// As in `URING_LANE`.
-    kind: &'static str,
-    /// What the kernel's image is, for the reader.
-    package: String,
-    /// As in `URING_BACKPORTS`.
-    backports: String,
-    /// As in `URING_FACILITIES`.
-    facilities: String,
-    /// What the machine loads, in this order.
-    #[serde(skip)]
-    modules: Vec<Loaded>,
-    #[serde(skip)]
-    image: PathBuf,
-    /// Where its machine keeps its files and logs.
-    #[serde(skip)]
-    dir: PathBuf,
-    #[serde(skip)]
-    fault: Option<Fault>,
-}
-
-/// What a lane came to.
-#[derive(Debug, Clone, Serialize)]
-struct Finished {
-    #[serde(flatten)]
-    lane: Lane,
-    release: Option<String>,
-    seconds: f64,
-    /// Boots that came to no test and were repeated, each with its reason.
-    repeated: Vec<String>,
-    suites: Vec<Outcome>,
-    troubles: Vec<Trouble>,
-    /// What the kernel has, where that is as its lane promises.
-    facts: Option<Facts>,
-    /// The end of the machine's log, where there is trouble.
-    #[serde(skip)]
-    last_lines: String,
-}
-
-/// A run, for machines.
-#[derive(Debug, Serialize)]
-struct Results<'a> {
-    lanes: &'a [Finished],
-    opcodes: &'a Account,
-    /// What no lane has shown.
-    gaps: &'a [String],
-}
-
-impl Finished {
-    fn is_good(&self) -> bool {
-        let good = |suite: &Outcome| suite.failed() == 0 && suite.problems.is_empty();
-        self.troubles.is_empty() && self.suites.iter().all(good)
-    }
-
-    fn for_junit(&self) -> junit::Part<'_> {
-        let troubles = self.troubles.iter();
-        let mut properties = vec![("package", self.lane.package.clone())];
-        properties.extend(
-            self.release
-                .iter()
-                .map(|release| ("release", release.clone())),
-        );
-        properties.extend(
-            self.repeated
-                .iter()
-                .map(|why| ("booted again", why.clone())),
-        );
-        junit::Part {
-            lane: Some(format!("Linux {}", self.lane.series)),
-            outcomes: &self.suites,
-            troubles: troubles
-                .map(|trouble| (trouble.class.word(), trouble.text.clone()))
-                .collect(),
-            last_lines: &self.last_lines,
-            properties,
-        }
-    }
-}
-
 /// What is the same for all lanes of a run.
 #[derive(Debug)]
 struct Run<'a> {
@@ -205,7 +120,7 @@ pub(super) fn run(
     files: &Files,
 ) -> Result<()> {
     let dirs = project.scratch("lanes")?;
-    let mut lanes = lanes(args, &dirs)?;
+    let mut lanes = lane::wanted(args, &dirs)?;
     let emulator = Emulator::find()?;
     let programs = Programs::build(project, packages)?;
     let mut run = Run {
@@ -237,7 +152,7 @@ pub(super) fn run(
     );
     let (finished, plans) = run.all(&lanes)?;
     for lane in &finished {
-        print_failures(lane);
+        finished::print_failures(lane);
     }
     println!("{}", table::render(&finished));
     let account = opcodes::account(&finished);
@@ -274,135 +189,7 @@ pub(super) fn run(
         let parts: Vec<_> = finished.iter().map(Finished::for_junit).collect();
         junit::write(path, &parts, &gaps)?;
     }
-    verdict(&finished, &gaps)
-}
-
-fn lanes(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
-    if let Some(image) = &args.kernel_image {
-        return Ok(vec![foreign(args, image, dirs)?]);
-    }
-    let mut lanes = Vec::new();
-    let (kernels, faults) = match &args.shell {
-        Some(lane) if lane.contains('/') => (None, Some(lane)),
-        Some(lane) => (Some(lane), None),
-        None => (args.kernels.as_ref(), args.faults.as_ref()),
-    };
-    if let Some(wanted) = kernels {
-        let kernels = kernels::select(wanted)?.into_iter();
-        lanes.extend(kernels.map(|kernel| (kernel, None)));
-    }
-    if let Some(wanted) = faults {
-        let faults = kernels::select_faults(wanted)?.into_iter();
-        lanes.extend(faults.map(|(kernel, fault)| (kernel, Some(fault))));
-    }
-    lanes
-        .into_iter()
-        .map(|(kernel, fault)| lane(kernel, fault, dirs))
-        .collect()
-}
-
-fn lane(kernel: Kernel, fault: Option<Fault>, dirs: &Path) -> Result<Lane> {
-    let image = Image::cached(&kernel)?;
-    let (name, facilities) = match &fault {
-        Some(fault) => (
-            fault.lane(&kernel.series),
-            fault.facilities(&kernel.facilities),
-        ),
-        None => (kernel.series.clone(), kernel.facilities),
-    };
-    Ok(Lane {
-        dir: dir_of(dirs, &name),
-        name,
-        modules: module::with_parameters(image.modules)?,
-        kind: kernel.kind.word(),
-        series: kernel.series,
-        backports: kernel.backports.join(","),
-        facilities: facilities.join(","),
-        package: image.package,
-        image: image.path,
-        fault,
-    })
-}
-
-/// Where a lane's machine keeps its files and logs.
-fn dir_of(dirs: &Path, name: &str) -> PathBuf {
-    dirs.join(name.replace('/', "-"))
-}
-
-/// The lane of a kernel that is in no table: what it has is what is said of it, or what its modules bring.
-fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
-    let release = machine::release_of(image)?;
-    let series = machine::series_of(&release);
-    let mut lane = Lane {
-        dir: dir_of(dirs, &series),
-        name: series.clone(),
-        series,
-        kind: "distribution",
-        package: release,
-        backports: args.backports.clone().unwrap_or_default(),
-        facilities: String::new(),
-        modules: Vec::new(),
-        image: image.to_owned(),
-        fault: None,
-    };
-    let mut facilities = kernels::common_facilities(&lane.series)?;
-    if let Some(dir) = &args.modules {
-        let found = module::search(dir, &lane.dir.join("modules"))?;
-        lane.modules = found.modules;
-        facilities.extend(found.facilities);
-    }
-    lane.facilities = match &args.facilities {
-        Some(facilities) => facilities.clone(),
-        None => facilities.join(","),
-    };
-    Ok(lane)
-}
-
-/// Nothing failed, nothing is missing, something ran.
-fn verdict(finished: &[Finished], gaps: &[String]) -> Result<()> {
-    let bad: Vec<_> = finished
-        .iter()
-        .filter(|lane| !lane.is_good())
-        .map(|lane| lane.lane.name.as_str())
-        .collect();
-    for gap in gaps {
-        println!("---- {gap}");
-    }
-    if !bad.is_empty() {
-        bail!("failed on {}", bad.join(", "));
-    }
-    if !gaps.is_empty() {
-        bail!("what no lane has shown: {}", gaps.len());
-    }
-    let ran: usize = finished
-        .iter()
-        .flat_map(|l| &l.suites)
-        .map(Outcome::ran)
-        .sum();
-    if ran == 0 {
-        bail!("nothing ran: this shows nothing");
-    }
-    Ok(())
-}
-
-fn print_failures(finished: &Finished) {
-    for said in &finished.repeated {
-        println!("---- Linux {}: booted again: {said}\n", finished.lane.name);
-    }
-    if finished.is_good() {
-        return;
-    }
-    println!("==== Linux {}", finished.lane.name);
-    for suite in &finished.suites {
-        suite.print_failures();
-    }
-    for trouble in &finished.troubles {
-        println!("---- {trouble}\n");
-    }
-    if !finished.troubles.is_empty() {
-        println!("the machine's last lines:\n{}", finished.last_lines);
-    }
-    println!("logs: {}\n", finished.lane.dir.display());
+    finished::verdict(&finished, &gaps)
 }
 
 impl Run<'_> {
@@ -457,7 +244,7 @@ impl Run<'_> {
     fn plans_of_other_faults(&self, lanes: &[Lane]) -> Result<Vec<String>> {
         let mut plans = Vec::new();
         for (kernel, fault) in kernels::select_faults("all")? {
-            let other = lane(kernel, Some(fault), self.dirs)?;
+            let other = lane::of(kernel, Some(fault), self.dirs)?;
             if lanes.iter().all(|lane| lane.name != other.name) {
                 let suites = self.programs.plans(&other, self.selection)?;
                 plans.extend(suites.into_iter().map(|(_, _, text)| text));
@@ -567,42 +354,5 @@ impl Run<'_> {
         println!("facilities: {}", lane.facilities);
         println!("{}\n", self.machine(lane).command_line()?);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{judge::Class, *};
-    use crate::test::outcome::{Test, Verdict};
-
-    fn finished(verdicts: &[Verdict]) -> Finished {
-        let mut suite = Outcome::new("s");
-        for verdict in verdicts {
-            suite.tests.push(Test::new("t".to_owned(), *verdict));
-        }
-        Finished {
-            lane: judge::tests::lane(),
-            release: None,
-            seconds: 1.0,
-            repeated: Vec::new(),
-            suites: vec![suite],
-            troubles: Vec::new(),
-            facts: None,
-            last_lines: String::new(),
-        }
-    }
-
-    #[test]
-    fn success_takes_lanes_without_trouble_and_tests_that_ran() {
-        let good = finished(&[Verdict::Passed]);
-        assert!(verdict(std::slice::from_ref(&good), &[]).is_ok());
-        assert!(verdict(std::slice::from_ref(&good), &["t".to_owned()]).is_err());
-        assert!(verdict(&[good.clone(), finished(&[Verdict::Failed])], &[]).is_err());
-        assert!(verdict(&[finished(&[Verdict::Skipped])], &[]).is_err());
-        let mut troubled = good;
-        troubled
-            .troubles
-            .push(Trouble::new(Class::Kernel, "BUG: x"));
-        assert!(verdict(&[troubled], &[]).is_err());
     }
 }
