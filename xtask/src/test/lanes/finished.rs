@@ -108,9 +108,7 @@ pub(super) fn print_failures(finished: &Finished) {
     for trouble in &finished.troubles {
         println!("---- {trouble}\n");
     }
-    if !finished.troubles.is_empty() {
-        println!("the machine's last lines:\n{}", finished.last_lines);
-    }
+    println!("the machine's last lines:\n{}", finished.last_lines);
     println!("logs: {}\n", finished.lane.dir.display());
 }
 
