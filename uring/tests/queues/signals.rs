@@ -163,14 +163,24 @@ fn each_write_happens_once_under_signals(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let _signals = Signals::new()?;
     let before = Signals::handled();
+    let mut written = Vec::new();
     for batch in 0..batches {
         let mut tokens = Vec::new();
         for number in batch * BATCH..(batch + 1) * BATCH {
             let record = number.to_le_bytes().to_vec();
-            tokens.push(ring.push(Write::new(file.clone(), record))?);
+            let token = ring.push(Write::new(file.clone(), record))?;
+            tokens.push((number, token));
         }
-        for token in tokens {
-            assert_eq!(ring.wait(token)?.result?, 4);
+        for (number, token) in tokens {
+            match ring.wait(token)?.result {
+                Ok(length) => {
+                    assert_eq!(length, 4);
+                    written.push(number);
+                }
+                // Linux 6.1 writes in a worker thread, and cancels the write when signals keep it from making one.
+                Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     assert!(Signals::handled() > before, "no signal arrived");
@@ -181,6 +191,11 @@ fn each_write_happens_once_under_signals(context: &Context) -> TestResult {
         .map(|record| u32::from_le_bytes([record[0], record[1], record[2], record[3]]))
         .collect();
     records.sort_unstable();
-    assert_eq!(records, (0..batches * BATCH).collect::<Vec<_>>());
+    assert_eq!(records, written);
+    let cancelled = usize::try_from(batches * BATCH)? - written.len();
+    assert!(
+        cancelled <= written.len() / 10,
+        "{cancelled} were cancelled"
+    );
     Ok(())
 }
