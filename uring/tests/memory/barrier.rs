@@ -25,8 +25,8 @@ const ROUNDS: u64 = 5;
 const IN_FLIGHT: usize = 8;
 /// Every so many are looked at: the last to be submitted are read last, unless they were waiting for a worker and are cancelled.
 const LOOKED_AT: usize = 4;
-/// More than the cache of a disk holds.
-const IN_FLIGHT_AT_THE_CLOSE: usize = 32;
+/// More than the cache of a disk holds, or an emulated one lets through at once before it slows down.
+const IN_FLIGHT_AT_THE_CLOSE: usize = 64;
 
 type Reads = Vec<Token<Read<Arc<File>, Recorded>>>;
 
@@ -75,9 +75,9 @@ pub(crate) fn m01_closing_is_no_barrier(context: &Context) -> TestResult {
 
 fn raw_ring(handle: HandleKind) -> TestResult<RawRing> {
     if handle == HandleKind::Born {
-        return Ok(RawRing::born(32, 0)?);
+        return Ok(RawRing::born(64, 0)?);
     }
-    let mut ring = RawRing::new(32, 0)?;
+    let mut ring = RawRing::new(64, 0)?;
     if handle != HandleKind::Fd {
         ring.register()?;
     }

@@ -26,7 +26,7 @@ pub(super) const EMULATED: &str = "tcg,thread=multi";
 pub(super) const NATIVE: &str = "kvm";
 const DISK_BYTES: u64 = 512 << 20;
 /// A disk that is only memory has done a read before a test can look: this many bytes a second are a disk's.
-const DISK_BYTES_READ_A_SECOND: u64 = 64 << 20;
+const DISK_BYTES_READ_A_SECOND: u64 = 32 << 20;
 /// The number of the disk's namespace; the names of devices follow the order in which they are found.
 pub(super) const DISK_NAMESPACE: u32 = 1;
 pub(super) const RAW_NAMESPACE: u32 = 2;
