@@ -78,10 +78,9 @@ impl Core {
         let mut entry = Entry::new(uring_sys::IORING_OP_ASYNC_CANCEL);
         entry.set_fd(-1);
         entry.set_addr(user_data);
+        // Not with CQE_SKIP_SUCCESS: the kernel refuses drains from the first such entry on, for as long as the ring lives.
         entry.set_user_data(IGNORED);
-        if self.setup.features().contains(Features::CQE_SKIP) {
-            entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
-        }
+        self.answers_due = self.answers_due.saturating_add(1);
         self.enqueue(&entry, false);
     }
 
@@ -166,7 +165,8 @@ impl Core {
                 }
             }
             self.reap();
-            if !self.cancel_refused && (quiet || self.is_flying(depth, true)) {
+            let heard = self.slots.has_heard_more();
+            if !self.cancel_refused && (quiet || (heard && self.is_flying(depth, true))) {
                 if let Err(error) = self.cancel_flying(depth, only_multishot || !quiet) {
                     return self.watch_for_landing(depth, error);
                 }
@@ -202,9 +202,11 @@ impl Core {
 
     /// Lands what the kernel has never seen, as cancelled.
     fn retract_unsubmitted(&mut self) {
-        let slots = &mut self.slots;
+        let (slots, due) = (&mut self.slots, &mut self.answers_due);
         self.sq.retract(|user_data| {
-            if user_data & TRACKED != 0 {
+            if user_data == IGNORED {
+                *due = due.saturating_sub(1);
+            } else if user_data & TRACKED != 0 {
                 slots.land(Completion::new(user_data, -libc::ECANCELED, 0));
             }
         });

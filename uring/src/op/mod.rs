@@ -26,8 +26,8 @@ pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
 pub use read::{Read, Transferred};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
-    Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
-    Timespec,
+    Clock, Limited, LinkTimeout, RawTimespec, Time, TimeLimit, TimeMemory, Timeout, TimeoutEnd,
+    TimeoutMultishot, Timespec,
 };
 pub use unlink::{UnlinkAt, Unlinked};
 pub use write::Write;

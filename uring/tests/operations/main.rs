@@ -2,6 +2,7 @@
 
 #[cfg(uring_coverage)]
 mod account;
+mod chains;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
@@ -36,7 +37,9 @@ fn main() -> ExitCode {
         ("raw_operations", raw::raw_operations),
         ("timeouts", times::timeouts),
         ("timeout_or_completions", times::timeout_or_completions),
-        ("link_timeout", times::link_timeout),
+        ("link_timeout", chains::link_timeout),
+        ("chain_options", chains::chain_options),
+        ("drain_after_cancel", chains::drain_after_cancel),
         (
             "cancel_by_token_and_number",
             times::cancel_by_token_and_number,

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use uring::Chain;
 use uring::op::{
-    Cancel, Clock, EndReason, LinkTimeout, Nop, Read, Timeout, TimeoutEnd, TimeoutMultishot, Write,
+    Cancel, Clock, EndReason, Nop, Read, Timeout, TimeoutEnd, TimeoutMultishot, Write,
 };
 use uring_testkit::files::pipe;
 use uring_testkit::{Context, TestResult};
@@ -67,23 +66,6 @@ pub(crate) fn timeout_or_completions(context: &Context) -> TestResult {
     for nop in nops {
         ring.wait(nop)??;
     }
-    Ok(())
-}
-
-pub(crate) fn link_timeout(context: &Context) -> TestResult {
-    let mut ring = common::ring(context, 8)?;
-    let (reader, writer) = pipe()?;
-    let read = || -> TestResult<_> { Ok(Read::new(reader.try_clone()?, vec![0; 4])) };
-    let (late, limit) = ring.push_chain(Chain::new(read()?).then(LinkTimeout::after(SHORT)))?;
-    assert!(ring.wait(late)?.result.is_err());
-    assert_eq!(ring.wait(limit)??, TimeoutEnd::TimeOver);
-
-    let limit = LinkTimeout::after(HOUR).clock(Clock::Boottime);
-    let (in_time, limit) = ring.push_chain(Chain::new(read()?).then(limit))?;
-    ring.call(Write::new(&writer, "now"))?.result?;
-    assert_eq!(ring.wait(in_time)?.result?, 3);
-    assert_errno(ring.wait(limit)?, libc::ECANCELED);
-    assert_errno(ring.call(LinkTimeout::after(SHORT))?, libc::EINVAL);
     Ok(())
 }
 

@@ -134,6 +134,8 @@ pub(crate) struct Slots {
     /// Operations in flight with items that nobody will take.
     littered: Vec<u32>,
     items: Items,
+    /// A completion that is not the last has come.
+    heard_more: bool,
 }
 
 /// How many operations there are at one depth.
@@ -165,6 +167,7 @@ impl Slots {
             corpses: Vec::new(),
             littered: Vec::new(),
             items: Items::default(),
+            heard_more: false,
         }
     }
 
@@ -399,6 +402,11 @@ impl Slots {
     /// Whether no operation is kept, in flight or unclaimed.
     pub(crate) fn is_empty(&self) -> bool {
         self.kept(0) == 0
+    }
+
+    /// Whether an operation has completed, but not for the last time, since this was asked before.
+    pub(crate) fn has_heard_more(&mut self) -> bool {
+        std::mem::take(&mut self.heard_more)
     }
 
     /// Opens a scope at `depth`.
