@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::completion::Completion;
-use crate::engine::{Core, Place, Wait, release_slot};
-use crate::entry::{Entry, IGNORED, TRACKED};
-use crate::error::{Call, Error};
+use crate::engine::{Core, Wait, release_slot};
+use crate::entry::{IGNORED, TRACKED};
+use crate::error::Error;
 use crate::flags::Features;
 use crate::syscall::Name;
 
@@ -58,32 +58,6 @@ impl Pauses {
 const CANCEL_AGAIN: Duration = Duration::from_millis(20);
 
 impl Core {
-    /// Asks the kernel to cancel one operation. Whether it did shows in the operation's own completion.
-    ///
-    /// The request goes out with the next submission.
-    pub(crate) fn cancel(&mut self, place: Place) -> Result<(), Error> {
-        self.check_process(Call::Push)?;
-        self.reap();
-        match self.slots.flying_at(place) {
-            Some(user_data) => {
-                self.make_room(1, 0, false, true)?;
-                self.place_cancel(user_data);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn place_cancel(&mut self, user_data: u64) {
-        let mut entry = Entry::new(uring_sys::IORING_OP_ASYNC_CANCEL);
-        entry.set_fd(-1);
-        entry.set_addr(user_data);
-        // Not with CQE_SKIP_SUCCESS: the kernel refuses drains from the first such entry on, for as long as the ring lives.
-        entry.set_user_data(IGNORED);
-        self.answers_due = self.answers_due.saturating_add(1);
-        self.enqueue(&entry, false);
-    }
-
     /// Makes ready for operations of the scope at `depth`.
     pub(crate) fn open_scope(&mut self, depth: u16) {
         self.slots.open_depth(depth);

@@ -3,6 +3,7 @@
 //! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
+mod cancel;
 mod claim;
 mod drain;
 mod enter;

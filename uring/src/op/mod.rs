@@ -16,7 +16,7 @@ mod timeout;
 mod unlink;
 mod write;
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Cancelled};
 pub use close::{Close, CloseDirect, Closes};
 pub use fsync::{Fsync, Synced};
 pub(crate) use multishot::Completes;

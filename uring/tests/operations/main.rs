@@ -2,6 +2,7 @@
 
 #[cfg(uring_coverage)]
 mod account;
+mod cancels;
 mod chains;
 #[path = "../common/mod.rs"]
 mod common;
@@ -42,8 +43,9 @@ fn main() -> ExitCode {
         ("drain_after_cancel", chains::drain_after_cancel),
         (
             "cancel_by_token_and_number",
-            times::cancel_by_token_and_number,
+            cancels::cancel_by_token_and_number,
         ),
+        ("cancel_by_opcode", cancels::cancel_by_opcode),
         ("direct_descriptors", direct::direct_descriptors),
         ("direct_of_another_ring", direct::direct_of_another_ring),
         ("direct_table_full", direct::direct_table_full),
@@ -94,13 +96,18 @@ fn main() -> ExitCode {
     suite
         .test(
             "cancel_by_target_any_and_every",
-            times::cancel_by_target_any_and_every,
+            cancels::cancel_by_target_any_and_every,
         )
         .on(HandleKind::ALL)
         .needs([Feature::SQE128])
         .no_refusal(
             "the flags are as old as this feature; before it the operation completes with EINVAL",
         );
+    suite
+        .test("cancel_sync", cancels::cancel_sync)
+        .on(HandleKind::ALL)
+        .needs([Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)])
+        .refused_by(cancels::cancel_sync_refused);
     suite
         .test("multishot_items", times::multishot_items)
         .on(HandleKind::ALL)
