@@ -9,6 +9,8 @@ mod close;
 mod fsync;
 mod multishot;
 mod nop;
+#[cfg(test)]
+mod opcodes;
 mod open;
 mod read;
 mod statx;

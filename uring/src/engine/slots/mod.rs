@@ -16,7 +16,7 @@ use crate::engine::items::{Items, NO_ITEM};
 use crate::engine::storage::{ErasedCalls, Storage, locate, retrieve, store};
 use crate::entry::TRACKED;
 use crate::op::{Completes, Operation};
-use burial::DiscardItems;
+use burial::discard_all;
 
 #[repr(C)]
 struct Slot {
@@ -292,13 +292,12 @@ impl Slots {
                 return None;
             }
             let op = retrieve::<O>(&raw mut (*slot).storage);
-            let left = self.take_items(slot);
+            let mut left = self.take_items(slot);
             let completion = self.last_completion(slot);
             self.release(place.index);
             if let (Completes::Many(many), false) = (O::COMPLETES, left == NO_ITEM) {
-                DiscardItems::all(&mut self.items, left, |item| {
-                    many.discard(&raw const op, item)
-                });
+                let items = std::iter::from_fn(|| self.items.take_first(&mut left));
+                discard_all(items, |item| many.discard(&raw const op, item));
             }
             Some((op, completion))
         }
