@@ -47,6 +47,7 @@
 
 pub mod op;
 
+mod batch;
 mod builder;
 mod capabilities;
 mod chain;
@@ -58,6 +59,7 @@ mod disabled;
 mod engine;
 mod entry;
 mod error;
+mod events;
 mod evidence;
 mod flags;
 mod fork;
@@ -77,8 +79,10 @@ mod setup;
 mod syscall;
 mod time;
 mod token;
+mod tokens;
 mod transition;
 
+pub use self::batch::Batch;
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
 pub use self::chain::{Chain, First, LastMember, Links, Then, Timed};
@@ -91,6 +95,7 @@ pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
+pub use self::events::{EventKey, EventQueue};
 pub use self::flags::{CompletionFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
 pub use self::names::{opcode_name, register_opcode_name};
@@ -106,6 +111,7 @@ pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;
 pub use self::token::{PushError, Refused, Token, WaitError};
+pub use self::tokens::Tokens;
 pub use self::transition::TransitionError;
 
 /// Guides, each about one task.

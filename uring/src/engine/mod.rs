@@ -35,7 +35,7 @@ use crate::handle::HandleKind;
 use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
-use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -308,13 +308,17 @@ impl Core {
     ) -> Result<Place, O> {
         let (place, address) = self.slots.admit(op, depth)?;
         let mut entry = Entry::new(O::OPCODE);
+        push.apply(&mut entry);
         let unprepared = WithdrawOnUnwind(&mut self.slots, place);
         // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
         unsafe { O::prepare(address, &mut entry) };
         std::mem::forget(unprepared);
-        push.apply(&mut entry);
         entry.set_user_data(place.user_data());
         self.enqueue(&entry, O::LARGE);
+        // SAFETY: as above.
+        if let Some(half) = unsafe { O::second_half(address) } {
+            self.sq.write_second_half(half, O::LARGE);
+        }
         Ok(place)
     }
 
@@ -322,11 +326,36 @@ impl Core {
     #[inline]
     pub(crate) fn place_raw<O: Operation>(&mut self, mut op: O, push: Push, user_data: u64) {
         let mut entry = Entry::new(O::OPCODE);
+        push.apply(&mut entry);
         // SAFETY: a raw operation has no pointers into itself, so it may go away again (contract of `RawOperation`).
         unsafe { O::prepare(&raw mut op, &mut entry) };
-        push.apply(&mut entry);
         entry.set_user_data(user_data);
         self.enqueue(&entry, O::LARGE);
+        // SAFETY: as above.
+        if let Some(half) = unsafe { O::second_half(&raw const op) } {
+            self.sq.write_second_half(half, O::LARGE);
+        }
+    }
+
+    /// The queue's tail, to push raw operations with. Where there is more to be done for a push than to write an entry there is no room.
+    #[inline]
+    pub(crate) fn take_in_hand(&mut self) -> Hand {
+        // The queues of a forked child's copy may not be mapped there.
+        if !self.process.is_current() || cfg!(uring_coverage) {
+            return Hand::NONE;
+        }
+        self.sq.take_in_hand()
+    }
+
+    /// Whether this is the process that the ring is of.
+    #[inline]
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.process.is_current()
+    }
+
+    #[inline]
+    pub(crate) fn put_back(&mut self, hand: Hand) {
+        self.sq.put_back(hand);
     }
 
     /// Takes the completion at `head` out of the queue, and gives the next place.

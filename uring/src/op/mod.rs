@@ -12,6 +12,7 @@ mod nop;
 #[cfg(test)]
 mod opcodes;
 mod open;
+mod raw_entry;
 mod read;
 mod statx;
 mod timeout;
@@ -25,6 +26,7 @@ pub(crate) use multishot::Completes;
 pub use multishot::{EndReason, Ended, Multishot};
 pub use nop::{Nop, Nop128};
 pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
+pub use raw_entry::{RawEntry, RawEntry128};
 pub use read::{Read, Transferred};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
@@ -95,6 +97,17 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     /// `*this` is at its final address: from now on only the kernel and `complete` touch it.
     #[doc(hidden)]
     unsafe fn prepare(this: *mut Self, entry: &mut Entry);
+
+    /// What goes into the second half of the entry, where it has one; otherwise that is zero.
+    ///
+    /// # Safety
+    ///
+    /// As for `prepare`, which was called before.
+    #[doc(hidden)]
+    unsafe fn second_half(this: *const Self) -> Option<[u8; 64]> {
+        let _ = this;
+        None
+    }
 
     /// Makes the output from the last completion.
     ///
