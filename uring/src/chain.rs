@@ -2,7 +2,7 @@
 
 use crate::engine::Core;
 use crate::error::{Call, Error, Hint};
-use crate::op::{LinkTimeout, Operation, TimeLimit, TimeMemory, sealed};
+use crate::op::{Completes, LinkTimeout, Operation, TimeLimit, TimeMemory, sealed};
 use crate::push::Push;
 use crate::token::{PushError, Refused, Token};
 
@@ -56,6 +56,7 @@ use crate::token::{PushError, Refused, Token};
 #[must_use]
 pub struct Chain<L> {
     links: L,
+    skip_success: bool,
 }
 
 /// The first member of a [`Chain`].
@@ -90,6 +91,7 @@ impl<O: Operation> Chain<First<O>> {
                 op,
                 push: Push::new(),
             },
+            skip_success: false,
         }
     }
 }
@@ -114,6 +116,39 @@ impl<L: Links> Chain<L> {
                 op,
                 push: Push::new(),
             },
+            skip_success: self.skip_success,
+        }
+    }
+
+    /// Has the kernel leave out the completions of all members but the last, as long as they succeed.
+    ///
+    /// Tokens yield the same as without: what the last member's completion, or that of the one that failed, says of the others is known. It
+    /// saves completions, where all members but the last are operations that can succeed in one way only ([`Write`](crate::op::Write),
+    /// [`Fsync`](crate::op::Fsync), [`Close`](crate::op::Close), opening into a direct descriptor, …), without time limits and drains, tied
+    /// with [`then`](Chain::then), on Linux 5.17 and newer, and not with a [submission thread](crate::SubmissionThread), which may take
+    /// a chain in parts. Elsewhere it changes nothing.
+    ///
+    /// The kernel refuses [drains](Push::drain) on a ring from then on.
+    ///
+    /// ```
+    /// use uring::Chain;
+    /// use uring::op::{Fsync, Write};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// # let path = std::env::temp_dir().join(format!("uring-doc-skip-{}", std::process::id()));
+    /// let file = std::sync::Arc::new(std::fs::File::create(&path)?);
+    /// let chain = Chain::new(Write::new(file.clone(), "all of it")).then(Fsync::new(file));
+    /// let (write, sync) = ring.push_chain(chain.skip_success())?;
+    /// ring.wait(sync)?.result?;
+    /// assert_eq!(ring.wait(write)?.result?, 9);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "IOSQE_CQE_SKIP_SUCCESS")]
+    pub fn skip_success(self) -> Chain<L> {
+        Chain {
+            skip_success: true,
+            ..self
         }
     }
 
@@ -123,9 +158,26 @@ impl<L: Links> Chain<L> {
         depth: u16,
     ) -> Result<L::Tokens, PushError<Chain<L>>> {
         match self.make_room(core) {
-            Ok(()) => Ok(self.links.place(core, 0, depth)),
+            Ok(()) => Ok(self.place(core, depth)),
             Err(error) => Err(Refused::new(self, error)),
         }
+    }
+
+    fn place(self, core: &mut Core, depth: u16) -> L::Tokens {
+        let how = How {
+            link: 0,
+            depth,
+            quiet: L::LEN > 1
+                && self.skip_success
+                && self.links.may_be_quiet(true)
+                && core.may_skip_success(),
+        };
+        let before = core.queued();
+        let tokens = self.links.place(core, how);
+        if how.quiet {
+            core.note_quiet_chain(before);
+        }
+        tokens
     }
 
     fn make_room(&self, core: &mut Core) -> Result<(), Error> {
@@ -172,6 +224,7 @@ impl<L: LastMember> Chain<L> {
                 before: self.links,
                 limit: limit.into_limit(),
             },
+            skip_success: self.skip_success,
         }
     }
 }
@@ -207,9 +260,30 @@ pub trait Links: sealed::Sealed {
     #[doc(hidden)]
     fn admit(&self, ring: u64) -> Result<(), Hint>;
 
+    /// Whether the completions of all but the last could be left out; `is_end` if these are all.
+    #[doc(hidden)]
+    fn may_be_quiet(&self, is_end: bool) -> bool;
+
     /// Puts all into the queue, for which room has been made.
     #[doc(hidden)]
-    fn place(self, core: &mut Core, link: u8, depth: u16) -> Self::Tokens;
+    fn place(self, core: &mut Core, how: How) -> Self::Tokens;
+}
+
+/// How members are put into the queue.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// How the last of them is tied to what comes next, if anything does.
+    link: u8,
+    depth: u16,
+    quiet: bool,
+}
+
+impl How {
+    /// For those that are tied to the next member in that way.
+    const fn before(self, link: u8) -> How {
+        How { link, ..self }
+    }
 }
 
 impl<O> sealed::Sealed for First<O> {}
@@ -225,8 +299,12 @@ impl<O: Operation> Links for First<O> {
         self.op.admit(ring)
     }
 
-    fn place(self, core: &mut Core, link: u8, depth: u16) -> Token<O> {
-        place(core, self.op, self.push.linked(link), depth)
+    fn may_be_quiet(&self, is_end: bool) -> bool {
+        may_be_quiet(&self.op, self.push, is_end)
+    }
+
+    fn place(self, core: &mut Core, how: How) -> Token<O> {
+        place(core, self.op, self.push, how, true)
     }
 }
 
@@ -240,9 +318,15 @@ impl<L: Links, O: Operation> Links for Then<L, O> {
         self.op.admit(ring)
     }
 
-    fn place(self, core: &mut Core, link: u8, depth: u16) -> Self::Tokens {
-        let before = self.before.place(core, self.link, depth);
-        (before, place(core, self.op, self.push.linked(link), depth))
+    fn may_be_quiet(&self, is_end: bool) -> bool {
+        self.link == uring_sys::IOSQE_IO_LINK
+            && self.before.may_be_quiet(false)
+            && may_be_quiet(&self.op, self.push, is_end)
+    }
+
+    fn place(self, core: &mut Core, how: How) -> Self::Tokens {
+        let before = self.before.place(core, how.before(self.link));
+        (before, place(core, self.op, self.push, how, false))
     }
 }
 
@@ -255,24 +339,38 @@ impl<L: LastMember, M: TimeMemory> Links for Timed<L, M> {
         self.before.admit(ring)
     }
 
-    fn place(self, core: &mut Core, link: u8, depth: u16) -> Self::Tokens {
+    fn may_be_quiet(&self, _: bool) -> bool {
+        false
+    }
+
+    fn place(self, core: &mut Core, how: How) -> Self::Tokens {
         // The kernel takes the limit out of the chain, so the member before it is what the next one is tied to.
-        let to_limit = if link == 0 {
+        let to_limit = if how.link == 0 {
             uring_sys::IOSQE_IO_LINK
         } else {
-            link
+            how.link
         };
-        let before = self.before.place(core, to_limit, depth);
-        (
-            before,
-            place(core, self.limit, Push::new().linked(link), depth),
-        )
+        let before = self.before.place(core, how.before(to_limit));
+        (before, place(core, self.limit, Push::new(), how, false))
     }
 }
 
-fn place<O: Operation>(core: &mut Core, op: O, push: Push, depth: u16) -> Token<O> {
-    match core.place(op, push, depth) {
-        Ok(place) => Token::new(place),
+/// Whether an operation completes once only, and if it is not the last of its chain, has but one way to succeed.
+fn may_be_quiet<O: Operation>(op: &O, push: Push, is_end: bool) -> bool {
+    matches!(O::COMPLETES, Completes::Once) && !push.drains() && (is_end || op.success().is_some())
+}
+
+fn place<O: Operation>(core: &mut Core, op: O, push: Push, how: How, is_first: bool) -> Token<O> {
+    let success = op.success().unwrap_or(0);
+    let skips = how.quiet && how.link != 0;
+    let push = push.linked(how.link).skipping_success(skips);
+    match core.place(op, push, how.depth) {
+        Ok(place) => {
+            if how.quiet {
+                core.join_quiet_chain(place, success, is_first);
+            }
+            Token::new(place)
+        }
         Err(_) => unreachable!("room was made for the whole chain"),
     }
 }

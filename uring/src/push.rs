@@ -5,7 +5,8 @@ use crate::entry::Entry;
 /// Options of one push.
 ///
 /// Links are not among them: they are a property of a [`Chain`](crate::Chain). Nor is leaving successful completions out
-/// (`IOSQE_CQE_SKIP_SUCCESS`): an operation that never completes could not give its resources back. The members of a chain may have
+/// (`IOSQE_CQE_SKIP_SUCCESS`): an operation that never completes could not give its resources back, but
+/// [in a chain](crate::Chain::skip_success). The members of a chain may have
 /// different options: [`Chain::with`](crate::Chain::with).
 ///
 /// ```
@@ -41,8 +42,8 @@ impl Push {
 
     /// Starts the operation only when everything submitted before it has completed, and nothing after it before it has.
     ///
-    /// The kernel refuses it with `EOPNOTSUPP` on a ring that has ever left out a successful completion, which the library does only to align
-    /// a 128-byte entry in a queue of [mixed](crate::EntrySize::Mixed) ones.
+    /// The kernel refuses it with `EOPNOTSUPP` on a ring that has ever left out a successful completion: that of a
+    /// [chain](crate::Chain::skip_success), or of what aligns a 128-byte entry in a queue of [mixed](crate::EntrySize::Mixed) ones.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)
@@ -70,6 +71,19 @@ impl Push {
     /// Ties the operation to the next one of its chain.
     pub(crate) const fn linked(self, link: u8) -> Push {
         self.with(link)
+    }
+
+    pub(crate) const fn drains(self) -> bool {
+        self.flags & uring_sys::IOSQE_IO_DRAIN != 0
+    }
+
+    /// Leaves the completion out if the operation succeeds.
+    pub(crate) const fn skipping_success(self, skips: bool) -> Push {
+        if skips {
+            self.with(uring_sys::IOSQE_CQE_SKIP_SUCCESS)
+        } else {
+            self
+        }
     }
 
     const fn with(self, flag: u8) -> Push {

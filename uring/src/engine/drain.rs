@@ -176,6 +176,7 @@ impl Core {
 
     /// Lands what the kernel has never seen, as cancelled.
     fn retract_unsubmitted(&mut self) {
+        self.quiet.clear();
         let (slots, due) = (&mut self.slots, &mut self.answers_due);
         self.sq.retract(|user_data| {
             if user_data == IGNORED {

@@ -125,6 +125,9 @@ impl Core {
             });
         }
         let taken = self.sq.taken(reported);
+        if !self.quiet.is_empty() {
+            self.check_quiet_chains(taken);
+        }
         if taken != reported || (taken == 0 && to_submit > 0) {
             self.diagnose()?;
         }

@@ -8,6 +8,7 @@ mod claim;
 mod drain;
 mod enter;
 mod items;
+mod quiet;
 mod register;
 mod slots;
 mod storage;
@@ -53,6 +54,8 @@ pub struct Core {
     setup: Setup,
     id: u64,
     direct: Option<DirectTable>,
+    /// Chains in the queue whose completions are left out.
+    quiet: Vec<quiet::Span>,
     /// Cancellations of the library's own whose completions have not been seen.
     answers_due: u32,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
@@ -113,6 +116,7 @@ impl Core {
             setup: parts.setup,
             id: crate::id::next(),
             direct: None,
+            quiet: Vec::new(),
             answers_due: 0,
             cancel_refused: false,
             draining: false,

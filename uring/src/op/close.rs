@@ -98,6 +98,10 @@ unsafe impl<F: Closes> Operation for Close<F> {
         self.fd.descriptor().map(drop).ok_or(Hint::NeedsDescriptor)
     }
 
+    fn success(&self) -> Option<i32> {
+        Some(0)
+    }
+
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
         let fd = unsafe { (*this).fd.descriptor() };
@@ -147,6 +151,10 @@ unsafe impl Operation for CloseDirect {
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         admit_target(&self.direct, ring)
+    }
+
+    fn success(&self) -> Option<i32> {
+        Some(0)
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {

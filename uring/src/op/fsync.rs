@@ -75,6 +75,10 @@ unsafe impl<T: Target> Operation for Fsync<T> {
         admit_target(&self.target, ring)
     }
 
+    fn success(&self) -> Option<i32> {
+        Some(0)
+    }
+
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
         let this = unsafe { &*this };

@@ -109,6 +109,12 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
         None
     }
 
+    /// What its completion says if it succeeds, where that is one thing only, so that the completion may be left out.
+    #[doc(hidden)]
+    fn success(&self) -> Option<i32> {
+        None
+    }
+
     /// Makes the output from the last completion.
     ///
     /// # Safety

@@ -142,6 +142,10 @@ pub trait Opens: sealed::Sealed {
     fn admit(&self, ring: u64) -> Result<(), Hint>;
     #[doc(hidden)]
     fn prepare(&self, flags: i32, entry: &mut Entry);
+    #[doc(hidden)]
+    fn success(&self) -> Option<i32> {
+        None
+    }
     /// # Safety
     ///
     /// As for [`Operation::complete`].
@@ -194,6 +198,10 @@ impl Opens for IntoDirect {
         entry.set_file_index(self.0.index() + 1);
     }
 
+    fn success(&self) -> Option<i32> {
+        Some(0)
+    }
+
     unsafe fn opened(self, completion: Completion) -> io::Result<Direct> {
         if completion.result()? == 0 {
             return Ok(self.0.filled());
@@ -218,6 +226,10 @@ unsafe impl<P: Path, D: Target, R: Opens> Operation for OpenAt<P, D, R> {
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         admit_directory(&self.directory)?;
         self.into.admit(ring)
+    }
+
+    fn success(&self) -> Option<i32> {
+        self.into.success()
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {

@@ -87,6 +87,10 @@ unsafe impl<P: Path, D: Target> Operation for UnlinkAt<P, D> {
         admit_directory(&self.directory)
     }
 
+    fn success(&self) -> Option<i32> {
+        Some(0)
+    }
+
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
         let this = unsafe { &*this };

@@ -70,6 +70,12 @@ unsafe impl<T: Target, B: Buf> Operation for Write<T, B> {
         admit_target(&self.target, ring)
     }
 
+    /// A write that falls short has failed where others follow it.
+    fn success(&self) -> Option<i32> {
+        let skip = self.skip.min(self.buf.len());
+        i32::try_from(entry_len(self.buf.len() - skip)).ok()
+    }
+
     #[inline]
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.

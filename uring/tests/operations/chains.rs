@@ -1,11 +1,17 @@
 //! Chains: members with options and time limits of their own.
 
+use std::cmp::Ordering;
 use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use uring::op::{Clock, Limited, LinkTimeout, Nop, RawTimespec, Read, Timeout, Timespec, Write};
-use uring::{Builder, Chain, Push};
-use uring_testkit::files::pipe;
+use uring::op::{
+    Clock, Fsync, Limited, LinkTimeout, Nop, Operation, RawTimespec, Read, Timeout, Timespec, Write,
+};
+use uring::{Any, Builder, Chain, Features, Push, Ring, Token};
+use uring_testkit::files::{TempDir, pipe};
 use uring_testkit::{Context, TestResult};
 
 use crate::common;
@@ -132,5 +138,145 @@ pub(crate) fn drain_after_cancel(context: &Context) -> TestResult {
     let drained = ring.push_with(Nop::new(), Push::new().drain())?;
     ring.wait(drained)??;
     assert!(ring.take(before).is_ok(), "the drain did not wait");
+    Ok(())
+}
+
+/// What tokens yield is the same whether completions are left out or not.
+pub(crate) fn skip_success(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 16)?;
+    let dir = TempDir::new()?;
+    let path = dir.path().join("file");
+    let file = Arc::new(File::create(&path)?);
+    let read_only = Arc::new(File::open(&path)?);
+    for round in 0..context.rounds(50) {
+        let write = |text, at| Write::new(Arc::clone(&file), text).at(at);
+        let chain = Chain::new(write("some", 0))
+            .then(write(" more", 4))
+            .then(Fsync::new(Arc::clone(&file)).data_only());
+        let ((first, second), last) = ring.push_chain(chain.skip_success())?;
+        if round == 0 {
+            let three = ring.submit_and_wait_timeout(3, 5 * SHORT);
+            // Kernels with the one have the other.
+            if ring.setup().features().contains(Features::CQE_SKIP) {
+                let error = three.expect_err("there is one completion for all");
+                assert!(error.is_timed_out(), "{error}");
+            }
+        }
+        let second = ring.wait(second)?;
+        assert_eq!((second.result?, second.buf), (5, " more"));
+        assert_eq!(ring.wait(first)?.result?, 4);
+        ring.wait(last)?.result?;
+        assert_eq!(std::fs::read(&path)?, b"some more");
+
+        // The first that fails, in each place; the last also before it begins.
+        let failing = |member: usize| {
+            let write = |at, text| {
+                let target = if at == member { &read_only } else { &file };
+                Write::new(Arc::clone(target), text).at(0)
+            };
+            Chain::new(write(0, "one"))
+                .then(write(1, "three"))
+                .then(write(2, "seven!!"))
+                .skip_success()
+        };
+        for member in 0..3 {
+            let ((first, second), third) = ring.push_chain(failing(member))?;
+            let ((first, second), third) = ring.wait_all(((first, second), third))?;
+            let results = [first.result, second.result, third.result];
+            let lengths = [3, 5, 7];
+            for (at, result) in results.into_iter().enumerate() {
+                match at.cmp(&member) {
+                    Ordering::Less => assert_eq!(result?, lengths[at]),
+                    Ordering::Equal => assert_errno(result, libc::EBADF),
+                    Ordering::Greater => assert_errno(result, libc::ECANCELED),
+                }
+            }
+        }
+        let chain = failing(3).with(Push::new().personality(77));
+        let ((first, second), third) = ring.push_chain(chain)?;
+        let ((first, second), third) = ring.wait_all(((first, second), third))?;
+        assert_errno(first.result, libc::ECANCELED);
+        assert_errno(second.result, libc::ECANCELED);
+        assert!(third.result.is_err());
+
+        // Given up, borrowed, and where nothing can be left out.
+        let text = String::from("borrowed");
+        ring.scope(|scope| -> TestResult {
+            let chain = Chain::new(Write::new(&*file, text.as_bytes()).at(0)).then(Nop::new());
+            let (first, second) = scope.push_chain(chain.skip_success())?;
+            scope.detach(first);
+            scope.wait(second)??;
+            Ok(())
+        })?;
+        let chain = Chain::new(Nop::new()).then_always(Fsync::new(Arc::clone(&file)));
+        let chain = chain.timeout(LinkTimeout::after(HOUR)).skip_success();
+        let (nop_and_sync, limit) = ring.push_chain(chain)?;
+        let ((nop, sync), limit) = ring.wait_all((nop_and_sync, limit))?;
+        nop?;
+        sync.result?;
+        assert_eq!(limit?, Limited::InTime);
+        assert_eq!(ring.in_flight(), 0);
+    }
+    Ok(())
+}
+
+/// Cancels an operation that may not have begun yet, when no cancellation finds it.
+fn cancel_until_done<O: Operation>(
+    ring: &mut Ring<Any>,
+    mut token: Token<O>,
+) -> TestResult<O::Output> {
+    loop {
+        ring.cancel(&token)?;
+        ring.submit_and_get_events()?;
+        match ring.take(token) {
+            Ok(output) => return Ok(output),
+            Err(pending) => token = pending,
+        }
+    }
+}
+
+/// A quiet chain that is stuck is cancelled or ends with its ring, wherever it is.
+pub(crate) fn skip_success_is_drained(context: &Context) -> TestResult {
+    let (_reader, writer) = pipe()?;
+    let writer = Arc::new(File::from(writer));
+    // SAFETY: the descriptor is open, and the call only sets its flags.
+    let set = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+    assert_eq!(set, 0);
+    while (&*writer).write(&[0; 4096]).is_ok() {}
+    // SAFETY: as above.
+    let set = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, 0) };
+    assert_eq!(set, 0);
+    for stuck in 0..3 {
+        for submitted in [false, true] {
+            let mut ring = common::ring(context, 8)?;
+            let write = |member| {
+                let null = || Ok::<_, io::Error>(Arc::new(File::create("/dev/null")?));
+                let target = if member == stuck {
+                    Arc::clone(&writer)
+                } else {
+                    null()?
+                };
+                Ok::<_, io::Error>(Write::new(target, "text"))
+            };
+            let chain = Chain::new(write(0)?).then(write(1)?).then(write(2)?);
+            let tokens = ring.push_chain(chain.skip_success())?;
+            if submitted {
+                ring.submit()?;
+            }
+            assert_eq!(ring.in_flight(), 3);
+            if stuck == 1 {
+                let ((first, second), third) = tokens;
+                if submitted {
+                    assert!(cancel_until_done(&mut ring, second)?.result.is_err());
+                    assert_eq!(ring.wait(first)?.result?, 4);
+                    assert_errno(ring.wait(third)?.result, libc::ECANCELED);
+                    assert_eq!(ring.in_flight(), 0);
+                }
+            }
+            drop(ring);
+        }
+    }
+    assert_eq!(Arc::strong_count(&writer), 1, "each chain has been dropped");
+    assert_eq!(uring::leaked_operations(), 0);
     Ok(())
 }

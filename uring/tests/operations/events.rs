@@ -149,7 +149,8 @@ pub(crate) fn events_of_multishot(context: &Context) -> TestResult {
             Event::Tick(tag, ()) => {
                 let count = &mut items[usize::try_from(tag)?];
                 *count += 1;
-                if (tag, *count) == (2, 5) {
+                // Once is not enough: one that has fired and is not armed again is not found.
+                if tag == 2 && *count >= 5 {
                     events.cancel(&mut ring, endless)?;
                 }
             }

@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         ("link_timeout", chains::link_timeout),
         ("chain_options", chains::chain_options),
         ("drain_after_cancel", chains::drain_after_cancel),
+        ("skip_success", chains::skip_success),
+        ("skip_success_is_drained", chains::skip_success_is_drained),
         (
             "cancel_by_token_and_number",
             cancels::cancel_by_token_and_number,

@@ -34,15 +34,25 @@ impl Slots {
             } else {
                 self.note_last(slot, completion);
             }
+        }
+        self.has_completed(low);
+    }
+
+    /// Its last completion has come, or stands fixed without that.
+    #[inline]
+    pub(super) fn has_completed(&mut self, index: u32) {
+        let slot = self.slot(index);
+        // SAFETY: the header of a slot is always initialised.
+        unsafe {
             (*slot).state = State::Landed;
             let depth = usize::from((*slot).depth);
             if let Some(level) = self.levels.get_mut(depth) {
                 level.flying -= 1;
             }
             if (*slot).orphan {
-                self.give_up(low);
+                self.give_up(index);
             } else if (*slot).announce == Announce::Next {
-                self.tell(low);
+                self.tell(index);
             }
         }
     }
@@ -55,7 +65,7 @@ impl Slots {
         // SAFETY: the header of a slot is always initialised.
         unsafe {
             match (*slot).completes {
-                Times::Once => {}
+                Times::Once | Times::Quiet => {}
                 Times::Notified => {
                     (*slot).result = completion.result;
                     (*slot).flags = completion.flags;
@@ -82,6 +92,9 @@ impl Slots {
     unsafe fn note_last(&mut self, slot: *mut Slot, completion: Completion) {
         // SAFETY: the caller vouches for the slot.
         unsafe {
+            if (*slot).completes == Times::Quiet {
+                self.settle_quiet_chain(slot);
+            }
             let notifies = (*slot).completes == Times::Notified && completion.is_notification();
             if notifies {
                 (*slot).flags |= uring_sys::IORING_CQE_F_NOTIF;
@@ -90,7 +103,7 @@ impl Slots {
                 (*slot).flags = completion.flags;
             }
             let keep = match (*slot).completes {
-                Times::Once => true,
+                Times::Once | Times::Quiet => completion.extra != [0; 2],
                 Times::Notified => notifies,
                 Times::Many => ((*slot).calls.is_item)(&completion),
             };

@@ -6,6 +6,7 @@
 mod announced;
 mod burial;
 mod landing;
+mod quiet;
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::entry::TRACKED;
 use crate::op::{Completes, Operation};
 use announced::Announce;
 use burial::discard_all;
+use quiet::Ends;
 
 #[repr(C)]
 struct Slot {
@@ -86,6 +88,8 @@ enum State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Times {
     Once,
+    /// Once, or not at all: a member of a chain that skips completions.
+    Quiet,
     Notified,
     Many,
 }
@@ -144,6 +148,7 @@ pub(crate) struct Slots {
     /// Operations in flight with items that nobody will take.
     littered: Vec<u32>,
     items: Items,
+    quiet: Option<Ends>,
     /// Operations that have gone on and are to be told of, oldest first.
     announced: VecDeque<Place>,
     /// A completion that is not the last has come.
@@ -179,6 +184,7 @@ impl Slots {
             corpses: Vec::new(),
             littered: Vec::new(),
             items: Items::default(),
+            quiet: None,
             announced: VecDeque::new(),
             heard_more: false,
         }
@@ -326,7 +332,7 @@ impl Slots {
         // SAFETY: the caller vouches for the slot.
         unsafe {
             match (*slot).completes {
-                Times::Once | Times::Notified => NO_ITEM,
+                Times::Once | Times::Quiet | Times::Notified => NO_ITEM,
                 Times::Many => std::mem::replace(&mut (*slot).link, NO_ITEM),
             }
         }

@@ -252,17 +252,6 @@ fn the_first_of_two_completions_is_the_result() {
 
 #[test]
 fn the_further_bytes_of_a_large_completion_reach_their_operation() {
-    struct Once;
-    impl sealed::Sealed for Once {}
-    // SAFETY: it is never given to a kernel.
-    unsafe impl Operation for Once {
-        type Output = (i32, [u64; 2]);
-        const OPCODE: u8 = 0;
-        unsafe fn prepare(_: *mut Self, _: &mut Entry) {}
-        unsafe fn complete(self, completion: Completion) -> Self::Output {
-            (completion.raw_result(), completion.extra())
-        }
-    }
     let mut slots = Slots::new(1);
     for extra in [[7, 8], [0; 2], [0, 9]] {
         let place = push(&mut slots, Once);
@@ -271,5 +260,67 @@ fn the_further_bytes_of_a_large_completion_reach_their_operation() {
             ..Completion::new(place.user_data(), 3, 0)
         });
         assert_eq!(claim::<Once>(&mut slots, place), Some((3, extra)));
+    }
+}
+
+/// Pushes a chain of operations that complete once, each of which would say its place in the chain.
+fn quiet_chain(slots: &mut Slots, members: i32) -> Vec<Place> {
+    (0..members)
+        .map(|member| {
+            let place = push(slots, Once);
+            slots.join_quiet_chain(place, member, member == 0);
+            place
+        })
+        .collect()
+}
+
+struct Once;
+
+impl sealed::Sealed for Once {}
+
+// SAFETY: it is never given to a kernel.
+unsafe impl Operation for Once {
+    type Output = (i32, [u64; 2]);
+    const OPCODE: u8 = 0;
+
+    unsafe fn prepare(_: *mut Self, _: &mut Entry) {}
+
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
+        (completion.raw_result(), completion.extra())
+    }
+}
+
+#[test]
+fn one_completion_says_what_became_of_a_quiet_chain() {
+    let mut slots = Slots::new(16);
+    for members in 2..5 {
+        for completing in 0..members {
+            let others = [quiet_chain(&mut slots, 3), vec![push(&mut slots, Once)]];
+            let chain = quiet_chain(&mut slots, members);
+            let at = usize::try_from(completing).unwrap();
+            // Members that were given up are dropped with the others.
+            slots.orphan(chain[0]);
+            land(&mut slots, chain[at], -libc::EIO, 0);
+            slots.bury();
+            for (member, place) in (0..members).zip(chain).skip(1) {
+                let expected = match member.cmp(&completing) {
+                    std::cmp::Ordering::Less => member,
+                    std::cmp::Ordering::Equal => -libc::EIO,
+                    std::cmp::Ordering::Greater => -libc::ECANCELED,
+                };
+                // The kernel will not speak of it again, and if it did nobody would listen.
+                land(&mut slots, place, 77, 0);
+                let output = claim::<Once>(&mut slots, place);
+                assert_eq!(output, Some((expected, [0; 2])), "{member} of {members}");
+            }
+            assert_eq!(slots.flying(0), 4, "the others are still in flight");
+            for chain in others {
+                land(&mut slots, chain[chain.len() - 1], 5, 0);
+                for place in chain {
+                    assert!(claim::<Once>(&mut slots, place).is_some());
+                }
+            }
+            assert!(slots.is_empty());
+        }
     }
 }
