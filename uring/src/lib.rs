@@ -100,7 +100,8 @@ pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
-    Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, TargetName, Untracked,
+    Buf, BufMut, Cwd, IoVecs, Path, RawBuf, RawIoVecs, RawPath, RawTarget, Slice, Target,
+    TargetName, Untracked, Vectored, VectoredMut,
 };
 pub use self::ring::Ring;
 pub use self::scope::Scope;

@@ -2,11 +2,16 @@
 
 mod buf;
 mod path;
+mod slice;
+mod std_bufs;
 mod target;
+mod vectored;
 
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
+pub use slice::Slice;
 pub use target::{Cwd, RawTarget, Target, TargetName};
+pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};
 
 /// A resource that owns nothing, so that an operation made of nothing else may be pushed
 /// [raw](crate::Ring::push_raw).
