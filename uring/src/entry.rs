@@ -1,6 +1,6 @@
 //! A submission queue entry in the making.
 
-use uring_sys::io_uring_sqe;
+use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2};
 
 use crate::resource::TargetName;
 
@@ -139,6 +139,21 @@ impl Entry {
         // SAFETY: all members of the union are 32 bits of plain data.
         let before = unsafe { self.0.anon_3.rw_flags };
         self.set_op_flags(before | flags);
+    }
+
+    /// The registered buffer that the memory is in.
+    #[inline]
+    pub(crate) fn set_buf_index(&mut self, index: u16) {
+        self.0.anon_4.buf_index = index;
+    }
+
+    /// The stream that a write is of; zero means none.
+    #[inline]
+    pub(crate) fn set_write_stream(&mut self, stream: u8) {
+        self.0.anon_5.anon_2 = io_uring_sqe_anon_5_anon_2 {
+            write_stream: stream,
+            ..io_uring_sqe_anon_5_anon_2::default()
+        };
     }
 
     /// One more than the index in the ring's file table; zero means none.

@@ -6,35 +6,43 @@
 
 mod cancel;
 mod close;
+mod fixed;
 mod fsync;
 mod nop;
 mod open;
 mod read;
+mod readv;
 mod statx;
 mod timeout;
+mod transfer;
 mod unlink;
 mod write;
+mod writev;
 
 pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
+pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
 pub use nop::{Nop, Nop128};
 pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
 pub use read::{Read, Transferred};
+pub use readv::ReadV;
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
     Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
     Timespec,
 };
+pub use transfer::RwFlags;
 pub use unlink::{UnlinkAt, Unlinked};
 pub use write::Write;
+pub use writev::WriteV;
 
 use std::io;
 
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::resource::{Target, TargetName};
+use crate::resource::{BufferName, Target, TargetName};
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -153,6 +161,15 @@ fn admit_target(target: &impl Target, ring: u64) -> Result<(), Hint> {
 
 fn admit_name(target: TargetName, ring: u64) -> Result<(), Hint> {
     if target.belongs_to(ring) {
+        Ok(())
+    } else {
+        Err(Hint::WrongRing)
+    }
+}
+
+/// Refuses a registered buffer that belongs to another ring.
+fn admit_buffer(buffer: BufferName, ring: u64) -> Result<(), Hint> {
+    if buffer.belongs_to(ring) {
         Ok(())
     } else {
         Err(Hint::WrongRing)

@@ -2,6 +2,7 @@
 
 mod buf;
 mod path;
+mod registered;
 mod slice;
 mod std_bufs;
 mod target;
@@ -9,6 +10,10 @@ mod vectored;
 
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
+pub(crate) use registered::RegisteredBufs;
+pub use registered::{
+    BufferName, Fixed, FixedMemory, FixedMut, FixedVecs, RawRegisteredBuf, RegisteredBuf,
+};
 pub use slice::Slice;
 pub use target::{Cwd, RawTarget, Target, TargetName};
 pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};
