@@ -7,6 +7,7 @@
 mod cancel;
 mod close;
 mod fsync;
+mod into;
 mod nop;
 mod open;
 mod read;
@@ -19,7 +20,8 @@ pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
 pub use fsync::{Fsync, Synced};
 pub use nop::{Nop, Nop128};
-pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
+pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
+pub use open::{OpenAt, Opened};
 pub use read::{Read, Transferred};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
