@@ -107,6 +107,24 @@ impl Entry {
         self.0.fd = fd;
     }
 
+    /// Where it is no target: the second of two directories, which has its place in `len`.
+    pub(crate) fn set_second_directory(&mut self, directory: TargetName) {
+        self.set_len(u32::from_ne_bytes(directory.number().to_ne_bytes()));
+    }
+
+    /// The second target of a splice.
+    pub(crate) fn set_splice_from(&mut self, from: TargetName) {
+        self.0.anon_5.splice_fd_in = from.number();
+        if from.is_direct() {
+            self.add_op_flags(uring_sys::SPLICE_F_FD_IN_FIXED);
+        }
+    }
+
+    /// The third address.
+    pub(crate) fn set_addr3(&mut self, addr: u64) {
+        self.0.anon_6.anon_1.addr3 = addr;
+    }
+
     #[inline]
     pub(crate) fn set_addr(&mut self, addr: u64) {
         self.0.anon_2.addr = addr;

@@ -86,7 +86,7 @@ pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]
 pub use self::coverage::coverage;
-pub use self::direct::{AnyDirectSlot, Direct, DirectSlot};
+pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot};
 pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;

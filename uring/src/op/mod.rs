@@ -4,32 +4,53 @@
 //! [targets](crate::Target), [paths](crate::Path)) is kept by the ring from the push to the operation's last completion and returned in its
 //! [`Output`](Operation::Output), on failure too.
 
+mod advise;
+mod allocate;
 mod cancel;
 mod close;
 mod fixed;
 mod fsync;
+mod install;
 mod into;
+mod link;
+mod mkdir;
 mod nop;
 mod open;
+mod open2;
+mod pipe;
 mod read;
 mod readv;
+mod rename;
+mod splice;
 mod statx;
+mod sync_range;
 mod timeout;
 mod transfer;
 mod unlink;
 mod write;
 mod writev;
+mod xattr;
 
+pub use advise::{Advised, Fadvise, FileAdvice, Madvise, MemoryAdvice};
+pub use allocate::{Allocation, Fallocate, Ftruncate, Resized};
 pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
 pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
-pub use nop::{Nop, Nop128};
+pub use install::{Adopted, FilesUpdate, InstallFd, Installed};
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
+pub use link::{LinkAt, SymlinkAt, Symlinked};
+pub use mkdir::{Made, MkdirAt};
+pub use nop::{Nop, Nop128};
 pub use open::{OpenAt, Opened};
+pub use open2::{OpenAt2, Resolve};
+pub use pipe::{Pipe, PipeEnds};
 pub use read::{Read, Transferred};
 pub use readv::ReadV;
+pub use rename::{RenameAt, Renamed};
+pub use splice::{Splice, Spliced, Tee};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
+pub use sync_range::SyncFileRange;
 pub use timeout::{
     Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
     Timespec,
@@ -38,6 +59,7 @@ pub use transfer::RwFlags;
 pub use unlink::{UnlinkAt, Unlinked};
 pub use write::Write;
 pub use writev::WriteV;
+pub use xattr::{FGetXattr, FSetXattr, GetXattr, SetXattr, XattrDone};
 
 use std::io;
 

@@ -516,6 +516,15 @@ impl<H: Handle> Ring<H> {
     pub fn direct_slot(&mut self) -> Result<crate::DirectSlot, Error> {
         self.core.direct_slot()
     }
+
+    /// Reserves two empty slots of the table that lie side by side, to make a [pipe](crate::op::Pipe) in.
+    ///
+    /// # Errors
+    ///
+    /// As for [`direct_slot`](Ring::direct_slot); or no two neighbours are free.
+    pub fn direct_pair(&mut self) -> Result<crate::DirectPair, Error> {
+        self.core.direct_pair()
+    }
 }
 
 impl<H: Handle + AsFd> AsFd for Ring<H> {
