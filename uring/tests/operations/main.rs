@@ -2,14 +2,19 @@
 
 #[cfg(uring_coverage)]
 mod account;
+mod attributes;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
 mod files;
+mod install;
 mod known;
+mod names;
+mod pipes;
 mod push;
 mod raw;
 mod registered;
+mod space;
 mod times;
 mod vectors;
 
@@ -40,6 +45,12 @@ fn main() -> ExitCode {
         ),
         ("registered_buffers", registered::registered_buffers),
         ("fsync", files::fsync),
+        ("fallocate_and_sync_file_range", space::fallocate),
+        ("fadvise_and_madvise", space::fadvise_and_madvise),
+        ("splice_and_tee", pipes::splice_and_tee),
+        ("openat2", names::openat2),
+        ("openat2_direct", names::openat2_direct),
+        ("files_update", install::files_update),
         ("statx", files::statx),
         ("unlink", files::unlink),
         ("probe", known::probe_tells_what_the_kernel_has),
@@ -88,14 +99,51 @@ fn main() -> ExitCode {
             .on(handles.iter().copied())
             .requires([Facility::PRIVILEGES]);
     }
-    suite
-        .test(
+    let gated: [(&str, Feature, Body, Body); 5] = [
+        (
             "readv_fixed_and_writev_fixed",
+            registered::READV_FIXED,
             registered::readv_fixed_and_writev_fixed,
-        )
+            registered::readv_fixed_refused,
+        ),
+        (
+            "mkdir_symlink_and_link",
+            names::LINKAT,
+            names::mkdir_symlink_and_link,
+            names::mkdir_symlink_and_link_refused,
+        ),
+        (
+            "ftruncate",
+            space::FTRUNCATE,
+            space::ftruncate,
+            space::ftruncate_refused,
+        ),
+        ("pipes", pipes::PIPE, pipes::pipes, pipes::pipes_refused),
+        (
+            "install_fd",
+            install::INSTALL,
+            install::install,
+            install::install_refused,
+        ),
+    ];
+    for (name, feature, body, refused) in gated {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+    suite
+        .test("extended_attributes", attributes::extended_attributes)
         .on(HandleKind::ALL)
-        .needs([Feature::opcode(uring_sys::IORING_OP_READV_FIXED)])
-        .refused_by(registered::readv_fixed_refused);
+        .needs([attributes::XATTR])
+        .requires([Facility::PRIVILEGES])
+        .refused_by(attributes::extended_attributes_refused);
+    suite
+        .test("rename", names::rename)
+        .on(HandleKind::ALL)
+        .needs([Feature::opcode(uring_sys::IORING_OP_RENAMEAT)])
+        .no_refusal("every lane has it");
     #[cfg(uring_coverage)]
     for (name, body) in [
         (
