@@ -151,7 +151,7 @@ pub(crate) fn readv_fixed_refused(context: &Context) -> TestResult {
         return Ok(());
     };
     ring.register_buffers(vec![Box::from(*b"kept")])?;
-    let ranges = FixedVecs::new(buffer(&mut ring, 0)?, [0..2]);
+    let ranges = FixedVecs::new(buffer(&mut ring, 0)?, [0..1, 1..2]);
     let refused = ring.call(WriteFixed::new(std::io::stdout(), ranges))?;
     assert_errno(refused.result, libc::EINVAL);
     assert_eq!(refused.buf.into_inner()[..], *b"kept");

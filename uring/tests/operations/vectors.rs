@@ -117,40 +117,35 @@ fn raw_vectors(ring: &mut Ring<Any>, file: &File) -> TestResult {
     Ok(())
 }
 
+/// Writes a buffer to the end of a file.
+fn append(ring: &mut Ring<Any>, file: &File, buf: impl Buf + 'static) -> TestResult {
+    let (end, len) = (file.metadata()?.len(), buf.len());
+    let token = ring.push(Write::new(file.try_clone()?, buf).at(end))?;
+    assert_eq!(ring.wait(token)?.result?, len);
+    Ok(())
+}
+
 /// Every kind of memory that an operation reads from.
 pub(crate) fn kinds_of_buffers(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let file = file(&dir, "")?;
     let mut ring = common::ring(context, 8)?;
-    let mut offset = 0;
-    let mut write = |buf: Box<dyn Fn(&mut Ring<Any>, u64) -> TestResult<usize>>| -> TestResult {
-        offset += u64::try_from(buf(&mut ring, offset)?)?;
-        Ok(())
-    };
-    fn of(file: &File, buf: impl Buf + Clone + 'static) -> TestResult<Writing> {
-        let file = file.try_clone()?;
-        Ok(Box::new(move |ring, offset| {
-            let token = ring.push(Write::new(file.try_clone()?, buf.clone()).at(offset))?;
-            Ok(ring.wait(token)?.result?)
-        }))
-    }
-    type Writing = Box<dyn Fn(&mut Ring<Any>, u64) -> TestResult<usize>>;
-    write(of(&file, String::from("a"))?)?;
-    write(of(&file, Box::<str>::from("b"))?)?;
-    write(of(&file, Arc::<str>::from("c"))?)?;
-    write(of(&file, Rc::<str>::from("d"))?)?;
-    write(of(&file, Cow::Borrowed("e"))?)?;
-    write(of(&file, Cow::<str>::Owned("f".into()))?)?;
-    write(of(&file, "g")?)?;
-    write(of(&file, b"h".to_vec())?)?;
-    write(of(&file, Box::<[u8]>::from(*b"i"))?)?;
-    write(of(&file, Box::new(*b"j"))?)?;
-    write(of(&file, Arc::<[u8]>::from(*b"k"))?)?;
-    write(of(&file, Rc::<[u8]>::from(*b"l"))?)?;
-    write(of(&file, Cow::<[u8]>::Owned(b"m".to_vec()))?)?;
-    write(of(&file, &b"n"[..])?)?;
-    write(of(&file, b"o")?)?;
-    write(of(&file, Slice::new(String::from("(pq)"), 1..=2))?)?;
+    append(&mut ring, &file, String::from("a"))?;
+    append(&mut ring, &file, Box::<str>::from("b"))?;
+    append(&mut ring, &file, Arc::<str>::from("c"))?;
+    append(&mut ring, &file, Rc::<str>::from("d"))?;
+    append(&mut ring, &file, Cow::Borrowed("e"))?;
+    append(&mut ring, &file, Cow::<str>::Owned("f".into()))?;
+    append(&mut ring, &file, "g")?;
+    append(&mut ring, &file, b"h".to_vec())?;
+    append(&mut ring, &file, Box::<[u8]>::from(*b"i"))?;
+    append(&mut ring, &file, Box::new(*b"j"))?;
+    append(&mut ring, &file, Arc::<[u8]>::from(*b"k"))?;
+    append(&mut ring, &file, Rc::<[u8]>::from(*b"l"))?;
+    append(&mut ring, &file, Cow::<[u8]>::Owned(b"m".to_vec()))?;
+    append(&mut ring, &file, &b"n"[..])?;
+    append(&mut ring, &file, b"o")?;
+    append(&mut ring, &file, Slice::new(String::from("(pq)"), 1..=2))?;
     assert_eq!(content(&dir)?, "abcdefghijklmnopq");
 
     // And that it writes to.
