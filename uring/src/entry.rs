@@ -1,6 +1,6 @@
 //! A submission queue entry in the making.
 
-use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2};
+use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2, io_uring_sqe_anon_6_anon_2};
 
 use crate::resource::TargetName;
 
@@ -118,6 +118,14 @@ impl Entry {
         if from.is_direct() {
             self.add_op_flags(uring_sys::SPLICE_F_FD_IN_FIXED);
         }
+    }
+
+    /// Attributes of a read or write, and which kinds there are.
+    pub(crate) fn set_attributes(&mut self, attributes: u64, kinds: u64) {
+        self.0.anon_6.anon_2 = io_uring_sqe_anon_6_anon_2 {
+            attr_ptr: attributes,
+            attr_type_mask: kinds,
+        };
     }
 
     /// The third address.

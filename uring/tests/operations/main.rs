@@ -11,6 +11,7 @@ mod install;
 mod known;
 mod names;
 mod pipes;
+mod polled;
 mod push;
 mod raw;
 mod registered;
@@ -21,6 +22,7 @@ mod vectors;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
@@ -99,12 +101,18 @@ fn main() -> ExitCode {
             .on(handles.iter().copied())
             .requires([Facility::PRIVILEGES]);
     }
-    let gated: [(&str, Feature, Body, Body); 5] = [
+    let gated: [(&str, Feature, Body, Body); 6] = [
         (
             "readv_fixed_and_writev_fixed",
             registered::READV_FIXED,
             registered::readv_fixed_and_writev_fixed,
             registered::readv_fixed_refused,
+        ),
+        (
+            "protected",
+            vectors::RW_ATTR,
+            vectors::protected,
+            vectors::protected_unknown,
         ),
         (
             "mkdir_symlink_and_link",
@@ -139,6 +147,18 @@ fn main() -> ExitCode {
         .needs([attributes::XATTR])
         .requires([Facility::PRIVILEGES])
         .refused_by(attributes::extended_attributes_refused);
+    for (name, body) in [
+        ("polled_reads_and_writes", polled::polled as Body),
+        (
+            "reads_and_writes_past_the_page_cache",
+            polled::past_the_page_cache,
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .requires(Nvme::REQUIRES);
+    }
     suite
         .test("rename", names::rename)
         .on(HandleKind::ALL)

@@ -31,9 +31,11 @@ pub(crate) fn splice_and_tee(context: &Context) -> TestResult {
         Ok(())
     })?;
     assert_eq!(ring.call(Read::new(&copy, vec![0; 9]))?.buf, b"the file");
-    let back = Splice::new(&reader, &file, 100).to_offset(0).more();
+    // Into another file: what is in the pipe is the first one's memory.
+    let other = File::create(dir.path().join("other"))?;
+    let back = Splice::new(&reader, &other, 100).to_offset(2).more();
     assert_eq!(ring.call(back)?.result?, 8);
-    assert_eq!(fs::read(&path)?, b"the file file");
+    assert_eq!(fs::read(dir.path().join("other"))?, b"\0\0the file");
 
     // SAFETY: all of them live to the end of this function, and each completion is waited for.
     let raw = |fd: &OwnedFd| unsafe { RawTarget::descriptor(fd.as_raw_fd()) };
@@ -59,11 +61,13 @@ pub(crate) fn splice_and_tee(context: &Context) -> TestResult {
     let slot = ring.direct_slot()?;
     let open = OpenAt::new(c_path(&path)).read_write().into_direct(slot);
     let direct = ring.call(open)?.result?;
-    let forth = Splice::new(&direct, &writer, 3).from_offset(4);
-    assert_eq!(ring.call(forth)?.result?, 3);
-    let back = Splice::new(&reader, &direct, 3).to_offset(0);
-    assert_eq!(ring.call(back)?.result?, 3);
-    assert_eq!(fs::read(&path)?, b"fil file file");
+    let forth = Splice::new(&direct, &writer, 4).from_offset(5);
+    assert_eq!(ring.call(forth)?.result?, 4);
+    assert_eq!(ring.call(Read::new(&reader, vec![0; 9]))?.buf, b"the ");
+    ring.call(Write::new(&writer, "into"))?.result?;
+    let back = Splice::new(&reader, &direct, 4).to_offset(0);
+    assert_eq!(ring.call(back)?.result?, 4);
+    assert_eq!(fs::read(&path)?, b"into the file");
     let mut other = common::ring(context, 2)?;
     let error = other
         .call(Splice::new(&direct, &writer, 1))

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use uring::op::{Read, ReadV, RwFlags, Write, WriteV};
+use uring::op::{Checks, Protected, Read, ReadV, RwFlags, Write, WriteV};
 use uring::{Any, Buf, IoVecs, RawIoVecs, RawTarget, Ring, Slice};
 use uring_testkit::files::{TempDir, pipe, socketpair};
 use uring_testkit::{Context, Feature, TestResult};
@@ -206,12 +206,21 @@ pub(crate) fn flags(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let file = file(&dir, "start")?;
     let mut ring = common::ring(context, 8)?;
+    // Of sockets, since Linux 6.5.
+    let refusal = if context.has(Feature::NO_MMAP) {
+        libc::EAGAIN
+    } else {
+        libc::EOPNOTSUPP
+    };
     let (reader, _writer) = socketpair()?;
     let wait = ring.call(Read::new(&reader, vec![0; 4]).flags(RwFlags::NOWAIT))?;
-    assert_errno(wait.result, libc::EAGAIN);
+    assert_errno(wait.result, refusal);
     let room = IoVecs::from(vec![vec![0; 4]]);
     let wait = ring.call(ReadV::new(&reader, room).flags(RwFlags::NOWAIT))?;
-    assert_errno(wait.result, libc::EAGAIN);
+    assert_errno(wait.result, refusal);
+    // What is there already is there without waiting.
+    let cached = Read::new(&file, vec![0; 4]).at(1).flags(RwFlags::NOWAIT);
+    assert_eq!(ring.call(cached)?.buf, b"tart");
 
     let append = Write::new(&file, "+1")
         .at(0)
@@ -254,3 +263,45 @@ pub(crate) fn flags(context: &Context) -> TestResult {
     assert_eq!(ring.call(streamed)?.result?, 1);
     Ok(())
 }
+
+/// No lane has a device that keeps protection information, so that a refusal is all that can be seen (Linux 6.14).
+pub(crate) fn protected(context: &Context) -> TestResult {
+    let dir = TempDir::new()?;
+    let file = file(&dir, "unprotected")?;
+    let mut ring = common::ring(context, 8)?;
+    let write = Write::new(file.try_clone()?, b"written".to_vec()).at(0);
+    let protected = Protected::writing(write, vec![5; 8]).checks(Checks::GUARD);
+    let token = ring.push(protected)?;
+    let done = ring.wait(token)?;
+    assert_errno(done.output.result, libc::EINVAL);
+    assert_eq!(
+        (done.output.buf, done.metadata),
+        (b"written".to_vec(), vec![5; 8])
+    );
+    let read = Read::new(&file, vec![6; 4]).at(0);
+    let done = ring.call(
+        Protected::reading(read, Box::new([7; 8]))
+            .seed(1)
+            .app_tag(2),
+    )?;
+    assert_errno(done.output.result, libc::EINVAL);
+    assert_eq!((done.output.buf, *done.metadata), (vec![6; 4], [7; 8]));
+    assert_eq!(content(&dir)?, "unprotected");
+    Ok(())
+}
+
+/// An older kernel does not look at the attributes.
+pub(crate) fn protected_unknown(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(RW_ATTR, context, 8)? else {
+        return Ok(());
+    };
+    let dir = TempDir::new()?;
+    let file = file(&dir, "unprotected")?;
+    let read = Protected::reading(Read::new(&file, vec![0; 4]), vec![7; 8]);
+    let done = ring.call(read)?;
+    assert_eq!(done.output.buf, b"unpr");
+    assert_eq!(done.metadata, [7; 8]);
+    Ok(())
+}
+
+pub(crate) const RW_ATTR: Feature = Feature::ring(uring_sys::IORING_FEAT_RW_ATTR);
