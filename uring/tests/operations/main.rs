@@ -29,6 +29,7 @@ type Body = fn(&Context) -> TestResult;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("operations");
+    suite.share_processes();
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     let tests: &[(&str, Body)] = &[
@@ -172,7 +173,7 @@ fn main() -> ExitCode {
         ),
         ("account_of_failures", account::failures_do_not_count),
     ] {
-        suite.test(name, body).on(HandleKind::ALL);
+        suite.test(name, body).on(HandleKind::ALL).own_process();
     }
     suite
         .test(
