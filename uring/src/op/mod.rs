@@ -38,7 +38,7 @@ pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
 pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
-pub use install::{Adopted, FilesUpdate, InstallFd, Installed};
+pub use install::{Adopted, Adopts, FilesUpdate, InstallFd, Installed};
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
 pub use link::{LinkAt, SymlinkAt, Symlinked};
 pub use mkdir::{Made, MkdirAt};

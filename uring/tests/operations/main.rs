@@ -161,6 +161,11 @@ fn main() -> ExitCode {
             .requires(Nvme::REQUIRES);
     }
     suite
+        .test("files_update_anywhere", install::files_update_anywhere)
+        .on(HandleKind::ALL)
+        .needs([install::ALLOCATED])
+        .no_refusal("without the feature no ring has such a table");
+    suite
         .test("rename", names::rename)
         .on(HandleKind::ALL)
         .needs([Feature::opcode(uring_sys::IORING_OP_RENAMEAT)])
