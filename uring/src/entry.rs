@@ -49,7 +49,7 @@ impl Entry {
     pub(crate) fn filler() -> Entry {
         let mut entry = Entry::new(uring_sys::IORING_OP_NOP);
         entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
-        entry.set_user_data(IGNORED);
+        entry.set_user_data(FILLER);
         entry
     }
 
@@ -159,5 +159,8 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).
 pub(crate) const TRACKED: u64 = 1 << 63;
 
-/// The `user_data` of entries whose completion nobody waits for: tracked, but at no slot.
+/// The `user_data` of the library's own cancellations: tracked, but at no slot.
 pub(crate) const IGNORED: u64 = u64::MAX;
+
+/// The `user_data` of fillers, which complete only if they are in a chain that has failed.
+pub(crate) const FILLER: u64 = u64::MAX - 1;

@@ -7,7 +7,10 @@
 mod cancel;
 mod close;
 mod fsync;
+mod multishot;
 mod nop;
+#[cfg(test)]
+mod opcodes;
 mod open;
 mod read;
 mod statx;
@@ -15,16 +18,18 @@ mod timeout;
 mod unlink;
 mod write;
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Cancelled};
 pub use close::{Close, CloseDirect, Closes};
 pub use fsync::{Fsync, Synced};
+pub(crate) use multishot::Completes;
+pub use multishot::{EndReason, Ended, Multishot};
 pub use nop::{Nop, Nop128};
 pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
 pub use read::{Read, Transferred};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
-    Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
-    Timespec,
+    Clock, Limited, LinkTimeout, RawTimespec, Time, TimeLimit, TimeMemory, Timeout, TimeoutEnd,
+    TimeoutMultishot, Timespec,
 };
 pub use unlink::{UnlinkAt, Unlinked};
 pub use write::Write;
@@ -72,9 +77,9 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     #[doc(hidden)]
     const LARGE: bool = false;
 
-    /// Whether it completes more than once.
+    /// How often it completes.
     #[doc(hidden)]
-    const MULTISHOT: bool = false;
+    const COMPLETES: Completes<Self> = Completes::Once;
 
     /// Refuses what does not belong to the ring with that number.
     #[doc(hidden)]
@@ -98,24 +103,6 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     /// The operation was carried out, and `completion` is the last of it: buffers are as full, and descriptors as open, as it says.
     #[doc(hidden)]
     unsafe fn complete(self, completion: Completion) -> Self::Output;
-}
-
-/// An operation that completes many times.
-///
-/// # Safety
-///
-/// `item` reads nothing of `*this` that the kernel may be writing.
-pub unsafe trait Multishot: Operation {
-    /// What each completion but the last yields.
-    type Item;
-
-    /// Makes an item from a completion that is not the last.
-    ///
-    /// # Safety
-    ///
-    /// `*this` is an operation in flight.
-    #[doc(hidden)]
-    unsafe fn item(this: *const Self, completion: Completion) -> Self::Item;
 }
 
 /// What a ring with handle `H` may keep: an operation, or a [chain](crate::Chain) of them.

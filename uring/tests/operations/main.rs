@@ -2,6 +2,8 @@
 
 #[cfg(uring_coverage)]
 mod account;
+mod cancels;
+mod chains;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
@@ -37,11 +39,14 @@ fn main() -> ExitCode {
         ("raw_operations", raw::raw_operations),
         ("timeouts", times::timeouts),
         ("timeout_or_completions", times::timeout_or_completions),
-        ("link_timeout", times::link_timeout),
+        ("link_timeout", chains::link_timeout),
+        ("chain_options", chains::chain_options),
+        ("drain_after_cancel", chains::drain_after_cancel),
         (
             "cancel_by_token_and_number",
-            times::cancel_by_token_and_number,
+            cancels::cancel_by_token_and_number,
         ),
+        ("cancel_by_opcode", cancels::cancel_by_opcode),
         ("direct_descriptors", direct::direct_descriptors),
         ("direct_of_another_ring", direct::direct_of_another_ring),
         ("direct_table_full", direct::direct_table_full),
@@ -92,13 +97,18 @@ fn main() -> ExitCode {
     suite
         .test(
             "cancel_by_target_any_and_every",
-            times::cancel_by_target_any_and_every,
+            cancels::cancel_by_target_any_and_every,
         )
         .on(HandleKind::ALL)
         .needs([Feature::SQE128])
         .no_refusal(
             "the flags are as old as this feature; before it the operation completes with EINVAL",
         );
+    suite
+        .test("cancel_sync", cancels::cancel_sync)
+        .on(HandleKind::ALL)
+        .needs([Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)])
+        .refused_by(cancels::cancel_sync_refused);
     suite
         .test("multishot_items", times::multishot_items)
         .on(HandleKind::ALL)
