@@ -86,7 +86,7 @@ pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]
 pub use self::coverage::coverage;
-pub use self::direct::{Direct, DirectSlot};
+pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot};
 pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
@@ -100,7 +100,9 @@ pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
-    Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, TargetName, Untracked,
+    Buf, BufMut, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, IoVecs, Path, RawBuf,
+    RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice, Target, TargetName,
+    Untracked, Vectored, VectoredMut,
 };
 pub use self::ring::Ring;
 pub use self::scope::Scope;

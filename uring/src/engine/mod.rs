@@ -3,6 +3,7 @@
 //! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
+mod buffers;
 mod cancel;
 mod claim;
 mod drain;
@@ -36,6 +37,7 @@ use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -55,6 +57,7 @@ pub struct Core {
     direct: Option<DirectTable>,
     /// Cancellations of the library's own whose completions have not been seen.
     answers_due: u32,
+    registered: Option<RegisteredBufs>,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -114,6 +117,7 @@ impl Core {
             id: crate::id::next(),
             direct: None,
             answers_due: 0,
+            registered: None,
             cancel_refused: false,
             draining: false,
             descriptor: None,

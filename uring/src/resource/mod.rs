@@ -2,11 +2,21 @@
 
 mod buf;
 mod path;
+mod registered;
+mod slice;
+mod std_bufs;
 mod target;
+mod vectored;
 
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
+pub(crate) use registered::RegisteredBufs;
+pub use registered::{
+    BufferName, Fixed, FixedMemory, FixedMut, FixedVecs, RawRegisteredBuf, RegisteredBuf,
+};
+pub use slice::Slice;
 pub use target::{Cwd, RawTarget, Target, TargetName};
+pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};
 
 /// A resource that owns nothing, so that an operation made of nothing else may be pushed
 /// [raw](crate::Ring::push_raw).

@@ -2,20 +2,29 @@
 
 #[cfg(uring_coverage)]
 mod account;
+mod attributes;
 mod cancels;
 mod chains;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
 mod files;
+mod install;
 mod known;
+mod names;
+mod pipes;
+mod polled;
 mod push;
 mod raw;
+mod registered;
+mod space;
 mod times;
+mod vectors;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
@@ -32,7 +41,21 @@ fn main() -> ExitCode {
         ("open_refused", files::open_refused),
         ("read_and_write", files::read_and_write),
         ("read_and_write_refused", files::read_and_write_refused),
+        ("readv_and_writev", vectors::readv_and_writev),
+        ("kinds_of_buffers", vectors::kinds_of_buffers),
+        ("read_and_write_flags", vectors::flags),
+        (
+            "read_fixed_and_write_fixed",
+            registered::read_fixed_and_write_fixed,
+        ),
+        ("registered_buffers", registered::registered_buffers),
         ("fsync", files::fsync),
+        ("fallocate_and_sync_file_range", space::fallocate),
+        ("fadvise_and_madvise", space::fadvise_and_madvise),
+        ("splice_and_tee", pipes::splice_and_tee),
+        ("openat2", names::openat2),
+        ("openat2_direct", names::openat2_direct),
+        ("files_update", install::files_update),
         ("statx", files::statx),
         ("unlink", files::unlink),
         ("probe", known::probe_tells_what_the_kernel_has),
@@ -84,6 +107,69 @@ fn main() -> ExitCode {
             .on(handles.iter().copied())
             .requires([Facility::PRIVILEGES]);
     }
+    let gated: [(&str, Feature, Body, Body); 6] = [
+        (
+            "readv_fixed_and_writev_fixed",
+            registered::READV_FIXED,
+            registered::readv_fixed_and_writev_fixed,
+            registered::readv_fixed_refused,
+        ),
+        (
+            "protected",
+            vectors::RW_ATTR,
+            vectors::protected,
+            vectors::protected_unknown,
+        ),
+        (
+            "mkdir_symlink_and_link",
+            names::LINKAT,
+            names::mkdir_symlink_and_link,
+            names::mkdir_symlink_and_link_refused,
+        ),
+        (
+            "ftruncate",
+            space::FTRUNCATE,
+            space::ftruncate,
+            space::ftruncate_refused,
+        ),
+        ("pipes", pipes::PIPE, pipes::pipes, pipes::pipes_refused),
+        (
+            "install_fd",
+            install::INSTALL,
+            install::install,
+            install::install_refused,
+        ),
+    ];
+    for (name, feature, body, refused) in gated {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+    suite
+        .test("extended_attributes", attributes::extended_attributes)
+        .on(HandleKind::ALL)
+        .needs([attributes::XATTR])
+        .requires([Facility::PRIVILEGES])
+        .refused_by(attributes::extended_attributes_refused);
+    for (name, body) in [
+        ("polled_reads_and_writes", polled::polled as Body),
+        (
+            "reads_and_writes_past_the_page_cache",
+            polled::past_the_page_cache,
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .requires(Nvme::REQUIRES);
+    }
+    suite
+        .test("rename", names::rename)
+        .on(HandleKind::ALL)
+        .needs([Feature::opcode(uring_sys::IORING_OP_RENAMEAT)])
+        .no_refusal("every lane has it");
     #[cfg(uring_coverage)]
     for (name, body) in [
         (
