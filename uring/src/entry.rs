@@ -1,5 +1,7 @@
 //! A submission queue entry in the making.
 
+mod socket;
+
 use uring_sys::io_uring_sqe;
 
 use crate::resource::TargetName;

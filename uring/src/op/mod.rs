@@ -4,6 +4,7 @@
 //! [targets](crate::Target), [paths](crate::Path)) is kept by the ring from the push to the operation's last completion and returned in its
 //! [`Output`](Operation::Output), on failure too.
 
+mod accept;
 mod cancel;
 mod close;
 mod fsync;
@@ -11,11 +12,13 @@ mod into;
 mod nop;
 mod open;
 mod read;
+mod socket;
 mod statx;
 mod timeout;
 mod unlink;
 mod write;
 
+pub use accept::{Accept, Accepted};
 pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
 pub use fsync::{Fsync, Synced};
@@ -23,6 +26,7 @@ pub use nop::{Nop, Nop128};
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
 pub use open::{OpenAt, Opened};
 pub use read::{Read, Transferred};
+pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
     Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,

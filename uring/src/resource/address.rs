@@ -1,7 +1,6 @@
 //! Addresses of sockets, in the kernel's form.
 
 use std::fmt;
-use std::io;
 use std::mem::{MaybeUninit, offset_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::linux::net::SocketAddrExt;

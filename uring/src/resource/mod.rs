@@ -1,9 +1,14 @@
 //! What operations work with: targets, buffers and paths, borrowed, owned, shared or raw.
 
+mod address;
 mod buf;
 mod path;
 mod target;
 
+pub use address::{
+    Address, AddressMemory, AddressSpace, InternetAddress, NoAddress, RawAddress, RawAddressSpace,
+    SocketAddress, ToAddress,
+};
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
 pub use target::{Cwd, RawTarget, Target, TargetName};
