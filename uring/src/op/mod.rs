@@ -12,6 +12,8 @@ mod into;
 mod nop;
 mod open;
 mod read;
+mod recv;
+mod send;
 mod socket;
 mod statx;
 mod timeout;
@@ -26,6 +28,8 @@ pub use nop::{Nop, Nop128};
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
 pub use open::{OpenAt, Opened};
 pub use read::{Read, Transferred};
+pub use recv::Recv;
+pub use send::Send;
 pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
@@ -130,7 +134,7 @@ pub unsafe trait Multishot: Operation {
 /// keeps anything.
 pub trait KeptBy<H: crate::Handle> {}
 
-impl<T: Send> KeptBy<crate::Fd> for T {}
+impl<T: std::marker::Send> KeptBy<crate::Fd> for T {}
 impl<T, H: crate::Bound> KeptBy<H> for T {}
 
 /// An operation that owns nothing, for [`Ring::push_raw`](crate::Ring::push_raw).
