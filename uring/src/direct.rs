@@ -218,8 +218,7 @@ impl Core {
         };
         let arg = (&raw mut range).cast();
         // SAFETY: one range, read during the call only.
-        let ranged =
-            unsafe { self.register(uring_sys::IORING_REGISTER_FILE_ALLOC_RANGE, arg, 0) };
+        let ranged = unsafe { self.register(uring_sys::IORING_REGISTER_FILE_ALLOC_RANGE, arg, 0) };
         if let Err(error) = ranged {
             // SAFETY: the opcode takes no argument; nobody knows of the table yet.
             let _ = unsafe {

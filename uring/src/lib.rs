@@ -45,6 +45,7 @@
 //! Results of operations are [`std::io::Result`]s with the resources beside them; everything else fails with [`Error`], which
 //! tells what was tried, what the kernel answered and the evidence for the cause.
 
+pub mod net;
 pub mod op;
 
 mod builder;
@@ -100,11 +101,8 @@ pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
-    Address, AddressMemory, AddressSpace, InternetAddress, NoAddress, RawAddress, RawAddressSpace,
-    SocketAddress, ToAddress,
-};
-pub use self::resource::{
-    Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, TargetName, Untracked,
+    Buf, BufMut, Cwd, IoVecs, Path, RawBuf, RawIoVecs, RawPath, RawTarget, Slice, Target,
+    TargetName, Untracked, Vectored, VectoredMut,
 };
 pub use self::ring::Ring;
 pub use self::scope::Scope;

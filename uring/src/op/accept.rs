@@ -6,12 +6,11 @@ use crate::completion::Completion;
 use crate::direct::{AnyDirectSlot, DirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::net::{AddressMemory, AddressSpace, NoAddress, RawAddressSpace};
 use crate::op::{
     IntoAnyDirect, IntoDescriptor, IntoDirect, Opens, Operation, RawOperation, admit_target, sealed,
 };
-use crate::resource::{
-    AddressMemory, AddressSpace, NoAddress, RawAddressSpace, Target, Untracked,
-};
+use crate::resource::{Target, Untracked};
 
 /// Accepts a connection.
 ///

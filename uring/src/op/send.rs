@@ -3,8 +3,9 @@
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::net::{Address, NoAddress, ToAddress};
 use crate::op::{Operation, RawOperation, Transferred, admit_target, count, entry_len, sealed};
-use crate::resource::{Address, Buf, NoAddress, Target, ToAddress, Untracked};
+use crate::resource::{Buf, Target, Untracked};
 
 /// Sends a buffer to a socket.
 ///

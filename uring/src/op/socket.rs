@@ -6,11 +6,12 @@ use crate::completion::Completion;
 use crate::direct::{AnyDirectSlot, DirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::net::{Address, ToAddress};
 use crate::op::{
     IntoAnyDirect, IntoDescriptor, IntoDirect, Opens, Operation, RawOperation, admit_target, done,
     sealed,
 };
-use crate::resource::{Address, Target, ToAddress, Untracked};
+use crate::resource::{Target, Untracked};
 
 /// Makes a socket.
 ///

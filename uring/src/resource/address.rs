@@ -18,7 +18,7 @@ use crate::resource::Untracked;
 ///
 /// ```
 /// use std::net::{Ipv4Addr, SocketAddr};
-/// use uring::SocketAddress;
+/// use uring::net::SocketAddress;
 ///
 /// let http = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
 /// assert_eq!(SocketAddress::from(http).internet(), Some(http));
@@ -109,7 +109,8 @@ impl SocketAddress {
     fn part<T: Copy>(&self) -> Option<T> {
         let bytes = self.as_bytes();
         // SAFETY: there are as many bytes; any are valid (above), and the read needs no alignment.
-        (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+        (bytes.len() >= size_of::<T>())
+            .then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
 
     /// The address of an IPv4 or IPv6 socket.
@@ -128,7 +129,9 @@ impl SocketAddress {
         if self.family()? != libc::AF_UNIX {
             return None;
         }
-        let name = self.as_bytes().get(offset_of!(libc::sockaddr_un, sun_path)..)?;
+        let name = self
+            .as_bytes()
+            .get(offset_of!(libc::sockaddr_un, sun_path)..)?;
         match name.split_first() {
             Some((0, name)) => UnixAddr::from_abstract_name(name).ok(),
             _ => {
@@ -336,7 +339,10 @@ impl Address for InternetAddress {
         // SAFETY: passed on to the caller; the pointers that come out of the reference are only read through.
         match unsafe { &(*this).0 } {
             Internet::V4(v4) => (ptr::from_ref(v4).cast(), address_len::<libc::sockaddr_in>()),
-            Internet::V6(v6) => (ptr::from_ref(v6).cast(), address_len::<libc::sockaddr_in6>()),
+            Internet::V6(v6) => (
+                ptr::from_ref(v6).cast(),
+                address_len::<libc::sockaddr_in6>(),
+            ),
         }
     }
 }

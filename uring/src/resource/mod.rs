@@ -1,17 +1,18 @@
 //! What operations work with: targets, buffers and paths, borrowed, owned, shared or raw.
 
-mod address;
+pub(crate) mod address;
 mod buf;
 mod path;
+mod slice;
+mod std_bufs;
 mod target;
+mod vectored;
 
-pub use address::{
-    Address, AddressMemory, AddressSpace, InternetAddress, NoAddress, RawAddress, RawAddressSpace,
-    SocketAddress, ToAddress,
-};
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
+pub use slice::Slice;
 pub use target::{Cwd, RawTarget, Target, TargetName};
+pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};
 
 /// A resource that owns nothing, so that an operation made of nothing else may be pushed
 /// [raw](crate::Ring::push_raw).

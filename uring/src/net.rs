@@ -1,0 +1,6 @@
+//! What sockets work with: addresses, and messages with what travels beside their bytes.
+
+pub use crate::resource::address::{
+    Address, AddressMemory, AddressSpace, InternetAddress, NoAddress, RawAddress, RawAddressSpace,
+    SocketAddress, ToAddress,
+};
