@@ -4,3 +4,5 @@ pub use crate::resource::address::{
     Address, AddressMemory, AddressSpace, InternetAddress, NoAddress, RawAddress, RawAddressSpace,
     SocketAddress, ToAddress,
 };
+pub use crate::resource::control::{Control, ControlMessage, Credentials};
+pub use crate::resource::message::{Incoming, Message, MessageSpace, Outgoing, RawMessage};

@@ -2,6 +2,8 @@
 
 pub(crate) mod address;
 mod buf;
+pub(crate) mod control;
+pub(crate) mod message;
 mod path;
 mod slice;
 mod std_bufs;
