@@ -7,8 +7,11 @@ mod common;
 mod direct;
 mod files;
 mod known;
+mod messages;
+mod network;
 mod push;
 mod raw;
+mod sockets;
 mod times;
 
 use std::process::ExitCode;
@@ -103,5 +106,6 @@ fn main() -> ExitCode {
         .on(HandleKind::ALL)
         .needs([Feature::TIMEOUT_MULTISHOT])
         .no_refusal("memory::m08_multishot_timeout has it");
+    network::add_to(&mut suite);
     suite.run()
 }

@@ -1,0 +1,60 @@
+//! The tests of sockets, and what each needs of the kernel.
+
+use std::time::Duration;
+
+use uring_testkit::{Feature, HandleKind, Suite};
+
+use crate::{Body, messages, sockets};
+
+pub(crate) fn add_to(suite: &mut Suite) {
+    let everywhere: &[(&str, Body)] = &[
+        ("connect_and_accept", sockets::connect_and_accept),
+        ("addresses", sockets::addresses),
+        ("accept_options", sockets::accept_options),
+        ("send_and_receive", messages::send_and_receive),
+        ("send_to_options", messages::send_to_options),
+        ("messages", messages::messages),
+        ("message_descriptors", messages::descriptors),
+        ("message_control", messages::control),
+    ];
+    for &(name, body) in everywhere {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .timeout(Duration::from_secs(60));
+    }
+    let gated: &[(&str, Body, Body, Feature)] = &[
+        (
+            "socket",
+            sockets::socket,
+            sockets::socket_refused,
+            Feature::opcode(uring_sys::IORING_OP_SOCKET),
+        ),
+        (
+            "bind_and_listen",
+            sockets::bind_and_listen,
+            sockets::bind_and_listen_refused,
+            Feature::opcode(uring_sys::IORING_OP_BIND),
+        ),
+        (
+            "shutdown",
+            sockets::shutdown,
+            sockets::shutdown_refused,
+            Feature::opcode(uring_sys::IORING_OP_SHUTDOWN),
+        ),
+        (
+            "direct_allocated",
+            sockets::direct_allocated,
+            sockets::direct_allocated_refused,
+            Feature::register(uring_sys::IORING_REGISTER_FILE_ALLOC_RANGE),
+        ),
+    ];
+    for &(name, body, refused, feature) in gated {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused)
+            .timeout(Duration::from_secs(60));
+    }
+}
