@@ -16,6 +16,8 @@ mod read;
 mod recv;
 mod send;
 mod socket;
+mod socket_command;
+mod socket_option;
 mod statx;
 mod timeout;
 mod unlink;
@@ -33,6 +35,8 @@ pub use read::{Read, Transferred};
 pub use recv::Recv;
 pub use send::Send;
 pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};
+pub use socket_command::{GetSockName, SiocInq, SiocOutq};
+pub use socket_option::{GetSockOpt, OptionValue, SetSockOpt, SocketOption, Told};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
     Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,

@@ -11,6 +11,7 @@ mod messages;
 mod network;
 mod push;
 mod raw;
+mod socket_commands;
 mod sockets;
 mod times;
 

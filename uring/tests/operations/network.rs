@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uring_testkit::{Feature, HandleKind, Suite};
 
-use crate::{Body, messages, sockets};
+use crate::{Body, messages, socket_commands, sockets};
 
 pub(crate) fn add_to(suite: &mut Suite) {
     let everywhere: &[(&str, Body)] = &[
@@ -19,7 +19,7 @@ pub(crate) fn add_to(suite: &mut Suite) {
     ];
     for &(name, body) in everywhere {
         suite
-            .test(name, body)
+            .test(format!("net_{name}"), body)
             .on(HandleKind::ALL)
             .timeout(Duration::from_secs(60));
     }
@@ -48,10 +48,22 @@ pub(crate) fn add_to(suite: &mut Suite) {
             sockets::direct_allocated_refused,
             Feature::register(uring_sys::IORING_REGISTER_FILE_ALLOC_RANGE),
         ),
+        (
+            "queues_and_options",
+            socket_commands::queues_and_options,
+            socket_commands::queues_and_options_refused,
+            socket_commands::SIX_SEVEN,
+        ),
+        (
+            "names",
+            socket_commands::names,
+            socket_commands::names_refused,
+            socket_commands::SIX_NINETEEN,
+        ),
     ];
     for &(name, body, refused, feature) in gated {
         suite
-            .test(name, body)
+            .test(format!("net_{name}"), body)
             .on(HandleKind::ALL)
             .needs([feature])
             .refused_by(refused)
