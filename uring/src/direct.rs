@@ -34,6 +34,13 @@ pub struct AnyDirectSlot {
     table: Arc<Shared>,
 }
 
+/// Two reserved empty slots of a ring's file table that lie side by side, for a [`Pipe`](crate::op::Pipe). Dropping it frees them.
+#[derive(Debug)]
+pub struct DirectPair {
+    first: DirectSlot,
+    second: DirectSlot,
+}
+
 /// One index of the table, which comes back when dropped.
 #[derive(Debug)]
 struct Reserved {
@@ -149,6 +156,21 @@ impl DirectSlot {
     }
 }
 
+impl DirectPair {
+    pub(crate) fn index(&self) -> u32 {
+        self.first.index()
+    }
+
+    pub(crate) fn ring(&self) -> u64 {
+        self.first.ring()
+    }
+
+    /// The files that the kernel has opened into the slots.
+    pub(crate) fn filled(self) -> (Direct, Direct) {
+        (self.first.filled(), self.second.filled())
+    }
+}
+
 impl AnyDirectSlot {
     pub(crate) fn ring(&self) -> u64 {
         self.table.ring
@@ -191,6 +213,16 @@ impl DirectTable {
     pub(crate) fn has_dropped(&self) -> bool {
         self.shared.any_dropped.load(Ordering::Acquire)
     }
+}
+
+/// Two neighbours out of the free slots, the lower one first.
+fn take_pair(free: &mut Vec<u32>) -> Option<[u32; 2]> {
+    // The lowest is the next to be given out.
+    free.sort_unstable_by(|one, other| other.cmp(one));
+    let at = free.windows(2).rposition(|pair| pair[0] == pair[1] + 1)?;
+    let second = free.remove(at);
+    let first = free.remove(at);
+    Some([first, second])
 }
 
 /// One slot more than the kernel has in a table (`IORING_MAX_FIXED_FILES`): it refuses that as it does any larger number, for which no
@@ -263,6 +295,28 @@ impl Core {
 
     /// Reserves an empty slot.
     pub(crate) fn direct_slot(&mut self) -> Result<DirectSlot, Error> {
+        let [slot] = self.reserve(
+            |free| free.pop().map(|index| [index]),
+            &"every slot of the ring's table of direct descriptors is taken",
+        )?;
+        Ok(slot)
+    }
+
+    /// Reserves two empty slots side by side.
+    pub(crate) fn direct_pair(&mut self) -> Result<DirectPair, Error> {
+        let [first, second] = self.reserve(
+            take_pair,
+            &"no two slots side by side are free in the ring's table of direct descriptors",
+        )?;
+        Ok(DirectPair { first, second })
+    }
+
+    /// Reserves the empty slots that `take` takes out of the free ones.
+    fn reserve<const N: usize>(
+        &mut self,
+        take: fn(&mut Vec<u32>) -> Option<[u32; N]>,
+        none: &'static &'static str,
+    ) -> Result<[DirectSlot; N], Error> {
         let call = Call::register(uring_sys::IORING_REGISTER_FILES);
         self.check_process(call)?;
         let Some(table) = self.direct() else {
@@ -280,22 +334,19 @@ impl Core {
         if table.has_dropped() {
             self.close_dropped();
         }
-        let table = self.direct_mut().filter(|table| !table.free.is_empty());
-        let Some((index, shared)) =
-            table.and_then(|table| Some((table.free.pop()?, Arc::clone(&table.shared))))
-        else {
-            let hint = Hint::contradiction(
-                &"every slot of the ring's table of direct descriptors is taken",
-            );
-            return Err(Error::refused(call, hint));
+        let taken = self
+            .direct_mut()
+            .and_then(|table| Some((take(&mut table.free)?, Arc::clone(&table.shared))));
+        let Some((indices, shared)) = taken else {
+            return Err(Error::refused(call, Hint::contradiction(none)));
         };
-        Ok(DirectSlot {
+        Ok(indices.map(|index| DirectSlot {
             place: Reserved {
                 index,
                 holds_file: false,
-                table: shared,
+                table: Arc::clone(&shared),
             },
-        })
+        }))
     }
 
     /// Closes the files of direct descriptors that were dropped, and makes their slots free.
@@ -334,7 +385,16 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dropped, Shared};
+    use super::{Dropped, Shared, take_pair};
+
+    #[test]
+    fn pairs_are_neighbours() {
+        let mut free = vec![7, 0, 4, 2, 5];
+        assert_eq!(take_pair(&mut free), Some([4, 5]));
+        assert_eq!(free, [7, 2, 0]);
+        assert_eq!(take_pair(&mut free), None);
+        assert_eq!(free, [7, 2, 0]);
+    }
 
     #[test]
     fn what_was_dropped_is_taken_once() {

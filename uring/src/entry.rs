@@ -2,7 +2,7 @@
 
 mod socket;
 
-use uring_sys::io_uring_sqe;
+use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2};
 
 use crate::resource::TargetName;
 
@@ -109,6 +109,24 @@ impl Entry {
         self.0.fd = fd;
     }
 
+    /// Where it is no target: the second of two directories, which has its place in `len`.
+    pub(crate) fn set_second_directory(&mut self, directory: TargetName) {
+        self.set_len(u32::from_ne_bytes(directory.number().to_ne_bytes()));
+    }
+
+    /// The second target of a splice.
+    pub(crate) fn set_splice_from(&mut self, from: TargetName) {
+        self.0.anon_5.splice_fd_in = from.number();
+        if from.is_direct() {
+            self.add_op_flags(uring_sys::SPLICE_F_FD_IN_FIXED);
+        }
+    }
+
+    /// The third address.
+    pub(crate) fn set_addr3(&mut self, addr: u64) {
+        self.0.anon_6.anon_1.addr3 = addr;
+    }
+
     #[inline]
     pub(crate) fn set_addr(&mut self, addr: u64) {
         self.0.anon_2.addr = addr;
@@ -141,6 +159,21 @@ impl Entry {
         // SAFETY: all members of the union are 32 bits of plain data.
         let before = unsafe { self.0.anon_3.rw_flags };
         self.set_op_flags(before | flags);
+    }
+
+    /// The registered buffer that the memory is in.
+    #[inline]
+    pub(crate) fn set_buf_index(&mut self, index: u16) {
+        self.0.anon_4.buf_index = index;
+    }
+
+    /// The stream that a write is of; zero means none.
+    #[inline]
+    pub(crate) fn set_write_stream(&mut self, stream: u8) {
+        self.0.anon_5.anon_2 = io_uring_sqe_anon_5_anon_2 {
+            write_stream: stream,
+            ..io_uring_sqe_anon_5_anon_2::default()
+        };
     }
 
     /// One more than the index in the ring's file table; zero means none.

@@ -3,6 +3,7 @@
 //! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
+mod buffers;
 mod claim;
 mod drain;
 mod enter;
@@ -35,6 +36,7 @@ use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -52,6 +54,7 @@ pub struct Core {
     setup: Setup,
     id: u64,
     direct: Option<DirectTable>,
+    registered: Option<RegisteredBufs>,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -110,6 +113,7 @@ impl Core {
             setup: parts.setup,
             id: crate::id::next(),
             direct: None,
+            registered: None,
             cancel_refused: false,
             draining: false,
             descriptor: None,

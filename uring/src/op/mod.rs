@@ -5,55 +5,85 @@
 //! [`Output`](Operation::Output), on failure too.
 
 mod accept;
+mod advise;
+mod allocate;
 mod cancel;
 mod close;
+mod fixed;
 mod fsync;
+mod install;
 mod into;
 mod message;
 mod multishot;
+mod link;
+mod mkdir;
 mod nop;
 mod open;
+mod open2;
+mod pipe;
 mod read;
 mod recv;
 mod send;
 mod socket;
 mod socket_command;
 mod socket_option;
+mod readv;
+mod rename;
+mod splice;
 mod statx;
+mod sync_range;
 mod timeout;
+mod transfer;
 mod unlink;
 mod write;
+mod writev;
+mod xattr;
 
 pub use accept::{Accept, Accepted};
+pub use advise::{Advised, Fadvise, FileAdvice, Madvise, MemoryAdvice};
+pub use allocate::{Allocation, Fallocate, Ftruncate, Resized};
 pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
+pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
 pub use message::{Messaged, RecvMsg, SendMsg};
 pub(crate) use multishot::Completes;
 pub use multishot::{EndReason, Ended, Multishot};
+pub use install::{Adopted, FilesUpdate, InstallFd, Installed};
+pub use link::{LinkAt, SymlinkAt, Symlinked};
+pub use mkdir::{Made, MkdirAt};
 pub use nop::{Nop, Nop128};
 pub use open::{OpenAt, Opened};
+pub use open2::{OpenAt2, Resolve};
+pub use pipe::{Pipe, PipeEnds};
 pub use read::{Read, Transferred};
 pub use recv::Recv;
 pub use send::Send;
 pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};
 pub use socket_command::{GetSockName, SiocInq, SiocOutq};
 pub use socket_option::{GetSockOpt, OptionValue, SetSockOpt, SocketOption, Told};
+pub use readv::ReadV;
+pub use rename::{RenameAt, Renamed};
+pub use splice::{Splice, Spliced, Tee};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
+pub use sync_range::SyncFileRange;
 pub use timeout::{
     Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
     Timespec,
 };
+pub use transfer::RwFlags;
 pub use unlink::{UnlinkAt, Unlinked};
 pub use write::Write;
+pub use writev::WriteV;
+pub use xattr::{FGetXattr, FSetXattr, GetXattr, SetXattr, XattrDone};
 
 use std::io;
 
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::resource::{Target, TargetName};
+use crate::resource::{BufferName, Target, TargetName};
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -154,6 +184,15 @@ fn admit_target(target: &impl Target, ring: u64) -> Result<(), Hint> {
 
 fn admit_name(target: TargetName, ring: u64) -> Result<(), Hint> {
     if target.belongs_to(ring) {
+        Ok(())
+    } else {
+        Err(Hint::WrongRing)
+    }
+}
+
+/// Refuses a registered buffer that belongs to another ring.
+fn admit_buffer(buffer: BufferName, ring: u64) -> Result<(), Hint> {
+    if buffer.belongs_to(ring) {
         Ok(())
     } else {
         Err(Hint::WrongRing)

@@ -39,11 +39,11 @@ use crate::resource::{Cwd, Path, Target, Untracked};
 #[doc(alias = "IORING_OP_OPENAT")]
 #[must_use]
 pub struct OpenAt<P, D = Cwd, R = IntoDescriptor> {
-    path: P,
-    directory: D,
-    into: R,
-    flags: i32,
-    mode: u32,
+    pub(super) path: P,
+    pub(super) directory: D,
+    pub(super) into: R,
+    pub(super) flags: i32,
+    pub(super) mode: u32,
 }
 
 impl<P: Path> OpenAt<P> {

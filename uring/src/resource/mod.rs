@@ -5,6 +5,7 @@ mod buf;
 pub(crate) mod control;
 pub(crate) mod message;
 mod path;
+mod registered;
 mod slice;
 mod std_bufs;
 mod target;
@@ -12,6 +13,10 @@ mod vectored;
 
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
+pub(crate) use registered::RegisteredBufs;
+pub use registered::{
+    BufferName, Fixed, FixedMemory, FixedMut, FixedVecs, RawRegisteredBuf, RegisteredBuf,
+};
 pub use slice::Slice;
 pub use target::{Cwd, RawTarget, Target, TargetName};
 pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};

@@ -55,7 +55,7 @@ impl<B> Slice<B> {
     }
 
     /// Where the range begins in a buffer of that many bytes, and how long it is there.
-    fn within(&self, len: usize) -> (usize, usize) {
+    pub(crate) fn within(&self, len: usize) -> (usize, usize) {
         let start = self.start.min(len);
         (start, self.end.min(len).saturating_sub(start))
     }

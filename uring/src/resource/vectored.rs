@@ -59,9 +59,18 @@ pub struct IoVecs<B> {
 /// A `struct iovec` whose address is a number, so that it moves between threads as its buffer does.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Vector {
+pub(crate) struct Vector {
     address: usize,
     len: usize,
+}
+
+impl Vector {
+    pub(crate) fn new(start: *const u8, len: usize) -> Vector {
+        Vector {
+            address: start.expose_provenance(),
+            len,
+        }
+    }
 }
 
 const _: () = assert!(
@@ -104,20 +113,14 @@ impl<B> IoVecs<B> {
 // SAFETY: the array is on the heap and owned by the value, as the buffers are; they keep the contract of `Buf`.
 unsafe impl<B: Buf> Vectored for IoVecs<B> {
     fn io_vecs(&mut self) -> (*const libc::iovec, usize) {
-        self.set(|buf| Vector {
-            address: buf.as_ptr().expose_provenance(),
-            len: buf.len(),
-        })
+        self.set(|buf| Vector::new(buf.as_ptr(), buf.len()))
     }
 }
 
 // SAFETY: as above, with `BufMut`.
 unsafe impl<B: BufMut> VectoredMut for IoVecs<B> {
     fn io_vecs_mut(&mut self) -> (*const libc::iovec, usize) {
-        self.set(|buf| Vector {
-            address: buf.as_mut_ptr().expose_provenance(),
-            len: buf.capacity(),
-        })
+        self.set(|buf| Vector::new(buf.as_mut_ptr(), buf.capacity()))
     }
 
     unsafe fn set_filled(&mut self, filled: usize) {

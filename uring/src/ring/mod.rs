@@ -1,5 +1,6 @@
 //! The ring, with its handle as a type.
 
+mod buffers;
 mod submit;
 
 use std::fmt;
@@ -512,6 +513,15 @@ impl<H: Handle> Ring<H> {
     /// There is no table, every slot is taken, or the kernel gives them out.
     pub fn direct_slot(&mut self) -> Result<crate::DirectSlot, Error> {
         self.core.direct_slot()
+    }
+
+    /// Reserves two empty slots of the table that lie side by side, to make a [pipe](crate::op::Pipe) in.
+    ///
+    /// # Errors
+    ///
+    /// As for [`direct_slot`](Ring::direct_slot); or no two neighbours are free.
+    pub fn direct_pair(&mut self) -> Result<crate::DirectPair, Error> {
+        self.core.direct_pair()
     }
 }
 

@@ -13,7 +13,9 @@ mod push;
 mod raw;
 mod socket_commands;
 mod sockets;
+mod registered;
 mod times;
+mod vectors;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +35,14 @@ fn main() -> ExitCode {
         ("open_refused", files::open_refused),
         ("read_and_write", files::read_and_write),
         ("read_and_write_refused", files::read_and_write_refused),
+        ("readv_and_writev", vectors::readv_and_writev),
+        ("kinds_of_buffers", vectors::kinds_of_buffers),
+        ("read_and_write_flags", vectors::flags),
+        (
+            "read_fixed_and_write_fixed",
+            registered::read_fixed_and_write_fixed,
+        ),
+        ("registered_buffers", registered::registered_buffers),
         ("fsync", files::fsync),
         ("statx", files::statx),
         ("unlink", files::unlink),
@@ -82,6 +92,14 @@ fn main() -> ExitCode {
             .on(handles.iter().copied())
             .requires([Facility::PRIVILEGES]);
     }
+    suite
+        .test(
+            "readv_fixed_and_writev_fixed",
+            registered::readv_fixed_and_writev_fixed,
+        )
+        .on(HandleKind::ALL)
+        .needs([Feature::opcode(uring_sys::IORING_OP_READV_FIXED)])
+        .refused_by(registered::readv_fixed_refused);
     #[cfg(uring_coverage)]
     for (name, body) in [
         (
