@@ -47,6 +47,7 @@
 
 pub mod op;
 
+mod buffers;
 mod builder;
 mod capabilities;
 mod chain;
@@ -79,6 +80,9 @@ mod time;
 mod token;
 mod transition;
 
+pub use self::buffers::{
+    BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
+};
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
 pub use self::chain::{Chain, First, Links, Then};

@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 
+use crate::buffers::Buffers;
 use crate::completion::Completion;
 #[cfg(uring_coverage)]
 use crate::coverage::{InFlight, Reached};
@@ -52,6 +53,7 @@ pub struct Core {
     setup: Setup,
     id: u64,
     direct: Option<DirectTable>,
+    buffers: Buffers,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -110,6 +112,7 @@ impl Core {
             setup: parts.setup,
             id: crate::id::next(),
             direct: None,
+            buffers: Buffers::default(),
             cancel_refused: false,
             draining: false,
             descriptor: None,
@@ -441,6 +444,18 @@ impl Core {
     pub(crate) fn orphan(&mut self, place: Place) {
         self.slots.orphan(place);
         self.slots.bury();
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        &mut self.buffers
     }
 
     pub(crate) fn direct(&self) -> Option<&DirectTable> {

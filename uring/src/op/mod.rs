@@ -9,7 +9,9 @@ mod close;
 mod fsync;
 mod nop;
 mod open;
+mod provide_buffers;
 mod read;
+mod read_selected;
 mod statx;
 mod timeout;
 mod unlink;
@@ -20,7 +22,9 @@ pub use close::{Close, CloseDirect, Closes};
 pub use fsync::{Fsync, Synced};
 pub use nop::{Nop, Nop128};
 pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
+pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
 pub use read::{Read, Transferred};
+pub use read_selected::{ReadMultishot, ReadSelected, Selected};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
     Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,

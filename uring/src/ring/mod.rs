@@ -1,5 +1,6 @@
 //! The ring, with its handle as a type.
 
+mod buffers;
 mod submit;
 
 use std::fmt;
