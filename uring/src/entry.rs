@@ -176,6 +176,12 @@ impl Entry {
         };
     }
 
+    /// The group of buffers to choose from, with `IOSQE_BUFFER_SELECT`.
+    #[inline]
+    pub(crate) fn set_buf_group(&mut self, group: u16) {
+        self.0.anon_4.buf_group = group;
+    }
+
     /// One more than the index in the ring's file table; zero means none.
     #[inline]
     pub(crate) fn set_file_index(&mut self, file_index: u32) {

@@ -48,6 +48,7 @@
 pub mod net;
 pub mod op;
 
+mod buffers;
 mod builder;
 mod capabilities;
 mod chain;
@@ -80,6 +81,9 @@ mod time;
 mod token;
 mod transition;
 
+pub use self::buffers::{
+    BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
+};
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
 pub use self::chain::{Chain, First, Links, Then};

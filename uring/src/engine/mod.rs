@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 
+use crate::buffers::Buffers;
 use crate::completion::Completion;
 #[cfg(uring_coverage)]
 use crate::coverage::{InFlight, Reached};
@@ -55,6 +56,7 @@ pub struct Core {
     id: u64,
     direct: Option<DirectTable>,
     registered: Option<RegisteredBufs>,
+    buffers: Buffers,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -114,6 +116,7 @@ impl Core {
             id: crate::id::next(),
             direct: None,
             registered: None,
+            buffers: Buffers::default(),
             cancel_refused: false,
             draining: false,
             descriptor: None,
@@ -446,6 +449,18 @@ impl Core {
     pub(crate) fn orphan(&mut self, place: Place) {
         self.slots.orphan(place);
         self.slots.bury();
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        &mut self.buffers
     }
 
     pub(crate) fn direct(&self) -> Option<&DirectTable> {

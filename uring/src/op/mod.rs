@@ -30,6 +30,8 @@ mod socket_option;
 mod readv;
 mod rename;
 mod splice;
+mod provide_buffers;
+mod read_selected;
 mod statx;
 mod sync_range;
 mod timeout;
@@ -66,6 +68,8 @@ pub use socket_option::{GetSockOpt, OptionValue, SetSockOpt, SocketOption, Told}
 pub use readv::ReadV;
 pub use rename::{RenameAt, Renamed};
 pub use splice::{Splice, Spliced, Tee};
+pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
+pub use read_selected::{ReadMultishot, ReadSelected, Selected};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use sync_range::SyncFileRange;
 pub use timeout::{

@@ -2,6 +2,7 @@
 
 #[cfg(uring_coverage)]
 mod account;
+mod buffers;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             direct::direct_closed_when_dropped,
         ),
         ("direct_slots_reused", direct::direct_slots_reused),
+        ("provided_buffers", buffers::provided_buffers),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
         ("push_refused_gives_back", push::refused_gives_back),
@@ -120,6 +122,45 @@ fn main() -> ExitCode {
         .no_refusal(
             "the flags are as old as this feature; before it the operation completes with EINVAL",
         );
+    for (name, body, refused, feature) in [
+        (
+            "buffer_ring",
+            buffers::buffer_ring as Body,
+            buffers::buffer_ring_refused as Body,
+            Feature::BUFFER_RING,
+        ),
+        (
+            "incremental_buffer_ring",
+            buffers::incremental_buffer_ring,
+            buffers::incremental_buffer_ring_refused,
+            Feature::BUFFER_RING_INC,
+        ),
+        (
+            "read_multishot",
+            buffers::read_multishot,
+            buffers::read_multishot_refused,
+            Feature::opcode(uring_sys::IORING_OP_READ_MULTISHOT),
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+    for (name, body) in [
+        (
+            "buffer_ring_lifetime",
+            buffers::buffer_ring_lifetime as Body,
+        ),
+        ("buffer_ring_numbers", buffers::buffer_ring_numbers),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([Feature::BUFFER_RING])
+            .no_refusal("buffer_ring has it");
+    }
     suite
         .test("multishot_items", times::multishot_items)
         .on(HandleKind::ALL)
