@@ -6,3 +6,4 @@ pub use crate::resource::address::{
 };
 pub use crate::resource::control::{Control, ControlMessage, Credentials};
 pub use crate::resource::message::{Incoming, Message, MessageSpace, Outgoing, RawMessage};
+pub use crate::resource::received::ReceivedMessage;

@@ -7,7 +7,9 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::transfer::Transfer;
-use crate::op::{Completes, Ended, Multishot, Operation, RawOperation, admit_target, entry_len, sealed};
+use crate::op::{
+    Completes, Ended, Multishot, Operation, RawOperation, admit_target, entry_len, sealed,
+};
 use crate::resource::{Target, Untracked};
 
 /// Reads from a file, socket or pipe into a buffer of a group, which is taken when there is something to read.

@@ -75,6 +75,10 @@ impl MessageFlags {
         }
     }
 
+    pub(crate) fn has_ring(self, flag: u16) -> bool {
+        self.ring & flag != 0
+    }
+
     #[inline]
     pub(crate) fn prepare(self, entry: &mut Entry) {
         entry.set_op_flags(self.message);

@@ -47,7 +47,7 @@ enum Internet {
 const CAPACITY: usize = size_of::<libc::sockaddr_storage>();
 
 /// The size of a structure as the kernel counts addresses.
-const fn address_len<T>() -> libc::socklen_t {
+pub(crate) const fn address_len<T>() -> libc::socklen_t {
     let size = size_of::<T>();
     assert!(size <= CAPACITY, "no address is larger");
     // It fits: see above. `try_from` is not const.

@@ -179,16 +179,6 @@ impl Cursor {
         // SAFETY: passed on to the caller: what these bytes name was made for the receiver, and is taken here for the first time.
         Some(unsafe { interpret(header, data) })
     }
-
-    /// Closes the descriptors that nobody has taken.
-    ///
-    /// # Safety
-    ///
-    /// As for `next`.
-    pub(crate) unsafe fn close_rest(&mut self, bytes: &[u8]) {
-        // SAFETY: passed on to the caller.
-        while unsafe { self.next(bytes) }.is_some() {}
-    }
 }
 
 #[derive(Clone, Copy)]

@@ -11,13 +11,13 @@ use crate::resource::{Untracked, Vectored, VectoredMut};
 /// A `struct msghdr` whose addresses are numbers, so that it moves between threads as what it points to does.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-struct Header {
+pub(crate) struct Header {
     name: usize,
-    name_len: libc::socklen_t,
+    pub(crate) name_len: libc::socklen_t,
     vectors: usize,
     vector_count: usize,
     control: usize,
-    control_len: usize,
+    pub(crate) control_len: usize,
     flags: i32,
 }
 

@@ -5,6 +5,7 @@ mod buf;
 pub(crate) mod control;
 pub(crate) mod message;
 mod path;
+pub(crate) mod received;
 mod registered;
 mod slice;
 mod std_bufs;

@@ -12,9 +12,9 @@ mod messages;
 mod network;
 mod push;
 mod raw;
+mod registered;
 mod socket_commands;
 mod sockets;
-mod registered;
 mod times;
 mod vectors;
 
