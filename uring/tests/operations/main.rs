@@ -9,6 +9,7 @@ mod direct;
 mod files;
 mod known;
 mod messages;
+mod multishot;
 mod network;
 mod push;
 mod raw;
@@ -17,6 +18,7 @@ mod socket_commands;
 mod sockets;
 mod times;
 mod vectors;
+mod zero_copy;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uring_testkit::{Feature, HandleKind, Suite};
 
-use crate::{Body, messages, socket_commands, sockets};
+use crate::{Body, messages, multishot, socket_commands, sockets, zero_copy};
 
 pub(crate) fn add_to(suite: &mut Suite) {
     let everywhere: &[(&str, Body)] = &[
@@ -16,6 +16,7 @@ pub(crate) fn add_to(suite: &mut Suite) {
         ("messages", messages::messages),
         ("message_descriptors", messages::descriptors),
         ("message_control", messages::control),
+        ("send_vectored", zero_copy::send_vectored),
     ];
     for &(name, body) in everywhere {
         suite
@@ -60,6 +61,30 @@ pub(crate) fn add_to(suite: &mut Suite) {
             socket_commands::names_refused,
             socket_commands::SIX_NINETEEN,
         ),
+        (
+            "accept_multishot",
+            multishot::accept,
+            multishot::accept_refused,
+            multishot::FIVE_NINETEEN,
+        ),
+        (
+            "receive_multishot",
+            multishot::receive,
+            multishot::receive_refused,
+            multishot::SIX,
+        ),
+        (
+            "receive_messages",
+            multishot::receive_messages,
+            multishot::receive_messages_refused,
+            multishot::SIX,
+        ),
+        (
+            "send_zc",
+            zero_copy::send,
+            zero_copy::send_refused,
+            zero_copy::ZERO_COPY,
+        ),
     ];
     for &(name, body, refused, feature) in gated {
         suite
@@ -67,6 +92,34 @@ pub(crate) fn add_to(suite: &mut Suite) {
             .on(HandleKind::ALL)
             .needs([feature])
             .refused_by(refused)
+            .timeout(Duration::from_secs(60));
+    }
+    let covered: &[(&str, Body, Feature, &str)] = &[
+        (
+            "receive_selected",
+            multishot::receive_selected,
+            multishot::FIVE_NINETEEN,
+            "the buffers are refused, which the tests of buffers show",
+        ),
+        (
+            "send_zc_registered",
+            zero_copy::send_registered,
+            zero_copy::ZERO_COPY,
+            "send_zc has it",
+        ),
+        (
+            "send_zc_messages",
+            zero_copy::send_messages,
+            zero_copy::ZERO_COPY,
+            "send_zc has it",
+        ),
+    ];
+    for &(name, body, feature, why) in covered {
+        suite
+            .test(format!("net_{name}"), body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .no_refusal(why)
             .timeout(Duration::from_secs(60));
     }
 }
