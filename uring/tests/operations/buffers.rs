@@ -169,6 +169,9 @@ pub(crate) fn buffer_ring_lifetime(context: &Context) -> TestResult {
     ring.submit()?;
     ring.detach(token);
     ring.call(Write::new(&writer, "lost"))?.result?;
+    while ring.in_flight() > 0 {
+        ring.call(Nop::new())??;
+    }
     ring.call(Write::new(&writer, "next"))?.result?;
     let next = ring.call(ReadSelected::new(&reader, &buffers))?.result?;
     assert_eq!(&next[..], b"next");
@@ -318,11 +321,11 @@ pub(crate) fn provided_buffers(context: &Context) -> TestResult {
     assert_eq!(&again[..], b"56789abc");
     assert_eq!((leases[0][0], leases[1][0]), (b'0', b'2'));
 
-    // One is the kernel's. While something may take it, it is not certain that it has come back.
+    // One is the kernel's. While something may take it, it is not certain that it has come back; old kernels have taken it already.
     let (reader, _writer) = pipe()?;
     let waiting = ring.push(ReadSelected::new(reader, buffers.clone()))?;
     ring.submit()?;
-    ring.call(RemoveBuffers::new(&buffers))??;
+    let _ = ring.call(RemoveBuffers::new(&buffers))?;
     assert_eq!(buffers.at_hand(), 0);
     ring.cancel(&waiting)?;
     assert!(ring.wait(waiting)?.result.is_err());
