@@ -10,7 +10,7 @@ use crate::chain::{Chain, Links};
 use crate::engine::{Core, Wait};
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::op::Operation;
+use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::ring::Ring;
 use crate::token::{PushError, Token, WaitError};
@@ -190,6 +190,20 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     #[inline]
     pub fn wait<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, WaitError<O>> {
         self.core.wait(token)
+    }
+
+    /// The next item of a multishot operation that has come and was not taken. See [`Ring::take_item`].
+    pub fn take_item<O: Multishot>(&mut self, token: &Token<O>) -> Option<O::Item> {
+        self.core.take_item::<O>(token.place())
+    }
+
+    /// Waits for the next item of a multishot operation. See [`Ring::wait_item`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Ring::wait`].
+    pub fn wait_item<O: Multishot>(&mut self, token: &Token<O>) -> Result<Option<O::Item>, Error> {
+        self.core.wait_item::<O>(token.place())
     }
 
     /// Gives a result up; the scope still waits for the operation.

@@ -218,6 +218,7 @@ impl Core {
         } else {
             LEAKED.fetch_add(u64::from(self.in_flight()), Ordering::Relaxed);
             self.slots.give_up_landed(0);
+            self.slots.give_up_flying();
             self.slots.bury();
         }
     }

@@ -33,7 +33,7 @@ use crate::handle::Descriptor;
 #[cfg(uring_coverage)]
 use crate::handle::HandleKind;
 use crate::memory::Mapping;
-use crate::op::Operation;
+use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::queue::{CompletionQueue, SubmissionQueue};
 use crate::setup::Setup;
@@ -429,7 +429,8 @@ impl Core {
         Some(unsafe { op.complete(completion) })
     }
 
-    pub(crate) fn take_item<O: crate::op::Multishot>(&mut self, place: Place) -> Option<O::Item> {
+    /// The next item of a multishot operation that has come.
+    pub(crate) fn next_item<O: Multishot>(&mut self, place: Place) -> Option<O::Item> {
         let (op, completion) = self.slots.take_item::<O>(place)?;
         // SAFETY: the operation is in its slot until its last completion is claimed, which a place that is found proves has
         // not happened.

@@ -7,6 +7,7 @@
 mod cancel;
 mod close;
 mod fsync;
+mod multishot;
 mod nop;
 mod open;
 mod provide_buffers;
@@ -20,6 +21,8 @@ mod write;
 pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
 pub use fsync::{Fsync, Synced};
+pub(crate) use multishot::Completes;
+pub use multishot::{EndReason, Ended, Multishot};
 pub use nop::{Nop, Nop128};
 pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
 pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
@@ -76,9 +79,9 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     #[doc(hidden)]
     const LARGE: bool = false;
 
-    /// Whether it completes more than once.
+    /// How often it completes.
     #[doc(hidden)]
-    const MULTISHOT: bool = false;
+    const COMPLETES: Completes<Self> = Completes::Once;
 
     /// Refuses what does not belong to the ring with that number.
     #[doc(hidden)]
@@ -102,24 +105,6 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     /// The operation was carried out, and `completion` is the last of it: buffers are as full, and descriptors as open, as it says.
     #[doc(hidden)]
     unsafe fn complete(self, completion: Completion) -> Self::Output;
-}
-
-/// An operation that completes many times.
-///
-/// # Safety
-///
-/// `item` reads nothing of `*this` that the kernel may be writing.
-pub unsafe trait Multishot: Operation {
-    /// What each completion but the last yields.
-    type Item;
-
-    /// Makes an item from a completion that is not the last.
-    ///
-    /// # Safety
-    ///
-    /// `*this` is an operation in flight.
-    #[doc(hidden)]
-    unsafe fn item(this: *const Self, completion: Completion) -> Self::Item;
 }
 
 /// What a ring with handle `H` may keep: an operation, or a [chain](crate::Chain) of them.

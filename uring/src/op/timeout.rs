@@ -8,7 +8,7 @@ use uring_sys::__kernel_timespec;
 
 use crate::completion::Completion;
 use crate::entry::Entry;
-use crate::op::{Multishot, Operation, RawOperation, done, sealed};
+use crate::op::{Completes, EndReason, Ended, Multishot, Operation, RawOperation, sealed};
 use crate::resource::Untracked;
 
 /// A span or a point of time, in the kernel's form.
@@ -244,6 +244,7 @@ unsafe impl<M: TimeMemory + Untracked> RawOperation for Timeout<M> {}
 /// while ring.wait_item(&ticks)?.is_some() {
 ///     println!("a millisecond later");
 /// }
+/// println!("that was all: {:?}", ring.wait(ticks)?.reason);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -290,10 +291,9 @@ impl<M> sealed::Sealed for TimeoutMultishot<M> {}
 
 // SAFETY: as for `Timeout`; the kernel reads the time again for each repetition.
 unsafe impl<M: TimeMemory> Operation for TimeoutMultishot<M> {
-    /// Whether all repetitions were made.
-    type Output = io::Result<()>;
+    type Output = Ended<Self>;
     const OPCODE: u8 = uring_sys::IORING_OP_TIMEOUT;
-    const MULTISHOT: bool = true;
+    const COMPLETES: Completes<Self> = Completes::many();
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
@@ -305,11 +305,7 @@ unsafe impl<M: TimeMemory> Operation for TimeoutMultishot<M> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if completion.raw_result() == -libc::ETIME {
-            Ok(())
-        } else {
-            done(completion)
-        }
+        Ended::new(self, completion)
     }
 }
 
@@ -318,6 +314,18 @@ unsafe impl<M: TimeMemory> Multishot for TimeoutMultishot<M> {
     type Item = ();
 
     unsafe fn item(_: *const Self, _: Completion) {}
+
+    fn is_item(last: &Completion) -> bool {
+        last.raw_result() == -libc::ETIME
+    }
+
+    fn end(last: &Completion) -> EndReason {
+        if Self::is_item(last) {
+            EndReason::Finished
+        } else {
+            EndReason::of(last)
+        }
+    }
 }
 
 /// Cancels the operation before it in its [`Chain`](crate::Chain) when that takes longer.

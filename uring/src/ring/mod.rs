@@ -377,13 +377,11 @@ impl<H: Handle> Ring<H> {
 
     /// The next item of a multishot operation that has come and was not taken.
     pub fn take_item<O: Multishot>(&mut self, token: &Token<O>) -> Option<O::Item> {
-        if self.core.check_process(Call::Claim).is_ok() {
-            self.core.reap();
-        }
         self.core.take_item::<O>(token.place())
     }
 
-    /// Waits for the next item of a multishot operation. `None` means that it has ended: [`take`](Ring::take) says how.
+    /// Waits for the next item of a multishot operation. `None` means that it has ended: [`take`](Ring::take) says
+    /// [why](crate::op::Ended).
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uring::Chain;
 use uring::op::{
-    Cancel, Clock, LinkTimeout, Nop, Read, Timeout, TimeoutEnd, TimeoutMultishot, Write,
+    Cancel, Clock, EndReason, LinkTimeout, Nop, Read, Timeout, TimeoutEnd, TimeoutMultishot, Write,
 };
 use uring_testkit::files::pipe;
 use uring_testkit::{Context, TestResult};
@@ -164,12 +164,25 @@ pub(crate) fn multishot_items(context: &Context) -> TestResult {
         assert!(Instant::now() < end, "the second item never came");
         ring.submit_and_get_events()?;
     }
+    assert!(ring.wait_item(&token)?.is_some());
     assert!(ring.wait_item(&token)?.is_none());
-    ring.wait(token)??;
+    let ended = ring.wait(token)?;
+    assert!(matches!(ended.reason, EndReason::Finished));
+    // The same once more, of which nobody takes an item.
+    let token = ring.push(ended.op)?;
+    assert!(matches!(ring.wait(token)?.reason, EndReason::Finished));
     let token = ring.push(TimeoutMultishot::every(HOUR))?;
     ring.submit()?;
     ring.cancel(&token)?;
     assert!(ring.wait_item(&token)?.is_none());
-    assert_errno(ring.wait(token)?, libc::ECANCELED);
+    let ended = ring.wait(token)?;
+    assert!(matches!(ended.reason, EndReason::Cancelled));
+    ring.scope(|scope| -> TestResult {
+        let token = scope.push(TimeoutMultishot::every(SHORT))?;
+        assert!(scope.wait_item(&token)?.is_some());
+        let _ = scope.take_item(&token);
+        Ok(())
+    })?;
+    assert_eq!(ring.in_flight(), 0);
     Ok(())
 }
