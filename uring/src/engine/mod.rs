@@ -112,7 +112,7 @@ impl Core {
             setup: parts.setup,
             id: crate::id::next(),
             direct: None,
-            buffers: Buffers::default(),
+            buffers: Buffers::new(),
             cancel_refused: false,
             draining: false,
             descriptor: None,

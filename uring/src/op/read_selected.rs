@@ -7,7 +7,10 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::read::CURRENT_POSITION;
-use crate::op::{Multishot, Operation, RawOperation, admit_target, entry_len, sealed};
+use crate::op::{
+    Completes, EndReason, Ended, Multishot, Operation, RawOperation, admit_target, entry_len,
+    sealed,
+};
 use crate::resource::{Target, Untracked};
 
 /// Reads from a file, socket or pipe into a buffer of a group, which is taken when there is something to read.
@@ -117,7 +120,7 @@ unsafe impl<T: Target + Untracked> RawOperation for ReadSelected<T, RawBufferGro
 ///
 /// ```
 /// use std::io::Write;
-/// use uring::op::ReadMultishot;
+/// use uring::op::{EndReason, ReadMultishot};
 ///
 /// # let mut ring = uring::Ring::best(8)?;
 /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
@@ -130,7 +133,7 @@ unsafe impl<T: Target + Untracked> RawOperation for ReadSelected<T, RawBufferGro
 /// assert_eq!(&second[..], b"two");
 /// drop(writer);
 /// assert!(ring.wait_item(&reads)?.is_none());
-/// assert!(ring.wait(reads)?.result?.is_empty());
+/// assert!(matches!(ring.wait(reads)?.reason, EndReason::Finished));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -158,10 +161,9 @@ impl<T, G: BufferGroup> sealed::Sealed for ReadMultishot<T, G> {}
 
 // SAFETY: as for `ReadSelected`.
 unsafe impl<T: Target, G: BufferGroup> Operation for ReadMultishot<T, G> {
-    /// Why it has ended, and what the last completion brought.
-    type Output = Selected<T, G::Lease>;
+    type Output = Ended<Self>;
     const OPCODE: u8 = uring_sys::IORING_OP_READ_MULTISHOT;
-    const MULTISHOT: bool = true;
+    const COMPLETES: Completes<Self> = Completes::many();
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         admit_target(&self.target, ring)?;
@@ -177,12 +179,11 @@ unsafe impl<T: Target, G: BufferGroup> Operation for ReadMultishot<T, G> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        // SAFETY: as for `ReadSelected`.
-        let lease = unsafe { self.selection.lease(completion) };
-        Selected {
-            result: completion.result().map(|_| lease),
-            target: self.target,
+        if !Self::is_item(&completion) {
+            // SAFETY: passed on to the caller. A buffer may have been taken for nothing.
+            drop(unsafe { self.selection.lease(completion) });
         }
+        Ended::new(self, completion)
     }
 }
 
@@ -193,6 +194,18 @@ unsafe impl<T: Target, G: BufferGroup> Multishot for ReadMultishot<T, G> {
     unsafe fn item(this: *const Self, completion: Completion) -> G::Lease {
         // SAFETY: the caller vouches for `this` and for the completion.
         unsafe { (*this).selection.lease(completion) }
+    }
+
+    fn is_item(last: &Completion) -> bool {
+        last.raw_result() > 0
+    }
+
+    fn end(last: &Completion) -> EndReason {
+        if last.raw_result() == 0 {
+            EndReason::Finished
+        } else {
+            EndReason::of(last)
+        }
     }
 }
 
