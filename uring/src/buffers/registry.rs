@@ -68,7 +68,6 @@ impl Registry {
 }
 
 /// The groups of one ring.
-#[derive(Default)]
 pub(crate) struct Buffers {
     registry: Arc<Registry>,
     next_id: u16,
@@ -77,7 +76,20 @@ pub(crate) struct Buffers {
     kept: Vec<Remains>,
 }
 
+/// The first number of a group. Linux 5.19 to 6.7 go on, in a group below it, where the group before it with the same number ended, so that the
+/// first buffers of the new one are never taken.
+const FIRST_ID: u16 = 64;
+
 impl Buffers {
+    pub(crate) fn new() -> Buffers {
+        Buffers {
+            registry: Arc::default(),
+            next_id: FIRST_ID,
+            free_ids: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
     #[inline]
     pub(crate) fn has_waiting(&self) -> bool {
         self.registry.anything.load(Ordering::Acquire)
@@ -189,7 +201,8 @@ impl Core {
         if self.buffers().has_waiting() {
             self.tend_buffers();
         }
-        let hint = Hint::contradiction(&"the ring has had all 65535 groups of buffers");
+        let hint =
+            Hint::contradiction(&"the ring has as many groups of buffers as there are numbers for");
         let id = self.buffers_mut().take_id();
         id.ok_or_else(|| Error::refused(call, hint))
     }

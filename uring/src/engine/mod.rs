@@ -116,7 +116,7 @@ impl Core {
             id: crate::id::next(),
             direct: None,
             registered: None,
-            buffers: Buffers::default(),
+            buffers: Buffers::new(),
             cancel_refused: false,
             draining: false,
             descriptor: None,

@@ -8,7 +8,8 @@ use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::transfer::Transfer;
 use crate::op::{
-    Completes, Ended, Multishot, Operation, RawOperation, admit_target, entry_len, sealed,
+    Completes, EndReason, Ended, Multishot, Operation, RawOperation, admit_target, entry_len,
+    sealed,
 };
 use crate::resource::{Target, Untracked};
 
@@ -119,7 +120,7 @@ unsafe impl<T: Target + Untracked> RawOperation for ReadSelected<T, RawBufferGro
 ///
 /// ```
 /// use std::io::Write;
-/// use uring::op::ReadMultishot;
+/// use uring::op::{EndReason, ReadMultishot};
 ///
 /// # let mut ring = uring::Ring::best(8)?;
 /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
@@ -131,8 +132,8 @@ unsafe impl<T: Target + Untracked> RawOperation for ReadSelected<T, RawBufferGro
 /// let second = ring.wait_item(&reads)?.expect("the writer is open");
 /// assert_eq!(&second[..], b"two");
 /// drop(writer);
-/// while ring.wait_item(&reads)?.is_some() {}
-/// ring.wait(reads)?;
+/// assert!(ring.wait_item(&reads)?.is_none());
+/// assert!(matches!(ring.wait(reads)?.reason, EndReason::Finished));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -178,6 +179,10 @@ unsafe impl<T: Target, G: BufferGroup> Operation for ReadMultishot<T, G> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
+        if !Self::is_item(&completion) {
+            // SAFETY: passed on to the caller. A buffer may have been taken for nothing.
+            drop(unsafe { self.selection.lease(completion) });
+        }
         Ended::new(self, completion)
     }
 }
@@ -189,6 +194,18 @@ unsafe impl<T: Target, G: BufferGroup> Multishot for ReadMultishot<T, G> {
     unsafe fn item(this: *const Self, completion: Completion) -> G::Lease {
         // SAFETY: the caller vouches for `this` and for the completion.
         unsafe { (*this).selection.lease(completion) }
+    }
+
+    fn is_item(last: &Completion) -> bool {
+        last.raw_result() > 0
+    }
+
+    fn end(last: &Completion) -> EndReason {
+        if last.raw_result() == 0 {
+            EndReason::Finished
+        } else {
+            EndReason::of(last)
+        }
     }
 }
 
