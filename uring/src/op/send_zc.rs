@@ -29,11 +29,9 @@ use crate::resource::{Buf, Fixed, Target, Untracked};
 /// # if !ring.probe()?.supports(uring_sys::IORING_OP_SENDMSG_ZC) { return Ok(()); }
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let client = TcpStream::connect(listener.local_addr()?)?;
-/// let token = ring.push(SendZc::new(client, vec![7; 10_000]))?;
-/// ring.submit()?;
-/// listener.accept()?.0.read_exact(&mut [0; 10_000])?;
-/// let sent = ring.wait(token)?;
+/// let sent = ring.call(SendZc::new(client, vec![7; 10_000]))?;
 /// assert_eq!(sent.result?, sent.buf.len());
+/// listener.accept()?.0.read_exact(&mut [0; 10_000])?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -184,10 +182,9 @@ where
 /// ring.register_buffers(vec![vec![7; 4096].into()])?;
 /// let buf = ring.registered_buf(0).expect("nobody has it yet");
 /// let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
-/// let token = ring.push(SendZcFixed::new(one, buf).to(other.local_addr()?))?;
-/// ring.submit()?;
+/// let sent = ring.call(SendZcFixed::new(one, buf).to(other.local_addr()?))?;
+/// assert_eq!(sent.result?, 4096);
 /// other.recv(&mut [0; 4096])?;
-/// assert_eq!(ring.wait(token)?.result?, 4096);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -309,10 +306,8 @@ where
 /// # if !ring.probe()?.supports(uring_sys::IORING_OP_SENDMSG_ZC) { return Ok(()); }
 /// let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
 /// let message = Message::new(IoVecs::from(vec!["hello, ", "world"])).to(other.local_addr()?);
-/// let token = ring.push(SendMsgZc::new(one, message))?;
-/// ring.submit()?;
+/// assert_eq!(ring.call(SendMsgZc::new(one, message))?.result?, 12);
 /// other.recv(&mut [0; 12])?;
-/// assert_eq!(ring.wait(token)?.result?, 12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

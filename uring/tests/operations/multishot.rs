@@ -252,6 +252,7 @@ pub(crate) fn receive(context: &Context) -> TestResult {
     let receives = ring.push(ended.op)?;
     let lease = ring.wait_item(&receives)?.ok_or("it goes on")?;
     assert_eq!(&lease[..], b"the other");
+    drop(lease);
     one.write_all(b"the end")?;
     drop(one);
     let lease = ring.wait_item(&receives)?.ok_or("it goes on")?;

@@ -1,10 +1,11 @@
 //! Sending without copying, and sending several buffers.
 
-use std::io::{IoSlice, Read as _};
+use std::io::{self, IoSlice, Read as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::NonNull;
+use std::thread::{self, JoinHandle};
 
 use uring::net::Message;
 use uring::op::{SendMsgZc, SendVectored, SendZc, SendZcFixed, ZeroCopied};
@@ -20,21 +21,28 @@ use crate::sockets::loopback;
 /// Linux 6.1 has all of these, and 6.2 tells usage.
 pub(crate) const ZERO_COPY: Feature = Feature::opcode(uring_sys::IORING_OP_SENDMSG_ZC);
 
-fn read(socket: &OwnedFd, len: usize) -> TestResult<Vec<u8>> {
-    let mut bytes = vec![0; len];
-    TcpStream::from(socket.try_clone()?).read_exact(&mut bytes)?;
-    Ok(bytes)
+/// Reads that much from another thread, since a send may need its ring entered to go on.
+fn read(socket: &OwnedFd, len: usize) -> TestResult<JoinHandle<io::Result<Vec<u8>>>> {
+    let mut stream = TcpStream::from(socket.try_clone()?);
+    Ok(thread::spawn(move || {
+        let mut bytes = vec![0; len];
+        stream.read_exact(&mut bytes).map(|()| bytes)
+    }))
+}
+
+fn read_by(reader: JoinHandle<io::Result<Vec<u8>>>) -> TestResult<Vec<u8>> {
+    Ok(reader.join().map_err(|_| "the reader has panicked")??)
 }
 
 pub(crate) fn send(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let (one, other) = SocketKind::TcpV4.pair()?;
     let (buffer, recording) = Recorded::new(20_000)?;
-    let token = ring.push(SendZc::new(one, buffer))?;
-    ring.submit()?;
-    read(&other, 20_000)?;
+    let reader = read(&other, 20_000)?;
+    let token = ring.push(SendZc::new(one, buffer).flags(libc::MSG_WAITALL))?;
     let sent = ring.wait(token)?;
     assert_eq!((sent.result?, sent.copied), (20_000, None));
+    read_by(reader)?;
     assert!(recording.dropped().is_none());
     drop(sent.buf);
     assert!(recording.dropped().is_some());
@@ -42,21 +50,23 @@ pub(crate) fn send(context: &Context) -> TestResult {
 
     // Nobody waits for it: the buffer goes with the notification.
     let (buffer, recording) = Recorded::new(20_000)?;
-    let token = ring.push(SendZc::new(one.try_clone()?, buffer))?;
+    let reader = read(&other, 20_000)?;
+    let whole = SendZc::new(one.try_clone()?, buffer).flags(libc::MSG_WAITALL);
+    let token = ring.push(whole)?;
     ring.submit()?;
     ring.detach(token);
-    read(&other, 20_000)?;
     while ring.in_flight() > 0 {
         ring.call(uring::op::Nop::new())??;
     }
+    read_by(reader)?;
     assert!(recording.dropped().is_some());
 
     let bytes = vec![3; 9_000];
     ring.scope(|scope| -> TestResult {
+        let reader = read(&other, 9_000)?;
         let token = scope.push(SendZc::new(&one, &bytes[..]).poll_first())?;
-        scope.submit()?;
-        assert_eq!(read(&other, 9_000)?, bytes);
         assert_eq!(scope.wait(token)?.result?, 9_000);
+        assert_eq!(read_by(reader)?, bytes);
         Ok(())
     })?;
     usage(&mut ring, context)?;
@@ -83,9 +93,10 @@ fn usage(ring: &mut Ring<Any>, context: &Context) -> TestResult {
         assert_eq!((sent.copied, sent.buf.len()), (None, 5_000));
         return Ok(());
     }
-    read(&other, 5_000)?;
+    let reader = read(&other, 5_000)?;
     let sent = ring.wait(token)?;
     assert_eq!(sent.result?, 5_000);
+    read_by(reader)?;
     // Whether the loopback device copies is its own affair.
     assert!(sent.copied.is_some());
     Ok(())
@@ -131,15 +142,15 @@ pub(crate) fn send_registered(context: &Context) -> TestResult {
     let buffer = ring.registered_buf(0).ok_or("nobody has it")?;
     let (one, other) = SocketKind::TcpV4.pair()?;
     let token = ring.push(SendZcFixed::new(one, buffer))?;
-    ring.submit()?;
-    assert_eq!(read(&other, 4_096)?, [9; 4_096]);
     assert!(ring.registered_buf(0).is_none(), "the operation has it");
+    let reader = read(&other, 4_096)?;
     let sent = ring.wait(token)?;
     assert_eq!(sent.result?, 4_096);
+    assert_eq!(read_by(reader)?, [9; 4_096]);
     let buffer = sent.buf;
     let part = SendZcFixed::new(&sent.target, Slice::new(&buffer, 4_000..));
     assert_eq!(ring.call(part)?.result?, 96);
-    assert_eq!(read(&other, 96)?, [9; 96]);
+    assert_eq!(read_by(read(&other, 96)?)?, [9; 96]);
     let mut another = common::ring(context, 8)?;
     let refused = another
         .push(SendZcFixed::new(sent.target, buffer))
@@ -154,12 +165,11 @@ pub(crate) fn send_messages(context: &Context) -> TestResult {
     let other = UdpSocket::bind(loopback())?;
     let message = Message::new(IoVecs::from(vec!["hello, ", "world"])).to(other.local_addr()?);
     let token = ring.push(SendMsgZc::new(one.try_clone()?, message))?;
-    ring.submit()?;
+    let sent = ring.wait(token)?;
+    assert_eq!(sent.result?, 12);
     let mut bytes = [0; 12];
     assert_eq!(other.recv_from(&mut bytes)?, (12, one.local_addr()?));
     assert_eq!(&bytes, b"hello, world");
-    let sent = ring.wait(token)?;
-    assert_eq!(sent.result?, 12);
     let sent = ring.call(SendMsgZc::new(&one, sent.buf).poll_first())?;
     assert_eq!(sent.result?, 12);
     let (one, _other) = UnixStream::pair()?;
