@@ -41,6 +41,7 @@ mod statx;
 mod sync_range;
 mod timeout;
 mod transfer;
+mod tx_timestamp;
 mod unlink;
 mod write;
 mod writev;
@@ -87,6 +88,7 @@ pub use timeout::{
     Timespec,
 };
 pub use transfer::RwFlags;
+pub use tx_timestamp::{TxEvent, TxTimestamp, TxTimestamps};
 pub use unlink::{UnlinkAt, Unlinked};
 pub use write::Write;
 pub use writev::WriteV;

@@ -17,6 +17,7 @@ pub(crate) fn add_to(suite: &mut Suite) {
         ("message_descriptors", messages::descriptors),
         ("message_control", messages::control),
         ("send_vectored", zero_copy::send_vectored),
+        ("times_of_sends", socket_commands::times_of_sends),
     ];
     for &(name, body) in everywhere {
         suite

@@ -3,9 +3,13 @@
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use uring::RawTarget;
-use uring::op::{GetSockName, GetSockOpt, SetSockOpt, SiocInq, SiocOutq, SocketOption};
+use uring::op::{
+    EndReason, GetSockName, GetSockOpt, SetSockOpt, SiocInq, SiocOutq, SocketOption, TxEvent,
+    TxTimestamps,
+};
+use uring::{Builder, CompletionSize, RawTarget};
 use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
@@ -131,5 +135,66 @@ pub(crate) fn names_refused(context: &Context) -> TestResult {
     refused.target.local_addr()?;
     let (stream, _other) = UnixStream::pair()?;
     assert_unknown(ring.call(SiocInq::new(stream))?.result);
+    Ok(())
+}
+
+/// Linux 6.17 has it, which no feature tells from 6.16 or 6.18.
+pub(crate) fn times_of_sends(context: &Context) -> TestResult {
+    let large = Builder::new(8).completion_size(CompletionSize::Large);
+    let Ok(mut ring) = common::build(context, &large) else {
+        assert!(!context.has(Feature::CQE32), "such rings can be made");
+        return Ok(());
+    };
+    let one = UdpSocket::bind(loopback())?;
+    let other = UdpSocket::bind(loopback())?;
+    one.connect(other.local_addr()?)?;
+    let asked = libc::SOF_TIMESTAMPING_TX_SOFTWARE
+        | libc::SOF_TIMESTAMPING_SOFTWARE
+        | libc::SOF_TIMESTAMPING_OPT_ID
+        | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+    let times = ring.push(TxTimestamps::new(one.try_clone()?))?;
+    if !context.has(Feature::CQE_MIXED) {
+        ring.submit()?;
+        // Linux 6.17 would wait for ever.
+        ring.cancel(&times)?;
+        assert!(ring.wait_item(&times)?.is_none());
+        match ring.wait(times)?.reason {
+            EndReason::Cancelled => {
+                assert!(context.has(Feature::opcode(uring_sys::IORING_OP_PIPE)));
+            }
+            EndReason::Failed(error) => assert_unknown::<()>(Err(error)),
+            other => return Err(format!("{other:?}").into()),
+        }
+        return Ok(());
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    ring.call(SetSockOpt::new(&one, SocketOption::TIMESTAMPING, asked))?
+        .result?;
+    for key in 0..3 {
+        one.send(b"when")?;
+        let time = ring.wait_item(&times)?.ok_or("it goes on")?;
+        assert_eq!((time.key, time.event), (key, TxEvent::Sent));
+        assert!(!time.by_hardware);
+        assert!(
+            time.time.abs_diff(now) < Duration::from_secs(3600),
+            "{time:?}"
+        );
+    }
+    ring.cancel(&times)?;
+    assert!(ring.wait_item(&times)?.is_none());
+    let ended = ring.wait(times)?;
+    assert!(
+        matches!(ended.reason, EndReason::Cancelled),
+        "{:?}",
+        ended.reason
+    );
+    drop(ended.op.into_target());
+
+    let mut small = common::ring(context, 8)?;
+    let refused = small.call(TxTimestamps::new(&one))?;
+    match refused.reason {
+        EndReason::Failed(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL)),
+        other => return Err(format!("{other:?}").into()),
+    }
     Ok(())
 }
