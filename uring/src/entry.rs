@@ -1,5 +1,7 @@
 //! A submission queue entry in the making.
 
+mod socket;
+
 use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2, io_uring_sqe_anon_6_anon_2};
 
 use crate::resource::TargetName;
@@ -180,6 +182,12 @@ impl Entry {
             write_stream: stream,
             ..io_uring_sqe_anon_5_anon_2::default()
         };
+    }
+
+    /// The group of buffers to choose from, with `IOSQE_BUFFER_SELECT`.
+    #[inline]
+    pub(crate) fn set_buf_group(&mut self, group: u16) {
+        self.0.anon_4.buf_group = group;
     }
 
     /// One more than the index in the ring's file table; zero means none.

@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 
+use crate::buffers::Buffers;
 use crate::completion::Completion;
 #[cfg(uring_coverage)]
 use crate::coverage::{InFlight, Reached};
@@ -58,6 +59,7 @@ pub struct Core {
     /// Cancellations of the library's own whose completions have not been seen.
     answers_due: u32,
     registered: Option<RegisteredBufs>,
+    buffers: Buffers,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -118,6 +120,7 @@ impl Core {
             direct: None,
             answers_due: 0,
             registered: None,
+            buffers: Buffers::new(),
             cancel_refused: false,
             draining: false,
             descriptor: None,
@@ -456,6 +459,18 @@ impl Core {
     pub(crate) fn orphan(&mut self, place: Place) {
         self.slots.orphan(place);
         self.slots.bury();
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        &mut self.buffers
     }
 
     pub(crate) fn direct(&self) -> Option<&DirectTable> {

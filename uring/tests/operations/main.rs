@@ -3,6 +3,7 @@
 #[cfg(uring_coverage)]
 mod account;
 mod attributes;
+mod buffers;
 mod cancels;
 mod chains;
 #[path = "../common/mod.rs"]
@@ -11,15 +12,21 @@ mod direct;
 mod files;
 mod install;
 mod known;
+mod messages;
+mod multishot;
 mod names;
+mod network;
 mod pipes;
 mod polled;
 mod push;
 mod raw;
 mod registered;
+mod socket_commands;
+mod sockets;
 mod space;
 mod times;
 mod vectors;
+mod zero_copy;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
             direct::direct_closed_when_dropped,
         ),
         ("direct_slots_reused", direct::direct_slots_reused),
+        ("provided_buffers", buffers::provided_buffers),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
         ("push_refused_gives_back", push::refused_gives_back),
@@ -190,6 +198,45 @@ fn main() -> ExitCode {
         .no_refusal(
             "the flags are as old as this feature; before it the operation completes with EINVAL",
         );
+    for (name, body, refused, feature) in [
+        (
+            "buffer_ring",
+            buffers::buffer_ring as Body,
+            buffers::buffer_ring_refused as Body,
+            Feature::BUFFER_RING,
+        ),
+        (
+            "incremental_buffer_ring",
+            buffers::incremental_buffer_ring,
+            buffers::incremental_buffer_ring_refused,
+            Feature::BUFFER_RING_INC,
+        ),
+        (
+            "read_multishot",
+            buffers::read_multishot,
+            buffers::read_multishot_refused,
+            Feature::opcode(uring_sys::IORING_OP_READ_MULTISHOT),
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+    for (name, body) in [
+        (
+            "buffer_ring_lifetime",
+            buffers::buffer_ring_lifetime as Body,
+        ),
+        ("buffer_ring_numbers", buffers::buffer_ring_numbers),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([Feature::BUFFER_RING])
+            .no_refusal("buffer_ring has it");
+    }
     suite
         .test("cancel_sync", cancels::cancel_sync)
         .on(HandleKind::ALL)
@@ -200,5 +247,6 @@ fn main() -> ExitCode {
         .on(HandleKind::ALL)
         .needs([Feature::TIMEOUT_MULTISHOT])
         .no_refusal("memory::m08_multishot_timeout has it");
+    network::add_to(&mut suite);
     suite.run()
 }
