@@ -1,5 +1,7 @@
 //! A submission queue entry in the making.
 
+mod socket;
+
 use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2, io_uring_sqe_anon_6_anon_2};
 
 use crate::resource::TargetName;
@@ -49,7 +51,7 @@ impl Entry {
     pub(crate) fn filler() -> Entry {
         let mut entry = Entry::new(uring_sys::IORING_OP_NOP);
         entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
-        entry.set_user_data(IGNORED);
+        entry.set_user_data(FILLER);
         entry
     }
 
@@ -182,6 +184,12 @@ impl Entry {
         };
     }
 
+    /// The group of buffers to choose from, with `IOSQE_BUFFER_SELECT`.
+    #[inline]
+    pub(crate) fn set_buf_group(&mut self, group: u16) {
+        self.0.anon_4.buf_group = group;
+    }
+
     /// One more than the index in the ring's file table; zero means none.
     #[inline]
     pub(crate) fn set_file_index(&mut self, file_index: u32) {
@@ -200,5 +208,8 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).
 pub(crate) const TRACKED: u64 = 1 << 63;
 
-/// The `user_data` of entries whose completion nobody waits for: tracked, but at no slot.
+/// The `user_data` of the library's own cancellations: tracked, but at no slot.
 pub(crate) const IGNORED: u64 = u64::MAX;
+
+/// The `user_data` of fillers, which complete only if they are in a chain that has failed.
+pub(crate) const FILLER: u64 = u64::MAX - 1;

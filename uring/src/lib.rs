@@ -45,8 +45,10 @@
 //! Results of operations are [`std::io::Result`]s with the resources beside them; everything else fails with [`Error`], which
 //! tells what was tried, what the kernel answered and the evidence for the cause.
 
+pub mod net;
 pub mod op;
 
+mod buffers;
 mod builder;
 mod capabilities;
 mod chain;
@@ -79,9 +81,12 @@ mod time;
 mod token;
 mod transition;
 
+pub use self::buffers::{
+    BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
+};
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
-pub use self::chain::{Chain, First, Links, Then};
+pub use self::chain::{Chain, First, LastMember, Links, Then, Timed};
 pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]

@@ -52,13 +52,8 @@ impl IntoAnyDirect {
         IntoAnyDirect(slot)
     }
 
-    /// As `Opens::opened`, for one of many files.
-    ///
-    /// # Safety
-    ///
-    /// As there.
-    pub(crate) unsafe fn one_opened(&self, completion: Completion) -> io::Result<Direct> {
-        completion.result().map(|index| self.0.filled(index))
+    pub(crate) fn filled(&self, index: u32) -> Direct {
+        self.0.filled(index)
     }
 }
 
@@ -130,7 +125,7 @@ impl Opens for IntoAnyDirect {
     }
 
     unsafe fn opened(self, completion: Completion) -> io::Result<Direct> {
-        // SAFETY: passed on to the caller. A ring whose kernel gives slots out has a kernel that knows of them.
-        unsafe { self.one_opened(completion) }
+        // A ring whose kernel gives slots out has a kernel that knows of them: the result is no descriptor.
+        completion.result().map(|index| self.filled(index))
     }
 }

@@ -1,7 +1,6 @@
 //! Addresses of sockets, in the kernel's form.
 
 use std::fmt;
-use std::io;
 use std::mem::{MaybeUninit, offset_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::linux::net::SocketAddrExt;
@@ -19,7 +18,7 @@ use crate::resource::Untracked;
 ///
 /// ```
 /// use std::net::{Ipv4Addr, SocketAddr};
-/// use uring::SocketAddress;
+/// use uring::net::SocketAddress;
 ///
 /// let http = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
 /// assert_eq!(SocketAddress::from(http).internet(), Some(http));
@@ -48,7 +47,7 @@ enum Internet {
 const CAPACITY: usize = size_of::<libc::sockaddr_storage>();
 
 /// The size of a structure as the kernel counts addresses.
-const fn address_len<T>() -> libc::socklen_t {
+pub(crate) const fn address_len<T>() -> libc::socklen_t {
     let size = size_of::<T>();
     assert!(size <= CAPACITY, "no address is larger");
     // It fits: see above. `try_from` is not const.
@@ -110,7 +109,8 @@ impl SocketAddress {
     fn part<T: Copy>(&self) -> Option<T> {
         let bytes = self.as_bytes();
         // SAFETY: there are as many bytes; any are valid (above), and the read needs no alignment.
-        (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+        (bytes.len() >= size_of::<T>())
+            .then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
 
     /// The address of an IPv4 or IPv6 socket.
@@ -129,7 +129,9 @@ impl SocketAddress {
         if self.family()? != libc::AF_UNIX {
             return None;
         }
-        let name = self.as_bytes().get(offset_of!(libc::sockaddr_un, sun_path)..)?;
+        let name = self
+            .as_bytes()
+            .get(offset_of!(libc::sockaddr_un, sun_path)..)?;
         match name.split_first() {
             Some((0, name)) => UnixAddr::from_abstract_name(name).ok(),
             _ => {
@@ -337,7 +339,10 @@ impl Address for InternetAddress {
         // SAFETY: passed on to the caller; the pointers that come out of the reference are only read through.
         match unsafe { &(*this).0 } {
             Internet::V4(v4) => (ptr::from_ref(v4).cast(), address_len::<libc::sockaddr_in>()),
-            Internet::V6(v6) => (ptr::from_ref(v6).cast(), address_len::<libc::sockaddr_in6>()),
+            Internet::V6(v6) => (
+                ptr::from_ref(v6).cast(),
+                address_len::<libc::sockaddr_in6>(),
+            ),
         }
     }
 }

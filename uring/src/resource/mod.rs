@@ -1,7 +1,11 @@
 //! What operations work with: targets, buffers and paths, borrowed, owned, shared or raw.
 
+pub(crate) mod address;
 mod buf;
+pub(crate) mod control;
+pub(crate) mod message;
 mod path;
+pub(crate) mod received;
 mod registered;
 mod slice;
 mod std_bufs;

@@ -3,21 +3,30 @@
 #[cfg(uring_coverage)]
 mod account;
 mod attributes;
+mod buffers;
+mod cancels;
+mod chains;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
 mod files;
 mod install;
 mod known;
+mod messages;
+mod multishot;
 mod names;
+mod network;
 mod pipes;
 mod polled;
 mod push;
 mod raw;
 mod registered;
+mod socket_commands;
+mod sockets;
 mod space;
 mod times;
 mod vectors;
+mod zero_copy;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,11 +69,14 @@ fn main() -> ExitCode {
         ("raw_operations", raw::raw_operations),
         ("timeouts", times::timeouts),
         ("timeout_or_completions", times::timeout_or_completions),
-        ("link_timeout", times::link_timeout),
+        ("link_timeout", chains::link_timeout),
+        ("chain_options", chains::chain_options),
+        ("drain_after_cancel", chains::drain_after_cancel),
         (
             "cancel_by_token_and_number",
-            times::cancel_by_token_and_number,
+            cancels::cancel_by_token_and_number,
         ),
+        ("cancel_by_opcode", cancels::cancel_by_opcode),
         ("direct_descriptors", direct::direct_descriptors),
         ("direct_of_another_ring", direct::direct_of_another_ring),
         ("direct_table_full", direct::direct_table_full),
@@ -74,6 +86,7 @@ fn main() -> ExitCode {
             direct::direct_closed_when_dropped,
         ),
         ("direct_slots_reused", direct::direct_slots_reused),
+        ("provided_buffers", buffers::provided_buffers),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
         ("push_refused_gives_back", push::refused_gives_back),
@@ -183,17 +196,62 @@ fn main() -> ExitCode {
     suite
         .test(
             "cancel_by_target_any_and_every",
-            times::cancel_by_target_any_and_every,
+            cancels::cancel_by_target_any_and_every,
         )
         .on(HandleKind::ALL)
         .needs([Feature::SQE128])
         .no_refusal(
             "the flags are as old as this feature; before it the operation completes with EINVAL",
         );
+    for (name, body, refused, feature) in [
+        (
+            "buffer_ring",
+            buffers::buffer_ring as Body,
+            buffers::buffer_ring_refused as Body,
+            Feature::BUFFER_RING,
+        ),
+        (
+            "incremental_buffer_ring",
+            buffers::incremental_buffer_ring,
+            buffers::incremental_buffer_ring_refused,
+            Feature::BUFFER_RING_INC,
+        ),
+        (
+            "read_multishot",
+            buffers::read_multishot,
+            buffers::read_multishot_refused,
+            Feature::opcode(uring_sys::IORING_OP_READ_MULTISHOT),
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+    for (name, body) in [
+        (
+            "buffer_ring_lifetime",
+            buffers::buffer_ring_lifetime as Body,
+        ),
+        ("buffer_ring_numbers", buffers::buffer_ring_numbers),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([Feature::BUFFER_RING])
+            .no_refusal("buffer_ring has it");
+    }
+    suite
+        .test("cancel_sync", cancels::cancel_sync)
+        .on(HandleKind::ALL)
+        .needs([Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)])
+        .refused_by(cancels::cancel_sync_refused);
     suite
         .test("multishot_items", times::multishot_items)
         .on(HandleKind::ALL)
         .needs([Feature::TIMEOUT_MULTISHOT])
         .no_refusal("memory::m08_multishot_timeout has it");
+    network::add_to(&mut suite);
     suite.run()
 }
