@@ -179,6 +179,12 @@ fn main() -> ExitCode {
         .needs([install::ALLOCATED])
         .no_refusal("without the feature no ring has such a table");
     suite
+        .test("protected_on_a_device", polled::protected)
+        .on(HandleKind::ALL)
+        .needs([vectors::RW_ATTR])
+        .requires([Facility::PRIVILEGES, Facility::NVME_PROTECTED])
+        .no_refusal("the test protected has it");
+    suite
         .test("rename", names::rename)
         .on(HandleKind::ALL)
         .needs([Feature::opcode(uring_sys::IORING_OP_RENAMEAT)])

@@ -264,7 +264,7 @@ pub(crate) fn flags(context: &Context) -> TestResult {
     Ok(())
 }
 
-/// No lane has a device that keeps protection information, so that a refusal is all that can be seen (Linux 6.14).
+/// Of a file that keeps no protection information (Linux 6.14).
 pub(crate) fn protected(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let file = file(&dir, "unprotected")?;
