@@ -268,15 +268,19 @@ pub(crate) fn flags(context: &Context) -> TestResult {
     let (reader, writer) = pipe()?;
     drop(reader);
     let silent = Write::new(&writer, "nobody reads").flags(RwFlags::NOSIGNAL);
-    let expected = if context.has(Feature::CQE_MIXED) {
+    let is_known = context.has(Feature::CQE_MIXED);
+    let expected = if is_known {
         libc::EPIPE
     } else {
         libc::EOPNOTSUPP
     };
     assert_eq!(counting_signals(|| errno(ring.call(silent))), (expected, 0));
-    let signal = Write::new(&writer, "nobody reads");
-    let signalled = counting_signals(|| errno(ring.call(signal)));
-    assert_eq!(signalled, (libc::EPIPE, 1));
+    // Older kernels give a write to a pipe to a worker thread, which gets the signal.
+    if is_known {
+        let signal = Write::new(&writer, "nobody reads");
+        let signalled = counting_signals(|| errno(ring.call(signal)));
+        assert_eq!(signalled, (libc::EPIPE, 1));
+    }
 
     let polled = Read::new(&file, vec![0; 1]).at(0).flags(RwFlags::HIPRI);
     assert_errno(ring.call(polled)?.result, libc::EINVAL);
