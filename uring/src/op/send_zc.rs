@@ -85,8 +85,8 @@ impl<T: Target, B: Buf, A: Address> SendZc<T, B, A> {
         self.ring_flag(uring_sys::IORING_RECVSEND_POLL_FIRST)
     }
 
-    /// Has the kernel tell whether it had to [copy](ZeroCopied::copied) after all. Since Linux 6.2; older kernels complete with
-    /// `EINVAL`.
+    /// Has the kernel tell whether it had to [copy](ZeroCopied::copied) after all. Since Linux 6.2, and in later
+    /// releases of 6.1; older kernels complete with `EINVAL`.
     #[doc(alias = "IORING_SEND_ZC_REPORT_USAGE")]
     pub fn report_usage(self) -> Self {
         self.ring_flag(uring_sys::IORING_SEND_ZC_REPORT_USAGE)

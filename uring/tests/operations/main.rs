@@ -19,6 +19,7 @@ mod sockets;
 mod times;
 mod vectors;
 mod zero_copy;
+mod zero_copy_receive;
 
 use std::process::ExitCode;
 use std::time::Duration;
