@@ -2,7 +2,7 @@
 
 mod socket;
 
-use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2};
+use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2, io_uring_sqe_anon_6_anon_2};
 
 use crate::resource::TargetName;
 
@@ -51,7 +51,7 @@ impl Entry {
     pub(crate) fn filler() -> Entry {
         let mut entry = Entry::new(uring_sys::IORING_OP_NOP);
         entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
-        entry.set_user_data(IGNORED);
+        entry.set_user_data(FILLER);
         entry
     }
 
@@ -120,6 +120,14 @@ impl Entry {
         if from.is_direct() {
             self.add_op_flags(uring_sys::SPLICE_F_FD_IN_FIXED);
         }
+    }
+
+    /// Attributes of a read or write, and which kinds there are.
+    pub(crate) fn set_attributes(&mut self, attributes: u64, kinds: u64) {
+        self.0.anon_6.anon_2 = io_uring_sqe_anon_6_anon_2 {
+            attr_ptr: attributes,
+            attr_type_mask: kinds,
+        };
     }
 
     /// The third address.
@@ -200,5 +208,8 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).
 pub(crate) const TRACKED: u64 = 1 << 63;
 
-/// The `user_data` of entries whose completion nobody waits for: tracked, but at no slot.
+/// The `user_data` of the library's own cancellations: tracked, but at no slot.
 pub(crate) const IGNORED: u64 = u64::MAX;
+
+/// The `user_data` of fillers, which complete only if they are in a chain that has failed.
+pub(crate) const FILLER: u64 = u64::MAX - 1;

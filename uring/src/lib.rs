@@ -86,7 +86,7 @@ pub use self::buffers::{
 };
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
-pub use self::chain::{Chain, First, Links, Then};
+pub use self::chain::{Chain, First, LastMember, Links, Then, Timed};
 pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]

@@ -19,9 +19,12 @@ mod message;
 mod mkdir;
 mod multishot;
 mod nop;
+#[cfg(test)]
+mod opcodes;
 mod open;
 mod open2;
 mod pipe;
+mod protected;
 mod provide_buffers;
 mod read;
 mod read_selected;
@@ -52,7 +55,7 @@ pub use accept::{Accept, Accepted};
 pub use accept_multishot::{AcceptMultishot, OpensMany};
 pub use advise::{Advised, Fadvise, FileAdvice, Madvise, MemoryAdvice};
 pub use allocate::{Allocation, Fallocate, Ftruncate, Resized};
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Cancelled};
 pub use close::{Close, CloseDirect, Closes};
 pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
@@ -67,6 +70,7 @@ pub use nop::{Nop, Nop128};
 pub use open::{OpenAt, Opened};
 pub use open2::{OpenAt2, Resolve};
 pub use pipe::{Pipe, PipeEnds};
+pub use protected::{Checks, Protected, ProtectedDone, Reads, Writes};
 pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
 pub use read::{Read, Transferred};
 pub use read_selected::{ReadMultishot, ReadSelected, Selected};
@@ -86,8 +90,8 @@ pub use splice::{Splice, Spliced, Tee};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use sync_range::SyncFileRange;
 pub use timeout::{
-    Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
-    Timespec,
+    Clock, Limited, LinkTimeout, RawTimespec, Time, TimeLimit, TimeMemory, Timeout, TimeoutEnd,
+    TimeoutMultishot, Timespec,
 };
 pub use transfer::RwFlags;
 pub use tx_timestamp::{TxEvent, TxTimestamp, TxTimestamps};

@@ -10,6 +10,8 @@ use crate::resource::{Target, Untracked};
 
 /// Moves data from one file to another, of which at least one is a pipe.
 ///
+/// What comes from a file is not copied: should the file be written to before somebody reads the pipe, that shows.
+///
 /// Since Linux 5.7.
 ///
 /// ```

@@ -23,7 +23,7 @@ bitflags! {
     /// Source: `preadv2(2)`, `io_uring_prep_readv2(3)`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct RwFlags: u32 {
-        /// Completes with `EAGAIN` instead of waiting. Since Linux 5.1.
+        /// Completes with `EAGAIN` instead of waiting. Since Linux 5.1, of sockets and pipes since 6.5.
         #[doc(alias = "RWF_NOWAIT")]
         const NOWAIT = libc::RWF_NOWAIT.unsigned_abs();
         /// Polls the device. Since Linux 5.1; a ring made with [`Polling`](crate::Polling) always does, and on any other the operation
@@ -42,7 +42,8 @@ bitflags! {
         /// A write goes where it was to go though the file was opened with `O_APPEND`. Since Linux 6.9.
         #[doc(alias = "RWF_NOAPPEND")]
         const NOAPPEND = libc::RWF_NOAPPEND.unsigned_abs();
-        /// A write is all or nothing, also when the power fails. Since Linux 6.11, with `O_DIRECT`, on files and devices that can.
+        /// A write is all or nothing, also when the power fails. Since Linux 6.11, with `O_DIRECT`, on files and devices that can; sizes and places that
+        /// they cannot write so make it complete with `EINVAL`.
         #[doc(alias = "RWF_ATOMIC")]
         const ATOMIC = libc::RWF_ATOMIC.unsigned_abs();
         /// What was transferred leaves the page cache again. Since Linux 6.14, on file systems that can.

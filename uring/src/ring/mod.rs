@@ -6,6 +6,7 @@ mod submit;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -15,7 +16,7 @@ use crate::engine::Core;
 use crate::entry::TRACKED;
 use crate::error::{Call, Error, Hint};
 use crate::handle::{Any, Fd, Fdless, Handle, HandleKind, Registered};
-use crate::op::{KeptBy, Multishot, Operation, RawOperation};
+use crate::op::{Cancel, Cancelled, KeptBy, Multishot, Operation, RawOperation};
 use crate::probe::Probe;
 use crate::push::Push;
 use crate::setup::Setup;
@@ -405,6 +406,43 @@ impl<H: Handle> Ring<H> {
     #[doc(alias = "io_uring_prep_cancel64")]
     pub fn cancel<O>(&mut self, token: &Token<O>) -> Result<(), Error> {
         self.core.cancel(token.place())
+    }
+
+    /// Cancels operations in one call, and waits until what was found is over. Submits what is in the queue first.
+    ///
+    /// Where the operation is being carried out already, this waits for it to end, however it does, for at most `timeout`; signals do
+    /// not end the wait. It is no proof that the kernel is done with the operation's memory: that is its completion, which comes as always.
+    ///
+    /// Since Linux 6.0.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use uring::op::{Cancel, Cancelled, Timeout};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// let hour = ring.push(Timeout::after(Duration::from_secs(3600)))?;
+    /// match ring.cancel_sync(Cancel::token(&hour), Some(Duration::from_secs(1))) {
+    ///     Ok(cancelled) => assert_eq!(cancelled, Cancelled::Count(1)),
+    ///     Err(error) if error.is_unsupported() => ring.cancel(&hour)?,
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// assert!(ring.wait(hour)?.is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`is_timed_out`](Error::is_timed_out): the operation still is being carried out;
+    /// - [`is_unsupported`](Error::is_unsupported): the kernel is older, or does not cancel by [`opcode`](crate::op::Cancel::opcode);
+    /// - [`is_wrong_ring`](Error::is_wrong_ring): the target is a direct descriptor of another ring;
+    /// - others of [`submit`](Ring::submit) and `io_uring_register(2)`.
+    #[doc(alias = "io_uring_register_sync_cancel")]
+    pub fn cancel_sync(
+        &mut self,
+        cancel: Cancel,
+        timeout: Option<Duration>,
+    ) -> Result<Cancelled, Error> {
+        self.core.cancel_sync(cancel, timeout)
     }
 
     /// Operations in flight: pushed, and their last completion not seen yet. Raw ones do not count.

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use uring::op::{Read, ReadV, RwFlags, Write, WriteV};
+use uring::op::{Checks, Protected, Read, ReadV, RwFlags, Write, WriteV};
 use uring::{Any, Buf, IoVecs, RawIoVecs, RawTarget, Ring, Slice};
 use uring_testkit::files::{TempDir, pipe, socketpair};
 use uring_testkit::{Context, Feature, TestResult};
@@ -117,40 +117,35 @@ fn raw_vectors(ring: &mut Ring<Any>, file: &File) -> TestResult {
     Ok(())
 }
 
+/// Writes a buffer to the end of a file.
+fn append(ring: &mut Ring<Any>, file: &File, buf: impl Buf + 'static) -> TestResult {
+    let (end, len) = (file.metadata()?.len(), buf.len());
+    let token = ring.push(Write::new(file.try_clone()?, buf).at(end))?;
+    assert_eq!(ring.wait(token)?.result?, len);
+    Ok(())
+}
+
 /// Every kind of memory that an operation reads from.
 pub(crate) fn kinds_of_buffers(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let file = file(&dir, "")?;
     let mut ring = common::ring(context, 8)?;
-    let mut offset = 0;
-    let mut write = |buf: Box<dyn Fn(&mut Ring<Any>, u64) -> TestResult<usize>>| -> TestResult {
-        offset += u64::try_from(buf(&mut ring, offset)?)?;
-        Ok(())
-    };
-    fn of(file: &File, buf: impl Buf + Clone + 'static) -> TestResult<Writing> {
-        let file = file.try_clone()?;
-        Ok(Box::new(move |ring, offset| {
-            let token = ring.push(Write::new(file.try_clone()?, buf.clone()).at(offset))?;
-            Ok(ring.wait(token)?.result?)
-        }))
-    }
-    type Writing = Box<dyn Fn(&mut Ring<Any>, u64) -> TestResult<usize>>;
-    write(of(&file, String::from("a"))?)?;
-    write(of(&file, Box::<str>::from("b"))?)?;
-    write(of(&file, Arc::<str>::from("c"))?)?;
-    write(of(&file, Rc::<str>::from("d"))?)?;
-    write(of(&file, Cow::Borrowed("e"))?)?;
-    write(of(&file, Cow::<str>::Owned("f".into()))?)?;
-    write(of(&file, "g")?)?;
-    write(of(&file, b"h".to_vec())?)?;
-    write(of(&file, Box::<[u8]>::from(*b"i"))?)?;
-    write(of(&file, Box::new(*b"j"))?)?;
-    write(of(&file, Arc::<[u8]>::from(*b"k"))?)?;
-    write(of(&file, Rc::<[u8]>::from(*b"l"))?)?;
-    write(of(&file, Cow::<[u8]>::Owned(b"m".to_vec()))?)?;
-    write(of(&file, &b"n"[..])?)?;
-    write(of(&file, b"o")?)?;
-    write(of(&file, Slice::new(String::from("(pq)"), 1..=2))?)?;
+    append(&mut ring, &file, String::from("a"))?;
+    append(&mut ring, &file, Box::<str>::from("b"))?;
+    append(&mut ring, &file, Arc::<str>::from("c"))?;
+    append(&mut ring, &file, Rc::<str>::from("d"))?;
+    append(&mut ring, &file, Cow::Borrowed("e"))?;
+    append(&mut ring, &file, Cow::<str>::Owned("f".into()))?;
+    append(&mut ring, &file, "g")?;
+    append(&mut ring, &file, b"h".to_vec())?;
+    append(&mut ring, &file, Box::<[u8]>::from(*b"i"))?;
+    append(&mut ring, &file, Box::new(*b"j"))?;
+    append(&mut ring, &file, Arc::<[u8]>::from(*b"k"))?;
+    append(&mut ring, &file, Rc::<[u8]>::from(*b"l"))?;
+    append(&mut ring, &file, Cow::<[u8]>::Owned(b"m".to_vec()))?;
+    append(&mut ring, &file, &b"n"[..])?;
+    append(&mut ring, &file, b"o")?;
+    append(&mut ring, &file, Slice::new(String::from("(pq)"), 1..=2))?;
     assert_eq!(content(&dir)?, "abcdefghijklmnopq");
 
     // And that it writes to.
@@ -211,12 +206,21 @@ pub(crate) fn flags(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let file = file(&dir, "start")?;
     let mut ring = common::ring(context, 8)?;
+    // Of sockets, since Linux 6.5.
+    let refusal = if context.has(Feature::NO_MMAP) {
+        libc::EAGAIN
+    } else {
+        libc::EOPNOTSUPP
+    };
     let (reader, _writer) = socketpair()?;
     let wait = ring.call(Read::new(&reader, vec![0; 4]).flags(RwFlags::NOWAIT))?;
-    assert_errno(wait.result, libc::EAGAIN);
+    assert_errno(wait.result, refusal);
     let room = IoVecs::from(vec![vec![0; 4]]);
     let wait = ring.call(ReadV::new(&reader, room).flags(RwFlags::NOWAIT))?;
-    assert_errno(wait.result, libc::EAGAIN);
+    assert_errno(wait.result, refusal);
+    // What is there already is there without waiting.
+    let cached = Read::new(&file, vec![0; 4]).at(1).flags(RwFlags::NOWAIT);
+    assert_eq!(ring.call(cached)?.buf, b"tart");
 
     let append = Write::new(&file, "+1")
         .at(0)
@@ -259,3 +263,45 @@ pub(crate) fn flags(context: &Context) -> TestResult {
     assert_eq!(ring.call(streamed)?.result?, 1);
     Ok(())
 }
+
+/// No lane has a device that keeps protection information, so that a refusal is all that can be seen (Linux 6.14).
+pub(crate) fn protected(context: &Context) -> TestResult {
+    let dir = TempDir::new()?;
+    let file = file(&dir, "unprotected")?;
+    let mut ring = common::ring(context, 8)?;
+    let write = Write::new(file.try_clone()?, b"written".to_vec()).at(0);
+    let protected = Protected::writing(write, vec![5; 8]).checks(Checks::GUARD);
+    let token = ring.push(protected)?;
+    let done = ring.wait(token)?;
+    assert_errno(done.output.result, libc::EINVAL);
+    assert_eq!(
+        (done.output.buf, done.metadata),
+        (b"written".to_vec(), vec![5; 8])
+    );
+    let read = Read::new(&file, vec![6; 4]).at(0);
+    let done = ring.call(
+        Protected::reading(read, Box::new([7; 8]))
+            .seed(1)
+            .app_tag(2),
+    )?;
+    assert_errno(done.output.result, libc::EINVAL);
+    assert_eq!((done.output.buf, *done.metadata), (vec![6; 4], [7; 8]));
+    assert_eq!(content(&dir)?, "unprotected");
+    Ok(())
+}
+
+/// An older kernel does not look at the attributes.
+pub(crate) fn protected_unknown(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(RW_ATTR, context, 8)? else {
+        return Ok(());
+    };
+    let dir = TempDir::new()?;
+    let file = file(&dir, "unprotected")?;
+    let read = Protected::reading(Read::new(&file, vec![0; 4]), vec![7; 8]);
+    let done = ring.call(read)?;
+    assert_eq!(done.output.buf, b"unpr");
+    assert_eq!(done.metadata, [7; 8]);
+    Ok(())
+}
+
+pub(crate) const RW_ATTR: Feature = Feature::ring(uring_sys::IORING_FEAT_RW_ATTR);
