@@ -82,7 +82,7 @@ pub use recv_zc::{ReceivedChunk, RecvZc};
 pub use rename::{RenameAt, Renamed};
 pub use send::Send;
 pub use send_vectored::SendVectored;
-pub use send_zc::{SendMsgZc, SendZc, SendZcFixed, ZeroCopied};
+pub use send_zc::{SendMsgZc, SendMsgZcFixed, SendZc, SendZcFixed, ZeroCopied};
 pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};
 pub use socket_command::{GetSockName, SiocInq, SiocOutq};
 pub use socket_option::{GetSockOpt, OptionValue, SetSockOpt, SocketOption, Told};

@@ -17,6 +17,10 @@ pub(crate) fn add_to(suite: &mut Suite) {
         ("message_descriptors", messages::descriptors),
         ("message_control", messages::control),
         ("send_vectored", zero_copy::send_vectored),
+        (
+            "send_registered_messages",
+            zero_copy::send_registered_messages,
+        ),
         ("times_of_sends", socket_commands::times_of_sends),
     ];
     for &(name, body) in everywhere {
