@@ -27,6 +27,7 @@ mod space;
 mod times;
 mod vectors;
 mod zero_copy;
+mod zero_copy_receive;
 
 use std::process::ExitCode;
 use std::time::Duration;
