@@ -53,6 +53,11 @@ impl Entry {
         entry
     }
 
+    /// The entry where a call takes one.
+    pub(crate) fn as_argument(&mut self) -> *mut std::ffi::c_void {
+        (&raw mut self.0).cast()
+    }
+
     #[inline]
     pub(crate) fn user_data(&self) -> u64 {
         self.0.user_data
@@ -145,6 +150,46 @@ impl Entry {
     #[inline]
     pub(crate) fn set_buf_group(&mut self, group: u16) {
         self.0.anon_4.buf_group = group;
+    }
+
+    /// The index of a registered buffer.
+    #[inline]
+    pub(crate) fn set_buf_index(&mut self, index: u16) {
+        self.0.anon_4.buf_index = index;
+    }
+
+    #[inline]
+    pub(crate) fn set_addr3(&mut self, addr3: u64) {
+        self.0.anon_6.anon_1.addr3 = addr3;
+    }
+
+    /// What `POLL_ADD` waits for. As 32 bits it is stored so that its lower half is where older kernels look.
+    pub(crate) fn set_poll_events(&mut self, events: u32) {
+        let swapped = cfg!(target_endian = "big");
+        self.set_op_flags(if swapped {
+            events.rotate_left(16)
+        } else {
+            events
+        });
+    }
+
+    /// The command of `URING_CMD`.
+    pub(crate) fn set_command(&mut self, command: u32, argument: [u8; 16]) {
+        self.0.anon_1.anon_1.cmd_op = command;
+        let [first, second] = [&argument[..8], &argument[8..]].map(|half| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(half);
+            u64::from_ne_bytes(bytes)
+        });
+        self.0.anon_6.anon_1.addr3 = first;
+        self.0.anon_6.anon_1.__pad2 = [second];
+    }
+
+    /// A command that takes 128 bytes has an opcode of its own where entries of both sizes are mixed.
+    pub(crate) fn name_for_mixed_queue(&mut self) {
+        if self.0.opcode == uring_sys::IORING_OP_URING_CMD {
+            self.0.opcode = uring_sys::IORING_OP_URING_CMD128;
+        }
     }
 
     /// One more than the index in the ring's file table; zero means none.

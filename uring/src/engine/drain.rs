@@ -82,7 +82,7 @@ impl Core {
         if self.setup.features().contains(Features::CQE_SKIP) {
             entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
         }
-        self.enqueue(&entry, false);
+        self.enqueue(&mut entry, false, None);
     }
 
     /// Makes ready for operations of the scope at `depth`.

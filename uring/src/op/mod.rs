@@ -6,34 +6,54 @@
 
 mod cancel;
 mod close;
+mod command;
+mod discard;
+mod epoll;
 mod fsync;
+mod futex;
+mod message;
 mod multishot;
 mod nop;
+mod nop_injected;
 mod open;
+mod poll;
+mod poll_change;
 mod provide_buffers;
 mod read;
 mod read_selected;
 mod statx;
 mod timeout;
+mod timeout_change;
 mod unlink;
+mod wait_id;
 mod write;
 
 pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
+pub use command::{Command, CommandDone, LargeCommand};
+pub use discard::{Discard, Discarded};
+pub use epoll::{EpollCtl, EpollEvent, EpollEvents, EpollMemory, EpollWait, Epolled, RawEpollEvents};
 pub use fsync::{Fsync, Synced};
 pub(crate) use multishot::Completes;
+pub use futex::{FutexDone, FutexWait, FutexWaitV, FutexWake, FutexWord, RawFutexWord};
+pub use message::{DirectSent, Message, Messaged, RingAddress, SendDirect};
 pub use multishot::{EndReason, Ended, Multishot};
+pub use nop_injected::NopInjected;
 pub use nop::{Nop, Nop128};
 pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
+pub use poll::{Poll, PollEvents, PollMultishot, Polled};
+pub use poll_change::{PollRemove, PollUpdate};
 pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
 pub use read::{Read, Transferred};
 pub use read_selected::{ReadMultishot, ReadSelected, Selected};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
-    Clock, LinkTimeout, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
+    Clock, LinkTimeout, TimeByValue, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
     Timespec,
 };
+pub use timeout_change::{TimeoutRemove, TimeoutUpdate};
 pub use unlink::{UnlinkAt, Unlinked};
+pub use wait_id::{AnyChild, Child, ChildEnd, ChildStatus, OfGroup, OfPidFd, WaitId, Waited, WaitsFor};
 pub use write::Write;
 
 use std::io;
@@ -97,6 +117,12 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     /// `*this` is at its final address: from now on only the kernel and `complete` touch it.
     #[doc(hidden)]
     unsafe fn prepare(this: *mut Self, entry: &mut Entry);
+
+    /// The second half of a 128-byte entry, where it is not zero.
+    #[doc(hidden)]
+    fn rest(&self) -> Option<[u8; 64]> {
+        None
+    }
 
     /// Makes the output from the last completion.
     ///
