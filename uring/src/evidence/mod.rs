@@ -69,7 +69,8 @@ pub(crate) fn send_message_failed(errno: Errno) -> Error {
     match (errno, bare_register(opcode)) {
         // Kernels that know the call miss its argument; others miss the ring.
         (Errno::EBADF | Errno::EINVAL, Some(Errno::EBADF)) => {
-            let evidence = &"io_uring_register refuses IORING_REGISTER_SEND_MSG_RING without a ring";
+            let evidence =
+                &"io_uring_register refuses IORING_REGISTER_SEND_MSG_RING without a ring";
             Error::refused(Call::register(opcode), Hint::needs_linux(6, 13, evidence))
         }
         _ => blind_register_failed(opcode, errno),

@@ -32,14 +32,16 @@ pub use cancel::Cancel;
 pub use close::{Close, CloseDirect, Closes};
 pub use command::{Command, CommandDone, LargeCommand};
 pub use discard::{Discard, Discarded};
-pub use epoll::{EpollCtl, EpollEvent, EpollEvents, EpollMemory, EpollWait, Epolled, RawEpollEvents};
+pub use epoll::{
+    EpollCtl, EpollEvent, EpollEvents, EpollMemory, EpollWait, Epolled, RawEpollEvents,
+};
 pub use fsync::{Fsync, Synced};
-pub(crate) use multishot::Completes;
 pub use futex::{FutexDone, FutexWait, FutexWaitV, FutexWake, FutexWord, RawFutexWord};
 pub use message::{DirectSent, Message, Messaged, RingAddress, SendDirect};
+pub(crate) use multishot::Completes;
 pub use multishot::{EndReason, Ended, Multishot};
-pub use nop_injected::NopInjected;
 pub use nop::{Nop, Nop128};
+pub use nop_injected::NopInjected;
 pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
 pub use poll::{Poll, PollEvents, PollMultishot, Polled};
 pub use poll_change::{PollRemove, PollUpdate};
@@ -48,12 +50,14 @@ pub use read::{Read, Transferred};
 pub use read_selected::{ReadMultishot, ReadSelected, Selected};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use timeout::{
-    Clock, LinkTimeout, TimeByValue, RawTimespec, Time, TimeMemory, Timeout, TimeoutEnd, TimeoutMultishot,
-    Timespec,
+    Clock, LinkTimeout, RawTimespec, Time, TimeByValue, TimeMemory, Timeout, TimeoutEnd,
+    TimeoutMultishot, Timespec,
 };
 pub use timeout_change::{TimeoutRemove, TimeoutUpdate};
 pub use unlink::{UnlinkAt, Unlinked};
-pub use wait_id::{AnyChild, Child, ChildEnd, ChildStatus, OfGroup, OfPidFd, WaitId, Waited, WaitsFor};
+pub use wait_id::{
+    AnyChild, Child, ChildEnd, ChildStatus, OfGroup, OfPidFd, WaitId, Waited, WaitsFor,
+};
 pub use write::Write;
 
 use std::io;

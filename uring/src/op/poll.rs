@@ -7,9 +7,7 @@ use bitflags::bitflags;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::{
-    Completes, Ended, Multishot, Operation, RawOperation, admit_target, sealed,
-};
+use crate::op::{Completes, Ended, Multishot, Operation, RawOperation, admit_target, sealed};
 use crate::resource::{Target, Untracked};
 
 bitflags! {
@@ -124,8 +122,7 @@ unsafe impl<T: Target + Untracked> RawOperation for Poll<T> {}
 
 /// Tells again and again what can be done with a file.
 ///
-/// Its token [yields](crate::Ring::wait_item) what has come each time that something new comes, or, with [`level`](PollMultishot::level), as long as it
-/// lasts. [`EndReason`](crate::op::EndReason) says why it has ended; pushed again, it goes on.
+/// Its token [yields](crate::Ring::wait_item) what has come each time that something new comes. [`EndReason`](crate::op::EndReason) says why it has ended; pushed again, it goes on.
 ///
 /// Since Linux 5.13; on older kernels it completes with `EINVAL`.
 ///
@@ -151,26 +148,12 @@ unsafe impl<T: Target + Untracked> RawOperation for Poll<T> {}
 pub struct PollMultishot<T> {
     target: T,
     events: PollEvents,
-    flags: u32,
 }
 
 impl<T: Target> PollMultishot<T> {
     /// Tells of any of those events, and of errors and the end of a connection.
     pub const fn new(target: T, events: PollEvents) -> PollMultishot<T> {
-        PollMultishot {
-            target,
-            events,
-            flags: uring_sys::IORING_POLL_ADD_MULTI,
-        }
-    }
-
-    /// Tells as long as it can be done, not only when it can be done anew.
-    ///
-    /// Since Linux 6.0; older kernels complete with `EINVAL`.
-    #[doc(alias = "IORING_POLL_ADD_LEVEL")]
-    pub fn level(mut self) -> Self {
-        self.flags |= uring_sys::IORING_POLL_ADD_LEVEL;
-        self
+        PollMultishot { target, events }
     }
 }
 
@@ -191,7 +174,7 @@ unsafe impl<T: Target> Operation for PollMultishot<T> {
         let this = unsafe { &*this };
         entry.set_target(this.target.target());
         entry.set_poll_events(this.events.bits());
-        entry.set_len(this.flags);
+        entry.set_len(uring_sys::IORING_POLL_ADD_MULTI);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
