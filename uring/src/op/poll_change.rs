@@ -70,7 +70,8 @@ unsafe impl RawOperation for PollRemove {}
 ///
 /// Only the events of `poll(2)` can be changed. `ENOENT`: there is no such poll; `EALREADY`: it is about to complete.
 ///
-/// Since Linux 5.13; on older kernels it completes with `EINVAL`.
+/// Since Linux 5.13; on older kernels it completes with `EINVAL`. The 5.10 series with its later updates knows it, and loses a poll that is
+/// changed to something that can be done already: it never completes, and its ring waits for it at its end.
 ///
 /// ```
 /// use uring::op::{Poll, PollEvents, PollUpdate};

@@ -75,10 +75,9 @@ impl TimeMemory for RawTimespec {
 // SAFETY: the constructor carries the promise.
 unsafe impl Untracked for RawTimespec {}
 
-/// A span of time that the entry itself carries, so that the kernel reads no memory for it.
+/// A time that the entry itself carries, in nanoseconds, so that the kernel reads no memory for it.
 ///
-/// Since Linux 7.1; older kernels complete with `EINVAL`, as do all for an [absolute](Timeout::absolute) time. What is longer than 2⁶³ nanoseconds,
-/// some 292 years, lasts that long.
+/// Since Linux 7.1; older kernels complete with `EINVAL`. What is longer than 2⁶³ nanoseconds, some 292 years, lasts that long.
 #[derive(Clone, Copy, Debug)]
 #[doc(alias = "IORING_TIMEOUT_IMMEDIATE_ARG")]
 pub struct TimeByValue(u64);

@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
 
-use uring::RawTarget;
 use uring::op::{
     EndReason, EpollCtl, EpollEvent, EpollEvents, EpollWait, OpenAt, Poll, PollEvents,
     PollMultishot, PollRemove, PollUpdate, RawEpollEvents, Read, Write,
 };
+use uring::{Any, RawTarget, Ring};
 use uring_testkit::files::{pipe, socketpair};
-use uring_testkit::{Context, TestResult};
+use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
 use crate::files::assert_errno;
@@ -36,23 +36,10 @@ pub(crate) fn poll(context: &Context) -> TestResult {
     ring.call(PollRemove::token(&waiting))??;
     assert_errno(ring.wait(waiting)?.result, libc::ECANCELED);
     assert_errno(ring.call(PollRemove::user_data(99))?, libc::ENOENT);
-    let waiting = ring.push(Poll::new(writer.try_clone()?, PollEvents::PRI))?;
-    ring.call(PollUpdate::token(&waiting, PollEvents::OUT))??;
-    assert!(ring.wait(waiting)?.result?.contains(PollEvents::OUT));
-    let gone = PollUpdate::user_data(99, PollEvents::OUT);
-    assert_errno(ring.call(gone)?, libc::ENOENT);
-
-    // SAFETY: both live to the end of this function, and each completion is waited for.
-    let target = unsafe { RawTarget::descriptor(reader.as_raw_fd()) };
-    ring.push_raw(Poll::new(target, PollEvents::IN), 5)?;
-    ring.push_raw(PollUpdate::rename(5, 6).events(PollEvents::RDHUP), 7)?;
-    ring.push_raw(PollUpdate::rename(6, 8), 9)?;
-    ring.push_raw(PollRemove::user_data(8), 10)?;
-    ring.submit_and_wait(4)?;
-    let mut results = Vec::new();
-    ring.for_each(|completion| results.push((completion.user_data(), completion.raw_result())))?;
-    results.sort_unstable();
-    assert_eq!(results, [(7, 0), (8, -libc::ECANCELED), (9, 0), (10, 0)]);
+    // Linux 5.10 with updates loses a poll that is changed to what can be done already.
+    if context.has(Feature::RING_FDS) {
+        changed(&mut ring, &reader, &writer)?;
+    }
     for (from, to) in [(1 << 63, 1), (1, 1 << 63)] {
         let refused = ring
             .call(PollUpdate::rename(from, to))
@@ -76,6 +63,27 @@ pub(crate) fn poll(context: &Context) -> TestResult {
             .result?
             .contains(PollEvents::IN)
     );
+    Ok(())
+}
+
+fn changed(ring: &mut Ring<Any>, reader: &OwnedFd, writer: &OwnedFd) -> TestResult {
+    let waiting = ring.push(Poll::new(writer.try_clone()?, PollEvents::PRI))?;
+    ring.call(PollUpdate::token(&waiting, PollEvents::OUT))??;
+    assert!(ring.wait(waiting)?.result?.contains(PollEvents::OUT));
+    let gone = PollUpdate::user_data(99, PollEvents::OUT);
+    assert_errno(ring.call(gone)?, libc::ENOENT);
+
+    // SAFETY: both live to the end of this function, and each completion is waited for.
+    let target = unsafe { RawTarget::descriptor(reader.as_raw_fd()) };
+    ring.push_raw(Poll::new(target, PollEvents::IN), 5)?;
+    ring.push_raw(PollUpdate::rename(5, 6).events(PollEvents::RDHUP), 7)?;
+    ring.push_raw(PollUpdate::rename(6, 8), 9)?;
+    ring.push_raw(PollRemove::user_data(8), 10)?;
+    ring.submit_and_wait(4)?;
+    let mut results = Vec::new();
+    ring.for_each(|completion| results.push((completion.user_data(), completion.raw_result())))?;
+    results.sort_unstable();
+    assert_eq!(results, [(7, 0), (8, -libc::ECANCELED), (9, 0), (10, 0)]);
     Ok(())
 }
 
