@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use static_assertions::assert_not_impl_any;
 
@@ -10,7 +11,7 @@ use crate::chain::{Chain, Links};
 use crate::engine::{Core, Wait};
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::op::{Multishot, Operation};
+use crate::op::{Cancel, Cancelled, Multishot, Operation};
 use crate::push::Push;
 use crate::ring::Ring;
 use crate::token::{PushError, Token, WaitError};
@@ -218,6 +219,19 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// See [`Ring::cancel`].
     pub fn cancel<O>(&mut self, token: &Token<O>) -> Result<(), Error> {
         self.core.cancel(token.place())
+    }
+
+    /// Cancels operations and waits for that. See [`Ring::cancel_sync`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Ring::cancel_sync`].
+    pub fn cancel_sync(
+        &mut self,
+        cancel: Cancel,
+        timeout: Option<Duration>,
+    ) -> Result<Cancelled, Error> {
+        self.core.cancel_sync(cancel, timeout)
     }
 
     /// Submits what is in the queue. See [`Ring::submit`].

@@ -161,6 +161,10 @@ impl<G: BufferGroup> Selection<G> {
         }
     }
 
+    pub(crate) fn group(&self) -> &G {
+        &self.group
+    }
+
     /// Refuses another ring's group, and a second operation on incremental buffers. What is refused for another reason
     /// afterwards stays counted, and may be pushed again.
     pub(crate) fn admit(&self, ring: u64) -> Result<(), Hint> {

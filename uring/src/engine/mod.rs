@@ -3,6 +3,8 @@
 //! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
+mod buffers;
+mod cancel;
 mod claim;
 mod drain;
 mod enter;
@@ -36,6 +38,7 @@ use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -53,6 +56,9 @@ pub struct Core {
     setup: Setup,
     id: u64,
     direct: Option<DirectTable>,
+    /// Cancellations of the library's own whose completions have not been seen.
+    answers_due: u32,
+    registered: Option<RegisteredBufs>,
     buffers: Buffers,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
@@ -112,6 +118,8 @@ impl Core {
             setup: parts.setup,
             id: crate::id::next(),
             direct: None,
+            answers_due: 0,
+            registered: None,
             buffers: Buffers::new(),
             cancel_refused: false,
             draining: false,
@@ -181,9 +189,14 @@ impl Core {
         }
     }
 
-    /// How many of `completions` have not come yet, counting those that were put aside.
+    /// How many the kernel has to be waited for until there are `completions`, counting those that were put aside, and not counting what
+    /// nobody gets to see.
     pub(crate) fn still_to_come(&self, completions: u32) -> u32 {
-        completions.saturating_sub(u32::try_from(self.backlog.len()).unwrap_or(u32::MAX))
+        let put_aside = u32::try_from(self.backlog.len()).unwrap_or(u32::MAX);
+        match completions.saturating_sub(put_aside) {
+            0 => 0,
+            missing => missing.saturating_add(self.answers_due),
+        }
     }
 
     /// Refuses to lend memory to operations whose completions could not be seen (H33).
@@ -372,6 +385,7 @@ impl Core {
     #[inline]
     fn land(&mut self, completion: Completion) {
         if completion.user_data == crate::entry::IGNORED {
+            self.answers_due = self.answers_due.saturating_sub(1);
             self.cancel_refused |= completion.result == -libc::EACCES;
         } else {
             self.slots.land(completion);

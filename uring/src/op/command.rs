@@ -54,7 +54,8 @@ impl<T: Target, M> Command<T, M> {
 
     fn fill(&self, entry: &mut Entry) {
         entry.set_target(self.target.target());
-        entry.set_command(self.command, self.argument);
+        entry.set_command(self.command);
+        entry.set_argument(self.argument);
         if let Some(index) = self.buffer {
             entry.set_op_flags(uring_sys::IORING_URING_CMD_FIXED);
             entry.set_buf_index(index);

@@ -72,7 +72,8 @@ unsafe impl<T: Target> Operation for Discard<T> {
         entry.set_target(this.target.target());
         let mut len = [0; 16];
         len[..8].copy_from_slice(&this.len.to_ne_bytes());
-        entry.set_command(BLOCK_URING_CMD_DISCARD, len);
+        entry.set_command(BLOCK_URING_CMD_DISCARD);
+        entry.set_argument(len);
         entry.set_addr(this.start);
     }
 

@@ -1,302 +1,215 @@
-//! Messages to other rings.
+//! Sending and receiving messages with header.
 
-use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::sync::Arc;
 
 use crate::completion::Completion;
-use crate::direct::{Direct, DirectSlot};
-use crate::entry::{Entry, TRACKED};
-use crate::error::{Call, Error, Hint};
-use crate::evidence;
-use crate::flags::CompletionFlags;
-use crate::handle::Handle;
-use crate::op::{Operation, RawOperation, admit_target, done, sealed};
-use crate::resource::{Target, TargetName, Untracked};
-use crate::ring::Ring;
+use crate::entry::Entry;
+use crate::error::Hint;
+use crate::net::{Incoming, Outgoing};
+use crate::op::send::MessageFlags;
+use crate::op::{Operation, RawOperation, admit_target, count, sealed};
+use crate::resource::{Target, Untracked};
 
-/// A ring to send messages to, from other rings and threads.
+/// Sends a message: several buffers, to an address, with control data.
 ///
-/// Made by [`Ring::address`]; a clone is the same. It has a descriptor of its own, so a ring without one has no address, though it can send to
-/// others. It keeps the kernel's part of the ring alive when the ring is gone; messages then go nowhere.
-#[derive(Clone)]
-pub struct RingAddress(Arc<Addressed>);
-
-struct Addressed {
-    fd: OwnedFd,
-    ring: u64,
-}
-
-impl<H: Handle + AsFd> Ring<H> {
-    /// The ring as the target of [messages](Message).
-    ///
-    /// # Errors
-    ///
-    /// The process has no descriptor left for it.
-    pub fn address(&self) -> io::Result<RingAddress> {
-        Ok(RingAddress(Arc::new(Addressed {
-            fd: self.as_fd().try_clone_to_owned()?,
-            ring: self.core().id(),
-        })))
-    }
-}
-
-impl fmt::Debug for RingAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RingAddress").field(&self.0.fd).finish()
-    }
-}
-
-// SAFETY: the descriptor is open as long as the value lives.
-unsafe impl Target for RingAddress {
-    fn target(&self) -> TargetName {
-        TargetName::descriptor(self.0.fd.as_raw_fd())
-    }
-}
-
-/// Makes a completion in another ring.
-///
-/// It comes out of the other ring as that of an operation that was pushed [raw](crate::Ring::push_raw) there, and wakes a thread that waits in it. The
-/// other ring is named by a descriptor: [`RingAddress`], or any other of it. The ring that sends needs none.
-///
-/// The push is refused if the top bit of `user_data` is set, which is the receiving ring's own. `EBADFD`: the target is no ring; `EOVERFLOW`: it has no
-/// room.
-///
-/// Since Linux 5.18; on older kernels it completes with `EINVAL`.
+/// Since Linux 5.3.
 ///
 /// ```
-/// use uring::op::Message;
+/// use std::net::UdpSocket;
+/// use uring::IoVecs;
+/// use uring::net::Message;
+/// use uring::op::SendMsg;
 ///
 /// # let mut ring = uring::Ring::best(8)?;
-/// # if !ring.probe()?.supports(uring_sys::IORING_OP_MSG_RING) { return Ok(()) }
-/// let mut other = uring::Ring::new(8)?;
-/// ring.call(Message::new(other.address()?, 7, 42))?.result?;
-/// other.submit_and_wait(1)?;
-/// let message = other.next_completion()?.expect("it was waited for");
-/// assert_eq!((message.user_data(), message.result()?), (7, 42));
+/// let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+/// let message = Message::new(IoVecs::from(vec!["hello, ", "world"])).to(other.local_addr()?);
+/// assert_eq!(ring.call(SendMsg::new(&one, message))?.result?, 12);
+/// let mut bytes = [0; 12];
+/// other.recv(&mut bytes)?;
+/// assert_eq!(&bytes, b"hello, world");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Source: `io_uring_prep_msg_ring(3)`.
-#[derive(Clone, Copy, Debug)]
-#[doc(alias = "io_uring_prep_msg_ring")]
-#[doc(alias = "io_uring_prep_msg_ring_cqe_flags")]
-#[doc(alias = "IORING_OP_MSG_RING")]
+/// Source: `io_uring_prep_sendmsg(3)`, `sendmsg(2)`.
+#[derive(Debug)]
+#[doc(alias = "io_uring_prep_sendmsg")]
+#[doc(alias = "IORING_OP_SENDMSG")]
 #[must_use]
-pub struct Message<R> {
-    ring: R,
-    user_data: u64,
-    result: i32,
-    flags: Option<CompletionFlags>,
+pub struct SendMsg<T, M> {
+    target: T,
+    message: M,
+    flags: MessageFlags,
 }
 
-impl<R: Target> Message<R> {
-    /// A completion with that number and result.
-    pub const fn new(ring: R, user_data: u64, result: i32) -> Message<R> {
-        Message {
-            ring,
-            user_data,
-            result,
-            flags: None,
+impl<T: Target, M: Outgoing> SendMsg<T, M> {
+    /// Sends that message.
+    pub fn new(target: T, message: M) -> SendMsg<T, M> {
+        SendMsg {
+            target,
+            message,
+            flags: MessageFlags::default(),
         }
     }
 
-    /// ... and those flags. The push is refused for those that tell how large a completion is.
-    ///
-    /// Since Linux 6.3; older kernels complete with `EINVAL`.
-    #[doc(alias = "IORING_MSG_RING_FLAGS_PASS")]
-    pub fn flags(mut self, flags: CompletionFlags) -> Self {
-        self.flags = Some(flags);
-        self
-    }
-
-    /// Sends it at once, with a call of its own, from a thread that needs no ring for it.
-    ///
-    /// Since Linux 6.13.
-    ///
-    /// # Errors
-    ///
-    /// - the message would be refused by a push;
-    /// - the target is no ring, or has no room; others of `io_uring_register(2)`.
-    ///
-    /// Source: `io_uring_register_sync_msg(3)`.
-    #[doc(alias = "io_uring_register_sync_msg")]
-    #[doc(alias = "IORING_REGISTER_SEND_MSG_RING")]
-    pub fn send_now(&self) -> Result<(), Error> {
-        const OPCODE: u32 = uring_sys::IORING_REGISTER_SEND_MSG_RING;
-        let call = Call::register(OPCODE);
-        self.check().map_err(|hint| Error::refused(call, hint))?;
-        if self.ring.target().is_direct() {
-            return Err(Error::refused(call, Hint::NeedsDescriptor));
-        }
-        let mut entry = Entry::new(Self::OPCODE);
-        self.fill(&mut entry);
-        // SAFETY: one entry, read during the call; a message points to nothing.
-        let sent = unsafe { uring_sys::io_uring_register(-1, OPCODE, entry.as_argument(), 1) };
-        match sent {
-            Ok(_) => {
-                #[cfg(uring_coverage)]
-                crate::coverage::registered(crate::coverage::Reached::Nobody, OPCODE);
-                Ok(())
-            }
-            Err(errno) => Err(evidence::send_message_failed(errno)),
+    /// Adds flags of `send(2)` (`MSG_MORE`, `MSG_DONTWAIT`, `MSG_WAITALL`, …), as [`Send::flags`](crate::op::Send::flags) does.
+    pub fn flags(self, flags: i32) -> Self {
+        SendMsg {
+            flags: self.flags.sending(flags),
+            ..self
         }
     }
 
-    /// Refuses what would make the receiver misread its completions.
-    fn check(&self) -> Result<(), Hint> {
-        if self.user_data & TRACKED != 0 {
-            return Err(Hint::contradiction(
-                &"the top bit of user_data is the ring's own",
-            ));
-        }
-        let sizes = CompletionFlags::WIDE | CompletionFlags::SKIP;
-        if self.flags.is_some_and(|flags| flags.intersects(sizes)) {
-            return Err(Hint::contradiction(
-                &"a message cannot have the flags that tell how large a completion is",
-            ));
-        }
-        Ok(())
-    }
-
-    fn fill(&self, entry: &mut Entry) {
-        entry.set_target(self.ring.target());
-        entry.set_addr(u64::from(uring_sys::IORING_MSG_DATA));
-        entry.set_off(self.user_data);
-        entry.set_len(self.result.cast_unsigned());
-        if let Some(flags) = self.flags {
-            entry.set_op_flags(uring_sys::IORING_MSG_RING_FLAGS_PASS);
-            entry.set_file_index(flags.bits());
+    /// Waits until the socket takes something before it tries. Since Linux 5.19; older kernels complete with `EINVAL`.
+    #[doc(alias = "IORING_RECVSEND_POLL_FIRST")]
+    pub fn poll_first(self) -> Self {
+        SendMsg {
+            flags: self.flags.ring(uring_sys::IORING_RECVSEND_POLL_FIRST),
+            ..self
         }
     }
 }
 
-/// What [`Message`] gives back.
+/// Receives a message: into several buffers, with the sender's address and control data.
+///
+/// Descriptors that come with it are closed on `exec`.
+///
+/// Since Linux 5.3.
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use uring::IoVecs;
+/// use uring::net::MessageSpace;
+/// use uring::op::RecvMsg;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+/// one.send_to(b"hello", other.local_addr()?)?;
+/// let space = MessageSpace::new(IoVecs::from(vec![Vec::with_capacity(64)])).with_address();
+/// let received = ring.call(RecvMsg::new(&other, space))?;
+/// assert_eq!(received.result?, 5);
+/// let from = received.message.address().and_then(|address| address.internet());
+/// assert_eq!(from, Some(one.local_addr()?));
+/// assert_eq!(received.message.into_bufs().bufs()[0], b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: `io_uring_prep_recvmsg(3)`, `recvmsg(2)`.
+#[derive(Debug)]
+#[doc(alias = "io_uring_prep_recvmsg")]
+#[doc(alias = "IORING_OP_RECVMSG")]
+#[must_use]
+pub struct RecvMsg<T, M> {
+    target: T,
+    message: M,
+    flags: MessageFlags,
+}
+
+impl<T: Target, M: Incoming> RecvMsg<T, M> {
+    /// Receives into that space.
+    pub fn new(target: T, message: M) -> RecvMsg<T, M> {
+        RecvMsg {
+            target,
+            message,
+            flags: MessageFlags::default().receiving(libc::MSG_CMSG_CLOEXEC),
+        }
+    }
+
+    /// Adds flags of `recv(2)` (`MSG_PEEK`, `MSG_ERRQUEUE`, `MSG_DONTWAIT`, …), as [`Recv::flags`](crate::op::Recv::flags) does.
+    pub fn flags(self, flags: i32) -> Self {
+        RecvMsg {
+            flags: self.flags.receiving(flags),
+            ..self
+        }
+    }
+
+    /// Waits for a message before it tries: for when none is expected to be there. Since Linux 5.19; older kernels complete with
+    /// `EINVAL`.
+    #[doc(alias = "IORING_RECVSEND_POLL_FIRST")]
+    pub fn poll_first(self) -> Self {
+        RecvMsg {
+            flags: self.flags.ring(uring_sys::IORING_RECVSEND_POLL_FIRST),
+            ..self
+        }
+    }
+}
+
+/// What [`SendMsg`] and [`RecvMsg`] give back.
 #[derive(Debug)]
 #[must_use]
-pub struct Messaged<R> {
-    /// Whether it has arrived.
-    pub result: io::Result<()>,
-    /// The ring that it was sent to.
-    pub ring: R,
+pub struct Messaged<T, M> {
+    /// How many bytes were transferred.
+    pub result: io::Result<usize>,
+    /// The message, or the space with what was received into it.
+    pub message: M,
+    /// The socket.
+    pub target: T,
 }
 
-impl<R> sealed::Sealed for Message<R> {}
+impl<T, M> sealed::Sealed for SendMsg<T, M> {}
 
-// SAFETY: there is no memory to point to.
-unsafe impl<R: Target> Operation for Message<R> {
-    type Output = Messaged<R>;
-    const OPCODE: u8 = uring_sys::IORING_OP_MSG_RING;
+// SAFETY: the header is on the heap and owned by the value, as is all that it points to, or where `RawMessage::new` was promised.
+unsafe impl<T: Target, M: Outgoing> Operation for SendMsg<T, M> {
+    type Output = Messaged<T, M>;
+    const OPCODE: u8 = uring_sys::IORING_OP_SENDMSG;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.ring, ring)?;
-        self.check()
+        admit_target(&self.target, ring)
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        unsafe { &*this }.fill(entry);
+        // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
+        let this = unsafe { &mut *this };
+        entry.set_target(this.target.target());
+        entry.set_pointer(this.message.header());
+        entry.set_len(1);
+        this.flags.prepare(entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
         Messaged {
-            result: done(completion),
-            ring: self.ring,
+            result: count(completion),
+            message: self.message,
+            target: self.target,
         }
     }
 }
 
-// SAFETY: the target is untracked.
-unsafe impl<R: Target + Untracked> RawOperation for Message<R> {}
+// SAFETY: both resources are untracked; the pointer leads out of the value.
+unsafe impl<T: Target + Untracked, M: Outgoing + Untracked> RawOperation for SendMsg<T, M> {}
 
-/// Gives another ring a direct descriptor of this one's: both then have the file open.
-///
-/// Since Linux 6.0; on older kernels it completes with `EINVAL`.
-///
-/// Source: `io_uring_prep_msg_ring_fd(3)`.
-#[derive(Debug)]
-#[doc(alias = "io_uring_prep_msg_ring_fd")]
-#[doc(alias = "IORING_MSG_SEND_FD")]
-#[must_use]
-pub struct SendDirect<S> {
-    ring: RingAddress,
-    source: S,
-    slot: DirectSlot,
-    notice: Option<u64>,
-}
+impl<T, M> sealed::Sealed for RecvMsg<T, M> {}
 
-impl<S: Target> SendDirect<S> {
-    /// Gives what is in `source`, a direct descriptor, to `ring`, of which `slot` is an empty one.
-    pub fn new(ring: RingAddress, source: S, slot: DirectSlot) -> SendDirect<S> {
-        SendDirect {
-            ring,
-            source,
-            slot,
-            notice: None,
-        }
-    }
-
-    /// Makes a completion with that number in the other ring, too. The push is refused if its top bit is set.
-    pub fn notice(mut self, user_data: u64) -> Self {
-        self.notice = Some(user_data);
-        self
-    }
-}
-
-/// What [`SendDirect`] gives back.
-#[derive(Debug)]
-#[must_use]
-pub struct DirectSent<S> {
-    /// The file in the other ring's table.
-    pub result: io::Result<Direct>,
-    /// The file in this ring's.
-    pub source: S,
-}
-
-impl<S> sealed::Sealed for SendDirect<S> {}
-
-// SAFETY: there is no memory to point to.
-unsafe impl<S: Target> Operation for SendDirect<S> {
-    type Output = DirectSent<S>;
-    const OPCODE: u8 = uring_sys::IORING_OP_MSG_RING;
+// SAFETY: as for `SendMsg`.
+unsafe impl<T: Target, M: Incoming> Operation for RecvMsg<T, M> {
+    type Output = Messaged<T, M>;
+    const OPCODE: u8 = uring_sys::IORING_OP_RECVMSG;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.source, ring)?;
-        if !self.source.target().is_direct() {
-            return Err(Hint::contradiction(
-                &"only a direct descriptor can be given to another ring",
-            ));
-        }
-        if self.slot.ring() != self.ring.0.ring {
-            return Err(Hint::WrongRing);
-        }
-        if self.notice.is_some_and(|notice| notice & TRACKED != 0) {
-            return Err(Hint::contradiction(
-                &"the top bit of user_data is the ring's own",
-            ));
-        }
-        Ok(())
+        admit_target(&self.target, ring)
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        let this = unsafe { &*this };
-        entry.set_target(this.ring.target());
-        entry.set_addr(u64::from(uring_sys::IORING_MSG_SEND_FD));
-        let source = this.source.target().number();
-        entry.set_addr3(u64::from(source.unsigned_abs()));
-        entry.set_file_index(this.slot.index() + 1);
-        match this.notice {
-            Some(user_data) => entry.set_off(user_data),
-            None => entry.set_op_flags(uring_sys::IORING_MSG_RING_CQE_SKIP),
-        }
+        // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
+        let this = unsafe { &mut *this };
+        entry.set_target(this.target.target());
+        entry.set_pointer(this.message.header().cast_const());
+        entry.set_len(1);
+        this.flags.prepare(entry);
     }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        DirectSent {
-            result: done(completion).map(|()| self.slot.filled()),
-            source: self.source,
+    unsafe fn complete(mut self, completion: Completion) -> Self::Output {
+        let result = count(completion);
+        if let Ok(bytes) = result {
+            // SAFETY: the operation succeeded: the kernel has received that many bytes and filled the header in.
+            unsafe { self.message.set_received(bytes) };
+        }
+        Messaged {
+            result,
+            message: self.message,
+            target: self.target,
         }
     }
 }
+
+// SAFETY: as for `SendMsg`.
+unsafe impl<T: Target + Untracked, M: Incoming + Untracked> RawOperation for RecvMsg<T, M> {}

@@ -6,7 +6,7 @@ use crate::buffers::{BufferGroup, BufferRing, RawBufferGroup, Selection};
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::read::CURRENT_POSITION;
+use crate::op::transfer::Transfer;
 use crate::op::{
     Completes, EndReason, Ended, Multishot, Operation, RawOperation, admit_target, entry_len,
     sealed,
@@ -48,7 +48,7 @@ impl<T: Target, G: BufferGroup> ReadSelected<T, G> {
         ReadSelected {
             target,
             selection: Selection::new(buffers),
-            offset: CURRENT_POSITION,
+            offset: Transfer::CURRENT.offset,
             limit: usize::MAX,
         }
     }
@@ -174,7 +174,7 @@ unsafe impl<T: Target, G: BufferGroup> Operation for ReadMultishot<T, G> {
         // SAFETY: the caller vouches for `this`.
         let this = unsafe { &*this };
         entry.set_target(this.target.target());
-        entry.set_off(CURRENT_POSITION);
+        entry.set_off(Transfer::CURRENT.offset);
         this.selection.prepare(entry);
     }
 

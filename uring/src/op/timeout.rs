@@ -362,9 +362,9 @@ unsafe impl<M: TimeMemory> Multishot for TimeoutMultishot<M> {
     }
 }
 
-/// Cancels the operation before it in its [`Chain`](crate::Chain) when that takes longer.
+/// A time limit for a member of a [`Chain`](crate::Chain): see [`Chain::timeout`](crate::Chain::timeout).
 ///
-/// Since Linux 5.5. Outside a chain it completes with `EINVAL`.
+/// Since Linux 5.5.
 ///
 /// Source: `io_uring_prep_link_timeout(3)`.
 #[derive(Clone, Copy, Debug)]
@@ -378,9 +378,7 @@ pub struct LinkTimeout<M = Timespec> {
 impl LinkTimeout {
     /// Allows the operation before it that time.
     pub fn after(duration: Duration) -> LinkTimeout {
-        LinkTimeout {
-            time: Time::after(duration.into()),
-        }
+        LinkTimeout::at_address(duration.into())
     }
 }
 
@@ -398,14 +396,41 @@ impl<M: TimeMemory> LinkTimeout<M> {
             time: self.time.clock(clock),
         }
     }
+
+    /// Takes the time as a point of its clock, not as a span from the operation's start.
+    pub fn absolute(self) -> Self {
+        LinkTimeout {
+            time: self.time.absolute(),
+        }
+    }
+
+    pub(crate) fn into_limit(self) -> TimeLimit<M> {
+        TimeLimit { time: self.time }
+    }
 }
 
-impl<M> sealed::Sealed for LinkTimeout<M> {}
+/// A [`LinkTimeout`] in its chain, where alone it is an operation.
+#[derive(Debug)]
+pub struct TimeLimit<M = Timespec> {
+    time: Time<M>,
+}
+
+/// What became of a [`LinkTimeout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// The operation completed in time, or was never started.
+    InTime,
+    /// The time was over, and the operation is cancelled.
+    TimeOver,
+    /// The time was over, but the operation was too far on to be cancelled.
+    TooLate,
+}
+
+impl<M> sealed::Sealed for TimeLimit<M> {}
 
 // SAFETY: as for `Timeout`.
-unsafe impl<M: TimeMemory> Operation for LinkTimeout<M> {
-    /// Whether the time was over first; `ECANCELED` if the operation was.
-    type Output = io::Result<TimeoutEnd>;
+unsafe impl<M: TimeMemory> Operation for TimeLimit<M> {
+    type Output = io::Result<Limited>;
     const OPCODE: u8 = uring_sys::IORING_OP_LINK_TIMEOUT;
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
@@ -414,12 +439,11 @@ unsafe impl<M: TimeMemory> Operation for LinkTimeout<M> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        match completion.raw_result() {
-            result if result == -libc::ETIME => Ok(TimeoutEnd::TimeOver),
-            _ => completion.result().map(|_| TimeoutEnd::Completions),
+        match -completion.raw_result() {
+            libc::ETIME => Ok(Limited::TimeOver),
+            libc::ECANCELED => Ok(Limited::InTime),
+            libc::EALREADY | libc::ENOENT => Ok(Limited::TooLate),
+            _ => completion.result().map(|_| Limited::InTime),
         }
     }
 }
-
-// SAFETY: the time is untracked, so nothing points into the value.
-unsafe impl<M: TimeMemory + Untracked> RawOperation for LinkTimeout<M> {}

@@ -1,69 +1,53 @@
-//! Groups of buffers that the kernel chooses from.
+//! Registering buffers.
 
-use crate::buffers::{BufferRing, ProvidedBuffers};
-use crate::error::{Call, Error, Hint};
 use crate::handle::Handle;
+use crate::resource::RegisteredBuf;
 use crate::ring::Ring;
+use crate::token::Refused;
 
 impl<H: Handle> Ring<H> {
-    /// Makes a group of `count` buffers of `size` bytes, and gives all of them to the kernel.
+    /// Registers buffers with the ring: the kernel looks their memory up once, not with each operation, and keeps it resident.
     ///
-    /// `count` is a power of two, and at most 32768. An operation takes a whole buffer, however little it puts into it.
+    /// They are the ring's until it ends; [`registered_buf`](Ring::registered_buf) gives them out for use. Each is at most 1 GiB and not
+    /// empty, and there are at most 16384 (before Linux 5.13, 1024).
     ///
-    /// Since Linux 5.19.
+    /// Since Linux 5.1.
     ///
     /// # Errors
     ///
-    /// - `count` is no such number, or `size` is zero ([`is_invalid_request`](Error::is_invalid_request));
-    /// - [`is_unsupported`](Error::is_unsupported);
-    /// - others of `io_uring_register(2)`.
-    pub fn buffer_ring(&mut self, count: u16, size: u32) -> Result<BufferRing, Error> {
-        self.core_mut().buffer_ring(count, size, false)
+    /// The buffers are given back if
+    /// - the ring has some already;
+    /// - [`is_limited`](crate::Error::is_limited): `RLIMIT_MEMLOCK` limits how much memory is kept resident;
+    /// - `io_uring_register(2)` fails otherwise.
+    #[doc(alias = "io_uring_register_buffers")]
+    #[doc(alias = "IORING_REGISTER_BUFFERS")]
+    pub fn register_buffers(
+        &mut self,
+        bufs: Vec<Box<[u8]>>,
+    ) -> Result<(), Refused<Vec<Box<[u8]>>>> {
+        self.core.register_buffers(bufs)
     }
 
-    /// Makes a group of which operations take no more than they fill: the next goes on behind it in the same buffer.
-    ///
-    /// For a few large buffers. One operation at a time may take from it, a multishot one for example; the push of a second is refused until
-    /// the first has been redeemed. That is how it stays certain which bytes are whose. A buffer is given to the kernel again when
-    /// it is used up and all leases of its parts have ended, with the ring's next submission.
-    ///
-    /// Since Linux 6.12.
-    ///
-    /// # Errors
-    ///
-    /// See [`buffer_ring`](Ring::buffer_ring).
-    #[doc(alias = "IOU_PBUF_RING_INC")]
-    pub fn incremental_buffer_ring(&mut self, count: u16, size: u32) -> Result<BufferRing, Error> {
-        self.core_mut().buffer_ring(count, size, true)
+    /// How many buffers are registered.
+    #[must_use]
+    pub fn registered_bufs(&self) -> usize {
+        self.core.registered_bufs()
     }
 
-    /// How many buffers of the group the kernel has taken since the group was made, modulo 2¹⁶.
+    /// The registered buffer with that index; none if there is no such, or if somebody has it or a part of it.
     ///
-    /// Since Linux 6.8.
-    ///
-    /// # Errors
-    ///
-    /// - the group is of another ring ([`is_wrong_ring`](Error::is_wrong_ring));
-    /// - [`is_unsupported`](Error::is_unsupported).
-    ///
-    /// Source: `io_uring_buf_ring_head(3)`.
-    #[doc(alias = "io_uring_buf_ring_head")]
-    #[doc(alias = "IORING_REGISTER_PBUF_STATUS")]
-    pub fn buffer_ring_head(&self, buffers: &BufferRing) -> Result<u16, Error> {
-        let group = buffers.group();
-        let call = Call::register(uring_sys::IORING_REGISTER_PBUF_STATUS);
-        if group.belongs_to(self.core().id()).is_err() {
-            return Err(Error::refused(call, Hint::WrongRing));
-        }
-        self.core().buffer_ring_head(group.id)
-    }
-
-    /// Makes a group of `count` buffers of `size` bytes for [`ProvideBuffers`](crate::op::ProvideBuffers), which gives them to the kernel.
-    ///
-    /// # Errors
-    ///
-    /// `count` or `size` is zero, or there is not enough memory.
-    pub fn provided_buffers(&mut self, count: u16, size: u32) -> Result<ProvidedBuffers, Error> {
-        self.core_mut().provided_buffers(count, size)
+    /// ```
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.register_buffers(vec![vec![0; 4096].into(), vec![0; 4096].into()])?;
+    /// let (front, back) = ring.registered_buf(1).expect("nobody has it yet").split_at(1024);
+    /// assert_eq!((front.len(), back.len()), (1024, 3072));
+    /// drop(front);
+    /// assert!(ring.registered_buf(1).is_none());
+    /// drop(back);
+    /// assert!(ring.registered_buf(1).is_some());
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    pub fn registered_buf(&mut self, index: usize) -> Option<RegisteredBuf> {
+        self.core.registered_buf(index)
     }
 }

@@ -10,8 +10,8 @@ use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
 use uring::op::{
-    Clock, EndReason, LinkTimeout, Nop, OpenAt, RawTimespec, Read, Statx, Timeout, TimeoutEnd,
-    TimeoutMultishot, Timespec, UnlinkAt, Write,
+    Clock, EndReason, Limited, LinkTimeout, Nop, OpenAt, RawTimespec, Read, Statx, Timeout,
+    TimeoutEnd, TimeoutMultishot, Timespec, UnlinkAt, Write,
 };
 use uring::{Builder, Chain};
 use uring_testkit::files::{TempDir, pipe};
@@ -137,7 +137,7 @@ pub(crate) fn m08_linked_timeout(context: &Context) -> TestResult {
             let start = Instant::now();
             let (read, limit) = {
                 let limit = LinkTimeout::after(PERIOD);
-                ring.push_chain(Chain::new(Read::new(reader, vec![0; 16])).then(limit))?
+                ring.push_chain(Chain::new(Read::new(reader, vec![0; 16])).timeout(limit))?
             };
             churn();
             ring.submit()?;
@@ -154,7 +154,7 @@ pub(crate) fn m08_linked_timeout(context: &Context) -> TestResult {
                     "the limit was read after it was gone"
                 );
                 assert_eq!(read.buf, [0; 16]);
-                assert_eq!(ring.wait(limit)??, TimeoutEnd::TimeOver);
+                assert_eq!(ring.wait(limit)??, Limited::TimeOver);
             } else {
                 ring.detach(read);
                 ring.detach(limit);

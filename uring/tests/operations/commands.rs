@@ -9,8 +9,9 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use uring::op::{
-    Command, Discard, LargeCommand, LinkTimeout, Nop, NopInjected, OpenAt, RawTimespec, Read,
-    TimeByValue, Timeout, TimeoutEnd, TimeoutMultishot, TimeoutRemove, TimeoutUpdate, Timespec,
+    Command, Discard, LargeCommand, Limited, LinkTimeout, Nop, NopInjected, OpenAt, RawTimespec,
+    Read, TimeByValue, Timeout, TimeoutEnd, TimeoutMultishot, TimeoutRemove, TimeoutUpdate,
+    Timespec,
 };
 use uring::{Any, Builder, Chain, CompletionSize, EntrySize, RawTarget, Ring};
 use uring_testkit::files::pipe;
@@ -270,13 +271,13 @@ pub(crate) fn timeout_changes(context: &Context) -> TestResult {
 
     let (reader, _writer) = pipe()?;
     let read = Read::new(reader, vec![0; 4]);
-    let (read, limit) = ring.push_chain(Chain::new(read).then(LinkTimeout::after(HOUR)))?;
+    let (read, limit) = ring.push_chain(Chain::new(read).timeout(LinkTimeout::after(HOUR)))?;
     ring.submit()?;
     let wrong = ring.call(TimeoutUpdate::token(&limit, SHORT))?;
     assert_errno(wrong, libc::ENOENT);
     ring.call(TimeoutUpdate::token(&limit, SHORT).of_link())??;
     assert!(ring.wait(read)?.result.is_err());
-    assert_eq!(ring.wait(limit)??, TimeoutEnd::TimeOver);
+    assert_eq!(ring.wait(limit)??, Limited::TimeOver);
 
     let (hour, soon) = (Timespec::from(HOUR), Timespec::from(SHORT));
     // SAFETY: both live to the end of this function, and each completion is waited for.

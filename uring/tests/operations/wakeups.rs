@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use uring::op::{
-    ChildEnd, FutexWait, FutexWaitV, FutexWake, Message, OpenAt, RawFutexWord, Read, SendDirect,
+    ChildEnd, FutexWait, FutexWaitV, FutexWake, MsgRing, OpenAt, RawFutexWord, Read, SendDirect,
     WaitId,
 };
 use uring::{Any, Builder, CompletionFlags, RawTarget, Ring};
@@ -140,7 +140,7 @@ pub(crate) fn epoll_wait_refused(context: &Context) -> TestResult {
 pub(crate) fn message_refused(context: &Context) -> TestResult {
     let target = Ring::new(4)?;
     assert_unknown(context, uring_sys::IORING_OP_MSG_RING, |ring| {
-        Ok(ring.call(Message::new(target.address()?, 1, 1))?.result)
+        Ok(ring.call(MsgRing::new(target.address()?, 1, 1))?.result)
     })
 }
 
@@ -225,13 +225,13 @@ pub(crate) fn message(context: &Context) -> TestResult {
         (bound.address()?, Ring::<Any>::from(bound)),
     ];
     for (address, mut target) in targets {
-        ring.call(Message::new(&address, 7, -5))?.result?;
+        ring.call(MsgRing::new(&address, 7, -5))?.result?;
         assert_eq!(message_of(&mut target)?, (7, -5, CompletionFlags::empty()));
-        let token = ring.push(Message::new(address.clone(), 8, 6))?;
+        let token = ring.push(MsgRing::new(address.clone(), 8, 6))?;
         ring.wait(token)?.result?;
         assert_eq!(message_of(&mut target)?.0, 8);
 
-        let with_flags = Message::new(&address, 9, 1).flags(CompletionFlags::SOCK_NONEMPTY);
+        let with_flags = MsgRing::new(&address, 9, 1).flags(CompletionFlags::SOCK_NONEMPTY);
         let passed = ring.call(with_flags)?.result;
         // As old as the flag.
         if context.has(Feature::REG_REG_RING) {
@@ -242,16 +242,16 @@ pub(crate) fn message(context: &Context) -> TestResult {
             assert_errno(passed, libc::EINVAL);
         }
         for refused in [
-            Message::new(&address, 1 << 63, 0),
-            Message::new(&address, 1, 0).flags(CompletionFlags::WIDE),
-            Message::new(&address, 1, 0).flags(CompletionFlags::SKIP),
+            MsgRing::new(&address, 1 << 63, 0),
+            MsgRing::new(&address, 1, 0).flags(CompletionFlags::WIDE),
+            MsgRing::new(&address, 1, 0).flags(CompletionFlags::SKIP),
         ] {
             let error = ring.call(refused).expect_err("it would be misread");
             assert!(error.is_invalid_request(), "{error}");
             let error = refused.send_now().expect_err("it would be misread");
             assert!(error.is_invalid_request(), "{error}");
         }
-        let sent = Message::new(&address, 10, 2).send_now();
+        let sent = MsgRing::new(&address, 10, 2).send_now();
         if context.has(Feature::register(uring_sys::IORING_REGISTER_SEND_MSG_RING)) {
             sent?;
             assert_eq!(message_of(&mut target)?.0, 10);
@@ -262,12 +262,12 @@ pub(crate) fn message(context: &Context) -> TestResult {
     }
 
     let (reader, _writer) = pipe()?;
-    assert_errno(ring.call(Message::new(&reader, 1, 1))?.result, libc::EBADFD);
+    assert_errno(ring.call(MsgRing::new(&reader, 1, 1))?.result, libc::EBADFD);
     let mut target = Ring::<Any>::from(Ring::new(4)?);
     let movable = Ring::new(4)?;
     // SAFETY: the ring lives to the end of this function, and the completion is waited for.
     let raw = unsafe { RawTarget::descriptor(std::os::fd::AsFd::as_fd(&movable).as_raw_fd()) };
-    ring.push_raw(Message::new(raw, 11, 3), 1)?;
+    ring.push_raw(MsgRing::new(raw, 11, 3), 1)?;
     assert_eq!(message_of(&mut ring)?.0, 1);
     let mut movable = Ring::<Any>::from(movable);
     assert_eq!(message_of(&mut movable)?.0, 11);

@@ -5,7 +5,6 @@
 
 use super::{Place, Slots, State, Storage, has_items};
 use crate::completion::Completion;
-use crate::engine::items::{Items, NO_ITEM};
 use crate::engine::storage::ErasedCalls;
 
 impl Slots {
@@ -70,30 +69,28 @@ impl Slots {
         }
     }
 
-    fn bury_one(&mut self, index: u32) {
+    /// Takes an operation that was given up out of its slot, and the items that were not taken with it.
+    fn exhume(&mut self, index: u32) -> Remains {
         let slot = self.slot(index);
         // SAFETY: the slot holds an operation that the kernel has finished with; its bytes are copied out and the slot is
-        // freed, so from here on the copy is the operation. Items read it until it is buried.
+        // freed, so from here on the copy is the operation.
         unsafe {
-            let storage = (&raw const (*slot).storage).read();
-            let calls = (*slot).calls;
-            let left = self.take_items(slot);
-            let completion = self.last_completion(slot);
-            self.release(index);
-            let mut remains = Remains {
-                storage,
-                calls,
-                completion,
+            let mut left = self.take_items(slot);
+            let remains = Remains {
+                items: std::iter::from_fn(|| self.items.take_first(&mut left)).collect(),
+                operation: Erased {
+                    storage: (&raw const (*slot).storage).read(),
+                    calls: (*slot).calls,
+                    completion: self.last_completion(slot),
+                },
             };
-            if left != NO_ITEM {
-                let storage = &raw mut remains.storage;
-                DiscardItems::all(&mut self.items, left, |item| (calls.discard)(storage, item));
-            }
+            self.release(index);
+            remains
         }
     }
 
-    /// Drops the items of an operation in flight.
-    fn clean_one(&mut self, index: u32) {
+    /// Drops the items of an operation that was given up and is in its slot.
+    fn clean(&mut self, index: u32) {
         let slot = self.slot(index);
         // SAFETY: the header is initialised. What was given up and is not buried is in its storage, and items read nothing of it that the
         // kernel writes.
@@ -101,11 +98,10 @@ impl Slots {
             if !(*slot).orphan || (*slot).state == State::Free {
                 return;
             }
-            let left = self.take_items(slot);
-            if left != NO_ITEM {
-                let (calls, storage) = ((*slot).calls, &raw mut (*slot).storage);
-                DiscardItems::all(&mut self.items, left, |item| (calls.discard)(storage, item));
-            }
+            let mut left = self.take_items(slot);
+            let (calls, storage) = ((*slot).calls, &raw mut (*slot).storage);
+            let items = std::iter::from_fn(|| self.items.take_first(&mut left));
+            discard_all(items, |item| (calls.discard)(storage, item));
         }
     }
 }
@@ -117,10 +113,10 @@ impl Burial<'_> {
     fn finish(&mut self) {
         // Items go before the operation that they are made of.
         while let Some(index) = self.0.littered.pop() {
-            self.0.clean_one(index);
+            self.0.clean(index);
         }
         while let Some(index) = self.0.corpses.pop() {
-            self.0.bury_one(index);
+            drop(self.0.exhume(index));
         }
     }
 }
@@ -131,46 +127,49 @@ impl Drop for Burial<'_> {
     }
 }
 
-/// An operation out of its slot, which is buried also if one of its items unwinds.
+/// An operation out of its slot that nobody claims. Dropping it runs destructors: of the items, then of the operation, also if one of
+/// the items unwinds.
 struct Remains {
+    items: Vec<Completion>,
+    operation: Erased,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        let Erased { storage, calls, .. } = &mut self.operation;
+        // SAFETY: the operation is in this storage until it is dropped, after this; each item is discarded once.
+        discard_all(self.items.drain(..), |item| unsafe {
+            (calls.discard)(storage, item);
+        });
+    }
+}
+
+struct Erased {
     storage: Storage,
     calls: &'static ErasedCalls,
     completion: Completion,
 }
 
-impl Drop for Remains {
+impl Drop for Erased {
     fn drop(&mut self) {
         // SAFETY: the storage is a copy of a slot's whose operation the kernel has finished with, and this is the end of it.
         unsafe { (self.calls.bury)(&raw mut self.storage, self.completion) };
     }
 }
 
-/// Discards the items of a list, the rest of them also if one unwinds.
-pub(super) struct DiscardItems<'a, F: FnMut(Completion)> {
-    items: &'a mut Items,
-    first: u32,
-    discard: F,
-}
+/// Discards items, the rest of them also if one unwinds.
+pub(super) fn discard_all(
+    items: impl Iterator<Item = Completion>,
+    discard: impl FnMut(Completion),
+) {
+    struct Discard<I: Iterator<Item = Completion>, F: FnMut(Completion)>(I, F);
 
-impl<'a, F: FnMut(Completion)> DiscardItems<'a, F> {
-    pub(super) fn all(items: &'a mut Items, first: u32, discard: F) {
-        let mut left = DiscardItems {
-            items,
-            first,
-            discard,
-        };
-        left.finish();
-    }
-
-    fn finish(&mut self) {
-        while let Some(item) = self.items.take_first(&mut self.first) {
-            (self.discard)(item);
+    impl<I: Iterator<Item = Completion>, F: FnMut(Completion)> Drop for Discard<I, F> {
+        fn drop(&mut self) {
+            self.0.by_ref().for_each(&mut self.1);
         }
     }
-}
 
-impl<F: FnMut(Completion)> Drop for DiscardItems<'_, F> {
-    fn drop(&mut self) {
-        self.finish();
-    }
+    let mut left = Discard(items, discard);
+    left.0.by_ref().for_each(&mut left.1);
 }

@@ -47,6 +47,7 @@ impl Slots {
     /// A completion that is not the last: an item of a multishot operation, or the first of two.
     #[cold]
     fn land_more(&mut self, index: u32, completion: Completion) {
+        self.heard_more = true;
         let slot = self.slot(index);
         // SAFETY: the header of a slot is always initialised.
         unsafe {

@@ -16,7 +16,7 @@ use crate::engine::items::{Items, NO_ITEM};
 use crate::engine::storage::{ErasedCalls, Storage, locate, retrieve, store};
 use crate::entry::TRACKED;
 use crate::op::{Completes, Operation};
-use burial::DiscardItems;
+use burial::discard_all;
 
 #[repr(C)]
 struct Slot {
@@ -134,6 +134,8 @@ pub(crate) struct Slots {
     /// Operations in flight with items that nobody will take.
     littered: Vec<u32>,
     items: Items,
+    /// A completion that is not the last has come.
+    heard_more: bool,
 }
 
 /// How many operations there are at one depth.
@@ -165,6 +167,7 @@ impl Slots {
             corpses: Vec::new(),
             littered: Vec::new(),
             items: Items::default(),
+            heard_more: false,
         }
     }
 
@@ -289,13 +292,12 @@ impl Slots {
                 return None;
             }
             let op = retrieve::<O>(&raw mut (*slot).storage);
-            let left = self.take_items(slot);
+            let mut left = self.take_items(slot);
             let completion = self.last_completion(slot);
             self.release(place.index);
             if let (Completes::Many(many), false) = (O::COMPLETES, left == NO_ITEM) {
-                DiscardItems::all(&mut self.items, left, |item| {
-                    many.discard(&raw const op, item)
-                });
+                let items = std::iter::from_fn(|| self.items.take_first(&mut left));
+                discard_all(items, |item| many.discard(&raw const op, item));
             }
             Some((op, completion))
         }
@@ -399,6 +401,11 @@ impl Slots {
     /// Whether no operation is kept, in flight or unclaimed.
     pub(crate) fn is_empty(&self) -> bool {
         self.kept(0) == 0
+    }
+
+    /// Whether an operation has completed, but not for the last time, since this was asked before.
+    pub(crate) fn has_heard_more(&mut self) -> bool {
+        std::mem::take(&mut self.heard_more)
     }
 
     /// Opens a scope at `depth`.
