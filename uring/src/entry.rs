@@ -238,6 +238,11 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
     u64::try_from(address).unwrap_or(u64::MAX)
 }
 
+/// The bits of a signed number, where an entry has an unsigned field for it.
+pub(crate) fn bits(number: i32) -> u32 {
+    u32::from_ne_bytes(number.to_ne_bytes())
+}
+
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).
 pub(crate) const TRACKED: u64 = 1 << 63;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::ptr::NonNull;
 
 use crate::completion::Completion;
-use crate::entry::{Entry, address};
+use crate::entry::{Entry, address, bits};
 use crate::error::Hint;
 use crate::op::{Operation, RawOperation, admit_directory, admit_target, count, done, sealed};
 use crate::resource::{Target, Untracked};
@@ -166,7 +166,7 @@ unsafe impl<E: Target, T: Target> Operation for EpollCtl<E, T> {
         unsafe {
             entry.set_fd((*this).epoll.target().number());
             let file = (*this).target.target().number();
-            entry.set_off(u64::from(file.cast_unsigned()));
+            entry.set_off(u64::from(bits(file)));
             entry.set_len((*this).what.unsigned_abs());
             entry.set_addr(address(&raw const (*this).event));
         }

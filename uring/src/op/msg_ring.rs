@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::completion::Completion;
 use crate::direct::{Direct, DirectSlot};
-use crate::entry::{Entry, TRACKED};
+use crate::entry::{Entry, TRACKED, bits};
 use crate::error::{Call, Error, Hint};
 use crate::evidence;
 use crate::flags::CompletionFlags;
@@ -162,9 +162,9 @@ impl<R: Target> MsgRing<R> {
 
     fn fill(&self, entry: &mut Entry) {
         entry.set_target(self.ring.target());
-        entry.set_addr(u64::from(uring_sys::IORING_MSG_DATA));
+        entry.set_addr(uring_sys::IORING_MSG_DATA);
         entry.set_off(self.user_data);
-        entry.set_len(self.result.cast_unsigned());
+        entry.set_len(bits(self.result));
         if let Some(flags) = self.flags {
             entry.set_op_flags(uring_sys::IORING_MSG_RING_FLAGS_PASS);
             entry.set_file_index(flags.bits());
@@ -283,7 +283,7 @@ unsafe impl<S: Target> Operation for SendDirect<S> {
         // SAFETY: the caller vouches for `this`.
         let this = unsafe { &*this };
         entry.set_target(this.ring.target());
-        entry.set_addr(u64::from(uring_sys::IORING_MSG_SEND_FD));
+        entry.set_addr(uring_sys::IORING_MSG_SEND_FD);
         let source = this.source.target().number();
         entry.set_addr3(u64::from(source.unsigned_abs()));
         entry.set_file_index(this.slot.index() + 1);

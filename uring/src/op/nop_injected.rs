@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::completion::Completion;
-use crate::entry::Entry;
+use crate::entry::{Entry, bits};
 use crate::error::Hint;
 use crate::op::{Operation, RawOperation, admit_target, sealed};
 use crate::resource::{Cwd, Target, Untracked};
@@ -98,7 +98,7 @@ unsafe impl<T: Target> Operation for NopInjected<T> {
         let this = unsafe { &*this };
         // How the file is looked up the operation's own flags say.
         entry.set_fd(this.target.target().number());
-        entry.set_len(this.result.cast_unsigned());
+        entry.set_len(bits(this.result));
         entry.set_op_flags(this.flags);
         entry.set_buf_index(this.buffer);
     }
