@@ -55,6 +55,11 @@ impl Entry {
         entry
     }
 
+    /// The entry where a call takes one.
+    pub(crate) fn as_argument(&mut self) -> *mut std::ffi::c_void {
+        (&raw mut self.0).cast()
+    }
+
     #[inline]
     pub(crate) fn user_data(&self) -> u64 {
         self.0.user_data
@@ -190,6 +195,34 @@ impl Entry {
         self.0.anon_4.buf_group = group;
     }
 
+    /// What `POLL_ADD` waits for. As 32 bits it is stored so that its lower half is where older kernels look.
+    pub(crate) fn set_poll_events(&mut self, events: u32) {
+        let swapped = cfg!(target_endian = "big");
+        self.set_op_flags(if swapped {
+            events.rotate_left(16)
+        } else {
+            events
+        });
+    }
+
+    /// What a command of `URING_CMD` takes besides its number.
+    pub(crate) fn set_argument(&mut self, argument: [u8; 16]) {
+        let [first, second] = [&argument[..8], &argument[8..]].map(|half| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(half);
+            u64::from_ne_bytes(bytes)
+        });
+        self.0.anon_6.anon_1.addr3 = first;
+        self.0.anon_6.anon_1.__pad2 = [second];
+    }
+
+    /// A command that takes 128 bytes has an opcode of its own where entries of both sizes are mixed.
+    pub(crate) fn name_for_mixed_queue(&mut self) {
+        if self.0.opcode == uring_sys::IORING_OP_URING_CMD {
+            self.0.opcode = uring_sys::IORING_OP_URING_CMD128;
+        }
+    }
+
     /// One more than the index in the ring's file table; zero means none.
     #[inline]
     pub(crate) fn set_file_index(&mut self, file_index: u32) {
@@ -203,6 +236,11 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
     let address = pointer.cast::<()>().expose_provenance();
     // Every supported target has addresses of at most 64 bits.
     u64::try_from(address).unwrap_or(u64::MAX)
+}
+
+/// The bits of a signed number, where an entry has an unsigned field for it.
+pub(crate) fn bits(number: i32) -> u32 {
+    u32::from_ne_bytes(number.to_ne_bytes())
 }
 
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).

@@ -299,10 +299,16 @@ impl Core {
 
     /// Puts an entry into the queue. Room has been made.
     #[inline]
-    fn enqueue(&mut self, entry: &Entry, large: bool) {
+    fn enqueue(&mut self, entry: &mut Entry, large: bool, rest: Option<&[u8; 64]>) {
+        if large && self.sq.size() == crate::EntrySize::Mixed {
+            entry.name_for_mixed_queue();
+        }
         #[cfg(uring_coverage)]
         self.flying.pushed(entry);
         self.sq.place(entry, large);
+        if let Some(rest) = rest {
+            self.sq.place_rest(rest);
+        }
     }
 
     /// Puts a tracked operation into the queue. Room has been made and the operation admitted.
@@ -318,10 +324,16 @@ impl Core {
         let unprepared = WithdrawOnUnwind(&mut self.slots, place);
         // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
         unsafe { O::prepare(address, &mut entry) };
+        let rest = if O::LARGE {
+            // SAFETY: as above; the kernel does not know of it yet.
+            unsafe { (*address).rest() }
+        } else {
+            None
+        };
         std::mem::forget(unprepared);
         push.apply(&mut entry);
         entry.set_user_data(place.user_data());
-        self.enqueue(&entry, O::LARGE);
+        self.enqueue(&mut entry, O::LARGE, rest.as_ref());
         Ok(place)
     }
 
@@ -331,9 +343,10 @@ impl Core {
         let mut entry = Entry::new(O::OPCODE);
         // SAFETY: a raw operation has no pointers into itself, so it may go away again (contract of `RawOperation`).
         unsafe { O::prepare(&raw mut op, &mut entry) };
+        let rest = if O::LARGE { op.rest() } else { None };
         push.apply(&mut entry);
         entry.set_user_data(user_data);
-        self.enqueue(&entry, O::LARGE);
+        self.enqueue(&mut entry, O::LARGE, rest.as_ref());
     }
 
     /// Takes the completion at `head` out of the queue, and gives the next place.

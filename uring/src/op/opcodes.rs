@@ -2,9 +2,11 @@
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU32;
 
 use uring_sys as sys;
 
+use crate::entry::Entry;
 use crate::names::opcode_name;
 use crate::net::{RawMessage, SocketAddress};
 use crate::op::*;
@@ -20,6 +22,14 @@ fn typed<O: Operation>() -> Typed {
 }
 
 type Row = (u8, fn() -> Typed);
+/// It has an opcode of its own where entries are mixed.
+fn large_command() -> Typed {
+    typed::<LargeCommand<OwnedFd>>().map(|(opcode, name)| {
+        let mut entry = Entry::new(opcode);
+        entry.name_for_mixed_queue();
+        (entry.opcode(), name)
+    })
+}
 
 /// All opcodes in order. An operation replaces `NOT_YET` in its row.
 #[rustfmt::skip]
@@ -30,13 +40,13 @@ const TABLE: &[Row] = &[
     (sys::IORING_OP_FSYNC, typed::<Fsync<OwnedFd>>),
     (sys::IORING_OP_READ_FIXED, typed::<ReadFixed<OwnedFd, RegisteredBuf>>),
     (sys::IORING_OP_WRITE_FIXED, typed::<WriteFixed<OwnedFd, RegisteredBuf>>),
-    (sys::IORING_OP_POLL_ADD, NOT_YET),
-    (sys::IORING_OP_POLL_REMOVE, NOT_YET),
+    (sys::IORING_OP_POLL_ADD, typed::<Poll<OwnedFd>>),
+    (sys::IORING_OP_POLL_REMOVE, typed::<PollUpdate>),
     (sys::IORING_OP_SYNC_FILE_RANGE, typed::<SyncFileRange<OwnedFd>>),
     (sys::IORING_OP_SENDMSG, typed::<SendMsg<OwnedFd, RawMessage>>),
     (sys::IORING_OP_RECVMSG, typed::<RecvMsg<OwnedFd, RawMessage>>),
     (sys::IORING_OP_TIMEOUT, typed::<Timeout>),
-    (sys::IORING_OP_TIMEOUT_REMOVE, NOT_YET),
+    (sys::IORING_OP_TIMEOUT_REMOVE, typed::<TimeoutUpdate>),
     (sys::IORING_OP_ACCEPT, typed::<Accept<OwnedFd>>),
     (sys::IORING_OP_ASYNC_CANCEL, typed::<Cancel>),
     (sys::IORING_OP_LINK_TIMEOUT, typed::<TimeLimit>),
@@ -53,10 +63,10 @@ const TABLE: &[Row] = &[
     (sys::IORING_OP_SEND, typed::<Send<OwnedFd, Vec<u8>>>),
     (sys::IORING_OP_RECV, typed::<Recv<OwnedFd, Vec<u8>>>),
     (sys::IORING_OP_OPENAT2, typed::<OpenAt2<CString>>),
-    (sys::IORING_OP_EPOLL_CTL, NOT_YET),
+    (sys::IORING_OP_EPOLL_CTL, typed::<EpollCtl<OwnedFd, OwnedFd>>),
     (sys::IORING_OP_SPLICE, typed::<Splice<OwnedFd, OwnedFd>>),
-    (sys::IORING_OP_PROVIDE_BUFFERS, NOT_YET),
-    (sys::IORING_OP_REMOVE_BUFFERS, NOT_YET),
+    (sys::IORING_OP_PROVIDE_BUFFERS, typed::<ProvideBuffers>),
+    (sys::IORING_OP_REMOVE_BUFFERS, typed::<RemoveBuffers>),
     (sys::IORING_OP_TEE, typed::<Tee<OwnedFd, OwnedFd>>),
     (sys::IORING_OP_SHUTDOWN, typed::<Shutdown<OwnedFd>>),
     (sys::IORING_OP_RENAMEAT, typed::<RenameAt<CString, CString>>),
@@ -64,7 +74,7 @@ const TABLE: &[Row] = &[
     (sys::IORING_OP_MKDIRAT, typed::<MkdirAt<CString>>),
     (sys::IORING_OP_SYMLINKAT, typed::<SymlinkAt<CString, CString>>),
     (sys::IORING_OP_LINKAT, typed::<LinkAt<CString, CString>>),
-    (sys::IORING_OP_MSG_RING, NOT_YET),
+    (sys::IORING_OP_MSG_RING, typed::<MsgRing<OwnedFd>>),
     (sys::IORING_OP_FSETXATTR, typed::<FSetXattr<OwnedFd, CString, Vec<u8>>>),
     (sys::IORING_OP_SETXATTR, typed::<SetXattr<CString, CString, Vec<u8>>>),
     (sys::IORING_OP_FGETXATTR, typed::<FGetXattr<OwnedFd, CString, Vec<u8>>>),
@@ -73,22 +83,22 @@ const TABLE: &[Row] = &[
     (sys::IORING_OP_URING_CMD, typed::<SiocInq<OwnedFd>>),
     (sys::IORING_OP_SEND_ZC, typed::<SendZc<OwnedFd, Vec<u8>>>),
     (sys::IORING_OP_SENDMSG_ZC, typed::<SendMsgZc<OwnedFd, RawMessage>>),
-    (sys::IORING_OP_READ_MULTISHOT, NOT_YET),
-    (sys::IORING_OP_WAITID, NOT_YET),
-    (sys::IORING_OP_FUTEX_WAIT, NOT_YET),
-    (sys::IORING_OP_FUTEX_WAKE, NOT_YET),
-    (sys::IORING_OP_FUTEX_WAITV, NOT_YET),
+    (sys::IORING_OP_READ_MULTISHOT, typed::<ReadMultishot<OwnedFd>>),
+    (sys::IORING_OP_WAITID, typed::<WaitId<AnyChild>>),
+    (sys::IORING_OP_FUTEX_WAIT, typed::<FutexWait<&AtomicU32>>),
+    (sys::IORING_OP_FUTEX_WAKE, typed::<FutexWake<&AtomicU32>>),
+    (sys::IORING_OP_FUTEX_WAITV, typed::<FutexWaitV<&AtomicU32>>),
     (sys::IORING_OP_FIXED_FD_INSTALL, typed::<InstallFd<Direct>>),
     (sys::IORING_OP_FTRUNCATE, typed::<Ftruncate<OwnedFd>>),
     (sys::IORING_OP_BIND, typed::<Bind<OwnedFd, SocketAddress>>),
     (sys::IORING_OP_LISTEN, typed::<Listen<OwnedFd>>),
     (sys::IORING_OP_RECV_ZC, typed::<RecvZc<OwnedFd>>),
-    (sys::IORING_OP_EPOLL_WAIT, NOT_YET),
+    (sys::IORING_OP_EPOLL_WAIT, typed::<EpollWait<OwnedFd>>),
     (sys::IORING_OP_READV_FIXED, typed::<ReadFixed<OwnedFd, FixedVecs<RegisteredBuf>>>),
     (sys::IORING_OP_WRITEV_FIXED, typed::<WriteFixed<OwnedFd, FixedVecs<RegisteredBuf>>>),
     (sys::IORING_OP_PIPE, typed::<Pipe>),
     (sys::IORING_OP_NOP128, typed::<Nop128>),
-    (sys::IORING_OP_URING_CMD128, NOT_YET),
+    (sys::IORING_OP_URING_CMD128, large_command),
 ];
 
 #[test]

@@ -186,6 +186,17 @@ impl SubmissionQueue {
         self.tail = self.tail.wrapping_add(slots.min(2));
     }
 
+    /// Fills in the second half of the large entry that was placed last.
+    pub(crate) fn place_rest(&mut self, rest: &[u8; 64]) {
+        let at = usize::try_from(self.tail.wrapping_sub(1) & self.mask).unwrap_or(0);
+        let half = match self.size {
+            EntrySize::Large => 2 * at + 1,
+            EntrySize::Mixed | EntrySize::Normal => at,
+        };
+        // SAFETY: as in `write`: the half is inside the entry array, behind a first half that was written and is not published.
+        unsafe { self.entries.cast::<[u8; 64]>().add(half).write(*rest) };
+    }
+
     #[inline]
     fn write(&mut self, entry: &Entry, large: bool) {
         let at = usize::try_from(self.tail & self.mask).unwrap_or(0);
