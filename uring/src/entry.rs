@@ -47,6 +47,16 @@ impl Entry {
         })
     }
 
+    /// Takes over everything from a raw entry, and keeps the flags and credentials that the push has asked for.
+    pub(crate) fn become_raw(&mut self, raw: io_uring_sqe) {
+        let (flags, personality) = (self.0.flags, self.0.personality);
+        self.0 = raw;
+        self.add_flags(flags);
+        if personality != 0 {
+            self.set_personality(personality);
+        }
+    }
+
     /// A no-op whose completion nobody waits for, for the slot that a large entry would wrap at.
     pub(crate) fn filler() -> Entry {
         let mut entry = Entry::new(uring_sys::IORING_OP_NOP);

@@ -167,8 +167,9 @@ unsafe impl<T: Target, M> Operation for LargeCommand<T, M> {
         unsafe { &*this }.short.fill(entry);
     }
 
-    fn rest(&self) -> Option<[u8; 64]> {
-        Some(self.rest)
+    unsafe fn second_half(this: *const Self) -> Option<[u8; 64]> {
+        // SAFETY: the caller vouches for `this`.
+        Some(unsafe { (*this).rest })
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {

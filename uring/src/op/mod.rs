@@ -34,6 +34,7 @@ mod poll;
 mod poll_change;
 mod protected;
 mod provide_buffers;
+mod raw_entry;
 mod read;
 mod read_selected;
 mod readv;
@@ -92,6 +93,7 @@ pub use poll::{Poll, PollEvents, PollMultishot, Polled};
 pub use poll_change::{PollRemove, PollUpdate};
 pub use protected::{Checks, Protected, ProtectedDone, Reads, Writes};
 pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
+pub use raw_entry::{RawEntry, RawEntry128};
 pub use read::{Read, Transferred};
 pub use read_selected::{ReadMultishot, ReadSelected, Selected};
 pub use readv::ReadV;
@@ -186,9 +188,14 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     #[doc(hidden)]
     unsafe fn prepare(this: *mut Self, entry: &mut Entry);
 
-    /// The second half of a 128-byte entry, where it is not zero.
+    /// What goes into the second half of the entry, where it has one; otherwise that is zero.
+    ///
+    /// # Safety
+    ///
+    /// As for `prepare`, which was called before.
     #[doc(hidden)]
-    fn rest(&self) -> Option<[u8; 64]> {
+    unsafe fn second_half(this: *const Self) -> Option<[u8; 64]> {
+        let _ = this;
         None
     }
 

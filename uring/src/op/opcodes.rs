@@ -15,13 +15,14 @@ use crate::{Direct, FixedVecs, IoVecs, RegisteredBuf};
 /// What stands for an opcode: the opcode and name of an operation, or that there is none yet.
 type Typed = Option<(u8, &'static str)>;
 
+type Row = (u8, fn() -> Typed);
+
 const NOT_YET: fn() -> Typed = || None;
 
 fn typed<O: Operation>() -> Typed {
     Some((O::OPCODE, std::any::type_name::<O>()))
 }
 
-type Row = (u8, fn() -> Typed);
 /// It has an opcode of its own where entries are mixed.
 fn large_command() -> Typed {
     typed::<LargeCommand<OwnedFd>>().map(|(opcode, name)| {

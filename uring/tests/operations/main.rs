@@ -10,6 +10,8 @@ mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
+mod entries;
+mod events;
 mod files;
 mod install;
 mod known;
@@ -95,6 +97,11 @@ fn main() -> ExitCode {
         ("poll_multishot", polls::poll_multishot),
         ("epoll_ctl", polls::epoll_ctl),
         ("timeout_changes", commands::timeout_changes),
+        ("raw_entry", entries::raw_entry),
+        ("batches", entries::batches),
+        ("events_in_order", events::events_in_order),
+        ("events_have_their_tags", events::events_have_their_tags),
+        ("wait_all", events::wait_all),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
         ("push_refused_gives_back", push::refused_gives_back),
@@ -322,6 +329,16 @@ fn main() -> ExitCode {
         .on(HandleKind::ALL)
         .needs([Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)])
         .refused_by(cancels::cancel_sync_refused);
+    suite
+        .test("raw_entry_128", entries::raw_entry_128)
+        .on(HandleKind::ALL)
+        .needs([Feature::SQE128])
+        .no_refusal("builder has rings with large entries, and raw_entry the refusal");
+    suite
+        .test("events_of_multishot", events::events_of_multishot)
+        .on(HandleKind::ALL)
+        .needs([Feature::TIMEOUT_MULTISHOT])
+        .no_refusal("memory::m08_multishot_timeout has it");
     suite
         .test("multishot_items", times::multishot_items)
         .on(HandleKind::ALL)
