@@ -35,7 +35,6 @@ mod zero_copy;
 mod zero_copy_receive;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use uring_testkit::fixtures::{LoopDevice, Nvme};
 use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
@@ -110,8 +109,7 @@ fn main() -> ExitCode {
     for &(name, body) in tests {
         suite
             .test(name, body)
-            .on(HandleKind::ALL)
-            .timeout(Duration::from_secs(60));
+            .on(HandleKind::ALL);
     }
     for (name, body, handles) in [
         (
