@@ -13,6 +13,8 @@ use crate::op::*;
 /// What stands for an opcode: the opcode and name of an operation, or that there is none yet.
 type Typed = Option<(u8, &'static str)>;
 
+type Row = (u8, fn() -> Typed);
+
 const NOT_YET: fn() -> Typed = || None;
 
 fn typed<O: Operation>() -> Typed {
@@ -30,7 +32,7 @@ fn large_command() -> Typed {
 
 /// All opcodes in order. An operation replaces `NOT_YET` in its row.
 #[rustfmt::skip]
-const TABLE: &[(u8, fn() -> Typed)] = &[
+const TABLE: &[Row] = &[
     (sys::IORING_OP_NOP, typed::<Nop>),
     (sys::IORING_OP_READV, NOT_YET),
     (sys::IORING_OP_WRITEV, NOT_YET),
