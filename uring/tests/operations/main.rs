@@ -107,9 +107,7 @@ fn main() -> ExitCode {
         ("detach_and_cancel_of_done", push::detach_and_cancel_of_done),
     ];
     for &(name, body) in tests {
-        suite
-            .test(name, body)
-            .on(HandleKind::ALL);
+        suite.test(name, body).on(HandleKind::ALL);
     }
     for (name, body, handles) in [
         (
