@@ -12,6 +12,8 @@ use crate::op::*;
 /// What stands for an opcode: the opcode and name of an operation, or that there is none yet.
 type Typed = Option<(u8, &'static str)>;
 
+type Row = (u8, fn() -> Typed);
+
 const NOT_YET: fn() -> Typed = || None;
 
 fn typed<O: Operation>() -> Typed {
@@ -20,7 +22,7 @@ fn typed<O: Operation>() -> Typed {
 
 /// All opcodes in order. An operation replaces `NOT_YET` in its row.
 #[rustfmt::skip]
-const TABLE: &[(u8, fn() -> Typed)] = &[
+const TABLE: &[Row] = &[
     (sys::IORING_OP_NOP, typed::<Nop>),
     (sys::IORING_OP_READV, NOT_YET),
     (sys::IORING_OP_WRITEV, NOT_YET),
