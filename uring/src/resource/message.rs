@@ -238,6 +238,8 @@ impl<V> MessageSpace<V> {
     }
 
     /// The next piece of control data that came with the message; each is given out once.
+    ///
+    /// There may be pieces that nobody has asked for: on Linux 6.17 each message of a Unix stream has one.
     pub fn next_control(&mut self) -> Option<ControlMessage<'_>> {
         self.parts.control.next()
     }
