@@ -4,6 +4,7 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use uring::op::{
-    Cancel, Cancelled, Close, CloseDirect, Fsync, Nop, OpenAt, Read, Statx, Timeout, Write,
+    Cancel, Cancelled, Close, CloseDirect, Fsync, LinkTimeout, Nop, OpenAt, Read, Statx, Timeout,
+    TimeoutEnd, Write,
 };
-use uring::{Any, Chain, Ring};
+use uring::{Any, Chain, EventQueue, Ring};
 use uring_testkit::files::TempDir;
 use uring_testkit::{Context, HandleKind, Suite, TestResult};
 
@@ -44,13 +46,19 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-const OPERATIONS: u64 = 100_000;
+const OPERATIONS: u64 = 1_000_000;
 const WARM_UP: u32 = 20;
 
 /// What the rounds hand to operations and get back.
 struct Resources {
     file: Arc<File>,
     buffer: Vec<u8>,
+    events: EventQueue<u8, Event>,
+}
+
+enum Event {
+    Nop(u8, io::Result<()>),
+    Timeout(u8, io::Result<TimeoutEnd>),
 }
 
 /// Operations of every kind that owns no more than what it was given; the number of them.
@@ -98,7 +106,36 @@ fn mixed(ring: &mut Ring<Any>, resources: &mut Resources) -> TestResult<u64> {
     ring.push_raw(Nop::new(), 1)?;
     ring.submit_and_wait(1)?;
     while ring.next_completion()?.is_some() {}
-    Ok(16)
+    Ok(16 + many_at_once(ring, &mut resources.events)?)
+}
+
+/// Operations that are pushed or claimed together; the number of them.
+fn many_at_once(ring: &mut Ring<Any>, events: &mut EventQueue<u8, Event>) -> TestResult<u64> {
+    ring.batch(|batch| (0..8).try_for_each(|number| batch.push_raw(Nop::new(), number)))?;
+    ring.submit_and_wait(8)?;
+    assert_eq!(ring.for_each(drop)?, 8);
+
+    let limit = LinkTimeout::after(Duration::from_secs(3600));
+    let chain = Chain::new(Nop::new())
+        .timeout(limit)
+        .then_always(Nop::new());
+    let tokens = ring.push_chain(chain)?;
+    let nops = [ring.push(Nop::new())?, ring.push(Nop::new())?];
+    let (_, nops) = ring.wait_all((tokens, nops))?;
+    nops.into_iter().collect::<io::Result<()>>()?;
+
+    events.push(ring, Nop::new(), 1, Event::Nop)?;
+    let soon = Timeout::after(Duration::from_nanos(1));
+    events.push(ring, soon, 2, Event::Timeout)?;
+    let mut tags = 0;
+    while let Some(event) = events.next(ring)? {
+        tags += match event {
+            Event::Nop(tag, result) => result.map(|()| tag)?,
+            Event::Timeout(tag, result) => result.map(|_| tag)?,
+        };
+    }
+    assert_eq!(tags, 3);
+    Ok(15)
 }
 
 fn owned_operations_do_not_allocate(context: &Context) -> TestResult {
@@ -112,6 +149,7 @@ fn owned_operations_do_not_allocate(context: &Context) -> TestResult {
     let mut resources = Resources {
         file: Arc::new(file),
         buffer: vec![7; 512],
+        events: EventQueue::new(),
     };
     let mut ring = common::ring(context, 16)?;
     ring.register_direct(4)?;

@@ -194,10 +194,11 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!(
-        "channel nsid:{}\ndisk nsid:{}\nnvme nsid:{}\nlimit {LIMIT}\n",
+        "channel nsid:{}\ndisk nsid:{}\nnvme nsid:{}\nprotected nsid:{}\nlimit {LIMIT}\n",
         machine::RECORDS_NAMESPACE,
         machine::DISK_NAMESPACE,
-        machine::RAW_NAMESPACE
+        machine::RAW_NAMESPACE,
+        machine::PROTECTED_NAMESPACE
     );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
