@@ -47,7 +47,7 @@ impl<T: Target, M: Outgoing> SendMsg<T, M> {
         SendMsg {
             target,
             message,
-            flags: MessageFlags::default(),
+            flags: MessageFlags::SENDING,
         }
     }
 

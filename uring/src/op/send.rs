@@ -49,6 +49,12 @@ pub(crate) struct MessageFlags {
 }
 
 impl MessageFlags {
+    /// What every send has: newer kernels add it by themselves.
+    pub(crate) const SENDING: MessageFlags = MessageFlags {
+        message: libc::MSG_NOSIGNAL.unsigned_abs(),
+        ring: 0,
+    };
+
     /// Adds flags of `send(2)`, less those under which the kernel works on the buffer after the operation has completed.
     pub(crate) fn sending(self, flags: i32) -> MessageFlags {
         self.message(flags & !libc::MSG_ZEROCOPY)
@@ -109,7 +115,7 @@ impl<T: Target, B: Buf> Send<T, B> {
             target,
             buf,
             address: NoAddress,
-            flags: MessageFlags::default(),
+            flags: MessageFlags::SENDING,
         }
     }
 

@@ -44,7 +44,7 @@ impl<T: Target, V: Vectored> SendVectored<T, V> {
             target,
             bufs,
             address: NoAddress,
-            flags: MessageFlags::default().ring(uring_sys::IORING_SEND_VECTORIZED),
+            flags: MessageFlags::SENDING.ring(uring_sys::IORING_SEND_VECTORIZED),
         }
     }
 

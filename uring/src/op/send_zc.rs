@@ -55,7 +55,7 @@ impl<T: Target, B: Buf> SendZc<T, B> {
             target,
             buf,
             address: NoAddress,
-            flags: MessageFlags::default(),
+            flags: MessageFlags::SENDING,
         }
     }
 
@@ -208,7 +208,7 @@ impl<T: Target, F: Fixed> SendZcFixed<T, F> {
             target,
             buf,
             address: NoAddress,
-            flags: MessageFlags::default().ring(uring_sys::IORING_RECVSEND_FIXED_BUF),
+            flags: MessageFlags::SENDING.ring(uring_sys::IORING_RECVSEND_FIXED_BUF),
         }
     }
 
@@ -328,7 +328,7 @@ impl<T: Target, M: Outgoing> SendMsgZc<T, M> {
         SendMsgZc {
             target,
             message,
-            flags: MessageFlags::default(),
+            flags: MessageFlags::SENDING,
         }
     }
 
@@ -431,7 +431,7 @@ impl<'fd, T: Target, F: Fixed> SendMsgZcFixed<'fd, T, F> {
         SendMsgZcFixed {
             target,
             message,
-            flags: MessageFlags::default().ring(uring_sys::IORING_RECVSEND_FIXED_BUF),
+            flags: MessageFlags::SENDING.ring(uring_sys::IORING_RECVSEND_FIXED_BUF),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::resource::Untracked;
 ///
 /// let http = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
 /// assert_eq!(SocketAddress::from(http).internet(), Some(http));
-/// assert_eq!(SocketAddress::from(http).unix(), None);
+/// assert!(SocketAddress::from(http).unix().is_none());
 /// ```
 #[derive(Clone, Copy)]
 #[doc(alias = "sockaddr_storage")]

@@ -265,7 +265,7 @@ fn times(data: &[u8]) -> Option<[Duration; 3]> {
 #[derive(Default)]
 pub(crate) struct ControlSpace {
     words: Box<[usize]>,
-    /// How many bytes the kernel has written; they are given out from the cursor on.
+    /// In how many bytes the kernel may have written; they are given out from the cursor on.
     received: usize,
     cursor: Cursor,
 }
@@ -287,25 +287,29 @@ impl ControlSpace {
         }
     }
 
-    /// Address and size of the room, which is empty from here on.
+    /// Address and size of the room, which is empty from here on: there is nothing but zeroes in it.
     pub(crate) fn room(&mut self) -> (*mut u8, usize) {
         self.forget_received();
+        self.words.fill(0);
         (self.words.as_mut_ptr().cast(), self.words.len() * WORD)
     }
 
-    /// Takes note of what the kernel has written.
+    /// Takes note that the kernel may have written control data.
+    ///
+    /// All of the room is looked through, up to the zeroes that nobody has written over: Linux 6.17 tells less than it has written when it had
+    /// to wait for the message, and descriptors in the rest would be lost.
     ///
     /// # Safety
     ///
-    /// The kernel has written that many bytes of control data, since the last call of `room`.
-    pub(crate) unsafe fn set_received(&mut self, bytes: usize) {
-        self.received = bytes.min(self.words.len() * WORD);
+    /// Nobody but the kernel has written to the room since the last call of `room`, and the kernel has done with it.
+    pub(crate) unsafe fn set_received(&mut self) {
+        self.received = self.words.len() * WORD;
         self.cursor = Cursor::default();
     }
 
     pub(crate) fn next(&mut self) -> Option<ControlMessage<'_>> {
-        // SAFETY: initialised words are so many bytes; the kernel has written the first `received` of them (promised to
-        // `set_received`), and only this cursor goes over them.
+        // SAFETY: initialised words are so many bytes; what is not zero in the first `received` of them the kernel has written (promised
+        // to `set_received`), and only this cursor goes over them.
         unsafe {
             let bytes = std::slice::from_raw_parts(self.words.as_ptr().cast(), self.received);
             self.cursor.next(bytes)

@@ -238,6 +238,8 @@ impl<V> MessageSpace<V> {
     }
 
     /// The next piece of control data that came with the message; each is given out once.
+    ///
+    /// There may be pieces that nobody has asked for: on Linux 6.17 each message of a Unix stream has one.
     pub fn next_control(&mut self) -> Option<ControlMessage<'_>> {
         self.parts.control.next()
     }
@@ -294,10 +296,10 @@ impl<V: VectoredMut> Incoming for MessageSpace<V> {
 
     unsafe fn set_received(&mut self, bytes: usize) {
         let parts = &mut *self.parts;
-        // SAFETY: the kernel has written that many bytes of the buffers, in order, and of control data what it says in the header.
+        // SAFETY: the kernel has written that many bytes of the buffers, in order, and has done with the room for control data.
         unsafe {
             parts.vectors.set_filled(bytes);
-            parts.control.set_received(parts.header.control_len);
+            parts.control.set_received();
         }
         // SAFETY: where room for an address was given, the kernel has written it.
         parts.received_address = parts.address.as_mut().map(|space| unsafe {
