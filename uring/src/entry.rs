@@ -107,6 +107,11 @@ impl Entry {
         self.0.fd = fd;
     }
 
+    /// The third address.
+    pub(crate) fn set_addr3(&mut self, addr: u64) {
+        self.0.anon_6.anon_1.addr3 = addr;
+    }
+
     #[inline]
     pub(crate) fn set_addr(&mut self, addr: u64) {
         self.0.anon_2.addr = addr;

@@ -63,6 +63,7 @@ mod flags;
 mod fork;
 mod handle;
 mod id;
+mod local;
 mod memory;
 mod names;
 mod per_thread;
@@ -93,6 +94,9 @@ pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::flags::{CompletionFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
+pub use self::local::{
+    Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
+};
 pub use self::names::{opcode_name, register_opcode_name};
 pub use self::per_thread::PerThread;
 pub use self::probe::Probe;
@@ -110,6 +114,8 @@ pub use self::transition::TransitionError;
 
 /// Guides, each about one task.
 pub mod guide {
+    #[doc = include_str!("../docs/awaited.md")]
+    pub mod awaited {}
     #[doc = include_str!("../docs/host.md")]
     pub mod host {}
     #[doc = include_str!("../docs/kernels.md")]

@@ -3,6 +3,7 @@
 //! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
+mod awaited;
 mod claim;
 mod drain;
 mod enter;
@@ -10,12 +11,14 @@ mod items;
 mod register;
 mod slots;
 mod storage;
+mod wakers;
 
 pub use drain::leaked_operations;
+pub(crate) use awaited::Landed;
 pub(crate) use enter::Wait;
 
 pub(crate) use register::{release_slot, unregister_slot};
-pub(crate) use slots::Place;
+pub(crate) use slots::{Place, Remains};
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -38,6 +41,7 @@ use crate::queue::{CompletionQueue, SubmissionQueue};
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
+use wakers::Wakers;
 
 /// A ring, whatever its handle.
 pub struct Core {
@@ -56,6 +60,9 @@ pub struct Core {
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
     draining: bool,
+    /// Destructors wait until whoever shares the ring has let go of it: see `awaited`.
+    shared: bool,
+    wakers: Wakers,
     /// What the ring was made with, and may still go by; looked at before calls that would change another's ring.
     descriptor: Option<Descriptor>,
     /// The slot of the thread's table to give back at the end.
@@ -112,6 +119,8 @@ impl Core {
             direct: None,
             cancel_refused: false,
             draining: false,
+            shared: false,
+            wakers: Wakers::default(),
             descriptor: None,
             index,
             #[cfg(uring_coverage)]
@@ -348,7 +357,7 @@ impl Core {
             }
         }
         self.cq.publish();
-        if !self.draining {
+        if !self.draining && !self.shared {
             self.slots.bury();
         }
     }
@@ -359,6 +368,7 @@ impl Core {
             self.cancel_refused |= completion.result == -libc::EACCES;
         } else {
             self.slots.land(completion);
+            self.wakers.landed(completion.user_data);
         }
     }
 

@@ -405,17 +405,24 @@ impl Slots {
         }
     }
 
-    fn bury_one(&mut self, index: u32) {
+    /// Takes an operation that was given up out of its slot, for its resources to be dropped when nothing is borrowed.
+    pub(crate) fn exhume(&mut self) -> Option<Remains> {
+        self.corpses.pop().map(|index| self.exhume_one(index))
+    }
+
+    fn exhume_one(&mut self, index: u32) -> Remains {
         let slot = self.slot(index);
         // SAFETY: the slot holds an operation that the kernel has finished with; its bytes are copied out and the slot is
         // freed, so from here on the copy is the operation.
-        unsafe {
-            let mut storage = (&raw const (*slot).storage).read();
-            let bury = (*slot).bury;
-            let completion = Completion::new(0, (*slot).result, (*slot).flags);
-            self.release(index);
-            bury((&raw mut storage).cast(), completion);
-        }
+        let remains = unsafe {
+            Remains {
+                storage: (&raw const (*slot).storage).read(),
+                bury: (*slot).bury,
+                completion: Completion::new(0, (*slot).result, (*slot).flags),
+            }
+        };
+        self.release(index);
+        remains
     }
 
     /// Operations in flight at `depth` or deeper.
@@ -490,7 +497,7 @@ struct Burial<'a>(&'a mut Slots);
 impl Burial<'_> {
     fn finish(&mut self) {
         while let Some(index) = self.0.corpses.pop() {
-            self.0.bury_one(index);
+            drop(self.0.exhume_one(index));
         }
     }
 }
@@ -498,6 +505,20 @@ impl Burial<'_> {
 impl Drop for Burial<'_> {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// An operation out of its slot that nobody claims. Dropping it runs its destructors.
+pub(crate) struct Remains {
+    storage: Storage,
+    bury: Bury,
+    completion: Completion,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        // SAFETY: the storage is a copy of a slot's whose operation the kernel has finished with, and this is the end of it.
+        unsafe { (self.bury)((&raw mut self.storage).cast(), self.completion) };
     }
 }
 
