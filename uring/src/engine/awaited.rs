@@ -103,8 +103,8 @@ impl Core {
         self.slots.exhume()
     }
 
-    pub(crate) fn has_slot(&self) -> bool {
-        self.slots.has_room(1)
+    pub(crate) fn has_slots(&self, slots: u32) -> bool {
+        self.slots.has_room(slots)
     }
 
     /// Submits and takes in what has come, waiting if `wait` says so. An interruption or the end of the time is no error.

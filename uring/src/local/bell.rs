@@ -12,7 +12,7 @@ use uring_sys::Errno;
 
 use super::ready::{Ready, Sleep};
 use crate::completion::Completion;
-use crate::engine::Core;
+use crate::engine::{Core, Landed};
 use crate::entry::Entry;
 use crate::error::{Call, Error, Hint};
 use crate::op::{Operation, Read, sealed};
@@ -119,15 +119,21 @@ impl Listener {
 
     /// Takes in that a call has come, or why none can.
     fn take_landed(&mut self, core: &mut Core) -> Result<Option<io::Error>, Error> {
-        let result = match &self.in_flight {
-            Some(InFlight::Futex(token)) => core.claim_landed(token)?.map(|it| it.complete()),
+        let landed = match &self.in_flight {
+            Some(InFlight::Futex(token)) => core
+                .claim_landed(token)
+                .map(|landed| landed.map(Landed::complete)),
             Some(InFlight::Eventfd(token)) => core
-                .claim_landed(token)?
-                .map(|it| it.complete().result.map(drop)),
-            None => None,
+                .claim_landed(token)
+                .map(|landed| landed.map(|landed| landed.complete().result.map(drop))),
+            None => Ok(None),
         };
-        let Some(result) = result else {
-            return Ok(None);
+        let result = match landed {
+            Ok(None) => return Ok(None),
+            Ok(Some(result)) => result,
+            // The ring that listened was exchanged for this one.
+            Err(error) if error.is_wrong_ring() => Ok(()),
+            Err(error) => return Err(error),
         };
         self.in_flight = None;
         // The word was changed before the kernel saw it, a signal came, or somebody cancels everything.
@@ -160,12 +166,16 @@ impl Listener {
         in_flight: impl FnOnce(Token<O>) -> InFlight,
         sleep: Sleep,
     ) -> Result<Sleep, Error> {
+        // Never in the last slot: operations may be waiting for it.
+        if !core.has_slots(2) {
+            return Ok(Sleep::Short);
+        }
         match core.push(call, Push::new(), 0, true) {
             Ok(token) => {
                 self.in_flight = Some(in_flight(token));
                 Ok(sleep)
             }
-            // All slots are taken: this time it has to do without.
+            // The kernel takes nothing: this time it has to do without.
             Err(refused) if refused.error().is_busy() || refused.error().is_interrupted() => {
                 Ok(Sleep::Short)
             }

@@ -329,7 +329,7 @@ impl<H: Bound> Inner<H> {
     fn wake_idle(&self) {
         let Ok((has_slot, is_pushed)) = self
             .borrow()
-            .map(|ring| (ring.core().has_slot(), ring.core().pending() > 0))
+            .map(|ring| (ring.core().has_slots(1), ring.core().pending() > 0))
         else {
             return;
         };
