@@ -9,6 +9,7 @@ use std::task::Waker;
 use crate::completion::Completion;
 use crate::engine::{Core, Place, Remains, Wait};
 use crate::error::{Call, Error, Hint};
+use crate::flags::SetupFlags;
 use crate::op::{Multishot, Operation};
 use crate::token::Token;
 
@@ -110,7 +111,10 @@ impl Core {
     /// Submits and takes in what has come, waiting if `wait` says so. An interruption or the end of the time is no error.
     pub(crate) fn turn(&mut self, wait: Wait) -> Result<(), Error> {
         self.check_process(Call::Local)?;
-        let dropped = self.direct.as_ref().is_some_and(|table| table.has_dropped());
+        let dropped = self
+            .direct
+            .as_ref()
+            .is_some_and(|table| table.has_dropped());
         let nothing_to_submit = self.sq.unsubmitted() == 0 && !dropped;
         let turned = match wait {
             Wait::Not | Wait::Flush if nothing_to_submit => return self.collect(),
@@ -129,9 +133,14 @@ impl Core {
         Ok(())
     }
 
-    /// A descriptor of the ring besides its own, if it goes by one.
-    pub(crate) fn duplicate_descriptor(&self) -> Result<Option<OwnedFd>, Error> {
+    /// A descriptor that is readable when something has completed, if the ring's own is one.
+    ///
+    /// Deferred task work makes no completion before it is asked for, and wakes nobody who polls the ring (seen on Linux 6.18).
+    pub(crate) fn readable_descriptor(&self) -> Result<Option<OwnedFd>, Error> {
         self.check_process(Call::Local)?;
+        if self.setup.flags().contains(SetupFlags::DEFER_TASKRUN) {
+            return Ok(None);
+        }
         self.descriptor
             .map(|descriptor| descriptor.duplicate(Call::Local))
             .transpose()

@@ -13,8 +13,8 @@ mod slots;
 mod storage;
 mod wakers;
 
-pub use drain::leaked_operations;
 pub(crate) use awaited::Landed;
+pub use drain::leaked_operations;
 pub(crate) use enter::Wait;
 
 pub(crate) use register::{release_slot, unregister_slot};

@@ -15,7 +15,8 @@ use crate::handle::{Any, Bound, HandleKind};
 ///
 /// A ring that has a descriptor gives another one for it. For one that has none an eventfd is registered: **that is a descriptor**, which the
 /// process's table shows, and which the process may lose as any other. Who wants none sleeps in the ring, with
-/// [`Local::block_on`] or [`Local::park`].
+/// [`Local::block_on`] or [`Local::park`]. A ring with deferred task work ([`TaskWork::Deferred`](crate::TaskWork::Deferred)) takes an eventfd
+/// too, since its own descriptor becomes readable only when it is turned.
 ///
 /// Under tokio's current-thread runtime, in a `LocalSet`, this task drives the ring:
 ///
@@ -50,14 +51,14 @@ impl<H: Bound> Local<H> {
     /// # Errors
     ///
     /// - [`is_nested`](Error::is_nested) within [`with`](Local::with);
-    /// - the ring has no descriptor, and an eventfd of another driver or of another's (`EBUSY`);
+    /// - the ring is to have an eventfd, and has one already, of another driver (`EBUSY`);
     /// - the process may have no more descriptors (`EMFILE`).
     #[doc(alias = "io_uring_register_eventfd")]
     pub fn driver(&self) -> Result<Driver<H>, Error> {
         let kind = self.inner.borrow()?.handle_kind();
         let own = self.inner.access(|core| match kind {
             HandleKind::Fdless => Ok(None),
-            HandleKind::Fd | HandleKind::Registered => core.duplicate_descriptor(),
+            HandleKind::Fd | HandleKind::Registered => core.readable_descriptor(),
         })??;
         let fd = match own {
             Some(fd) => Readable::Ring(fd),

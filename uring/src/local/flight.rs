@@ -75,7 +75,9 @@ impl<O: Operation, H: Bound> Flight<O, H> {
             let pushed = core.push(op, push, 0, true);
             if let Ok(token) = &pushed {
                 // The slot has just been taken, and so is watched by nobody.
-                unused = unused.take().and_then(|waker| core.watch(token.place(), waker));
+                unused = unused
+                    .take()
+                    .and_then(|waker| core.watch(token.place(), waker));
             }
             Some(pushed)
         });

@@ -229,7 +229,11 @@ impl<H: Bound> Local<H> {
     /// How the ring is reached, or nothing within [`with`](Local::with).
     #[must_use]
     pub fn handle_kind(&self) -> Option<HandleKind> {
-        self.inner.ring.try_borrow().ok().map(|ring| ring.handle_kind())
+        self.inner
+            .ring
+            .try_borrow()
+            .ok()
+            .map(|ring| ring.handle_kind())
     }
 
     /// Submits what was pushed, takes in what has completed, and wakes whom that concerns. Does not wait.

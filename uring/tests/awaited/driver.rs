@@ -7,7 +7,7 @@ use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use uring::op::{Nop, Read, Timeout, Write};
-use uring::{HandleKind, Local};
+use uring::{HandleKind, Local, SetupFlags};
 use uring_testkit::files::pipe;
 use uring_testkit::{Context, TestResult};
 
@@ -47,7 +47,10 @@ pub(crate) fn driver(context: &Context) -> TestResult {
     assert!(Pin::new(&mut driver.pushed()).poll(&mut waits).is_ready());
     driver.turn()?;
     while once(&mut timeout).is_pending() {
-        assert!(readable(driver.as_fd(), long)?, "the timeout is over long since");
+        assert!(
+            readable(driver.as_fd(), long)?,
+            "the timeout is over long since"
+        );
         driver.turn()?;
     }
     // Again and again, by one that ends at once, later, and by another's hand.
@@ -73,8 +76,11 @@ pub(crate) fn driver(context: &Context) -> TestResult {
         };
         assert_eq!(done.buf, b"go");
     }
-    let kind = local.handle_kind();
-    if kind == Some(HandleKind::Fdless) {
+    let by_eventfd = local.with(|ring| {
+        let is_deferred = ring.setup().flags().contains(SetupFlags::DEFER_TASKRUN);
+        is_deferred || ring.handle_kind() == HandleKind::Fdless
+    })?;
+    if by_eventfd {
         let error = local.driver().expect_err("the ring has an eventfd");
         assert!(error.to_string().contains("EBUSY"), "{error}");
     }

@@ -40,12 +40,18 @@ pub(crate) fn tasks(context: &Context) -> TestResult {
             let inner = inner.clone();
             async move { inner.submit(Read::new(reader, Vec::with_capacity(8))).await }
         });
-        read.await.expect("nobody has aborted it").map(|done| done.buf)
+        read.await
+            .expect("nobody has aborted it")
+            .map(|done| done.buf)
     });
     local.spawn(async move {
         pause().await;
         let write = outer.submit(Write::new(writer, "by a task"));
-        write.await.expect("there is room").result.expect("the pipe is open")
+        write
+            .await
+            .expect("there is room")
+            .result
+            .expect("the pipe is open")
     });
     let text = local.block_on(read)?.expect("nobody has aborted it")?;
     assert_eq!(text, b"by a task"[..text.len()]);
@@ -90,7 +96,10 @@ pub(crate) fn tasks(context: &Context) -> TestResult {
                 let one = local.clone();
                 local.spawn(async move {
                     for _ in 0..3 {
-                        one.submit(Nop::new()).await.map(drop).expect("it waits for a slot");
+                        one.submit(Nop::new())
+                            .await
+                            .map(drop)
+                            .expect("it waits for a slot");
                         pause().await;
                     }
                     number

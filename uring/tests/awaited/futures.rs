@@ -32,19 +32,24 @@ pub(crate) fn futures(context: &Context) -> TestResult {
         // Both are in flight at once, and are awaited in another order.
         let mut late = local.submit(Timeout::after(Duration::from_millis(2)));
         assert!(once(&mut late).is_pending());
-        let written = local.submit(Write::new(file.clone(), "a text").at(0)).await?;
+        let written = local
+            .submit(Write::new(file.clone(), "a text").at(0))
+            .await?;
         assert_eq!(written.result?, 6);
         late.await??;
         let read = Read::new(file.clone(), Vec::with_capacity(16)).at(0);
         let done = local.submit_with(read, Push::new().always_async()).await?;
         assert_eq!((done.result?, &*done.buf), (6, &b"a text"[..]));
 
-        let chain = Chain::new(Write::new(file.clone(), "more").at(6)).then(Fsync::new(file.clone()));
+        let chain =
+            Chain::new(Write::new(file.clone(), "more").at(6)).then(Fsync::new(file.clone()));
         let (write, sync) = local.with(|ring| ring.push_chain(chain))??;
         local.redeem(sync).await?.result?;
         assert_eq!(local.redeem(write).await?.result?, 4);
         // The failure of an operation is in its output, with the resources.
-        let wrong = local.submit(Read::new(file.clone(), vec![1; 4]).at(u64::MAX - 1)).await?;
+        let wrong = local
+            .submit(Read::new(file.clone(), vec![1; 4]).at(u64::MAX - 1))
+            .await?;
         assert!(wrong.result.is_err());
         assert_eq!(wrong.buf, [1; 4]);
         TestResult::Ok(())
@@ -73,7 +78,10 @@ pub(crate) fn futures_wait_for_slots(context: &Context) -> TestResult {
     for _ in 0..futures {
         let (one, ended) = (local.clone(), Rc::clone(&ended));
         local.spawn(async move {
-            one.submit(Nop::new()).await.expect("it waits").expect("as before");
+            one.submit(Nop::new())
+                .await
+                .expect("it waits")
+                .expect("as before");
             ended.set(ended.get() + 1);
         });
     }
@@ -117,7 +125,12 @@ pub(crate) fn futures_refused(context: &Context) -> TestResult {
 
     let token = local.with(|ring| ring.push(Nop::new()))??;
     let refused = stranger.block_on(stranger.redeem(token))?;
-    assert!(refused.expect_err("of another ring").error().is_wrong_ring());
+    assert!(
+        refused
+            .expect_err("of another ring")
+            .error()
+            .is_wrong_ring()
+    );
     Ok(())
 }
 

@@ -5,8 +5,8 @@
 mod buffers;
 #[path = "../common/mod.rs"]
 mod common;
-mod dropped;
 mod driver;
+mod dropped;
 mod executor;
 mod futures;
 mod poll;

@@ -213,7 +213,11 @@ pub(crate) fn m10_panics(context: &Context) -> TestResult {
                 give_up(&local, drops.counted().written()?);
             }
             let mut nop = local.submit(Nop::new());
-            let waker = if is_bomb && in_waker { &bomb } else { &counting };
+            let waker = if is_bomb && in_waker {
+                &bomb
+            } else {
+                &counting
+            };
             assert!(poll_with(&mut nop, waker).is_pending());
             woken.push(nop);
         }
@@ -276,6 +280,8 @@ pub(crate) fn nested(context: &Context) -> TestResult {
     let inner = local.clone();
     let within = local.block_on(async move { is_nested(inner.block_on(async {})) })?;
     assert!(within);
-    local.block_on(local.submit(Write::new(std::fs::File::create("/dev/null")?, "more")))??.result?;
+    local
+        .block_on(local.submit(Write::new(std::fs::File::create("/dev/null")?, "more")))??
+        .result?;
     Ok(())
 }

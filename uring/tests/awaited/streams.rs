@@ -45,7 +45,8 @@ pub(crate) fn streams(context: &Context) -> TestResult {
     let local = Local::new(common::ring(context, 8)?);
     for repeats in [0, 3] {
         let mut ticks = local.stream(TimeoutMultishot::every(SHORT).repeats(repeats));
-        let pending = ticks.poll_next(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        let pending =
+            ticks.poll_next(&mut std::task::Context::from_waker(std::task::Waker::noop()));
         assert!(pending.is_pending());
         local.park(None)?;
         drop(ticks);

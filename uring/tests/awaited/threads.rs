@@ -79,7 +79,10 @@ fn local(context: &Context, wake_up: WakeUp) -> TestResult<Local> {
 /// How many eventfds the process has.
 fn eventfds() -> TestResult<usize> {
     let is_eventfd = |target: &std::path::Path| target.to_string_lossy().contains("eventfd");
-    Ok(FdTable::now()?.iter().filter(|(_, target)| is_eventfd(target)).count())
+    Ok(FdTable::now()?
+        .iter()
+        .filter(|(_, target)| is_eventfd(target))
+        .count())
 }
 
 pub(crate) fn woken_by_futex(context: &Context) -> TestResult {
@@ -96,7 +99,9 @@ pub(crate) fn woken_by_futex_refused(context: &Context) -> TestResult {
         return Ok(());
     };
     let local = Local::with_wake_up(ring, WakeUp::Futex);
-    let error = local.block_on(std::future::pending::<()>()).expect_err("nothing can wake it");
+    let error = local
+        .block_on(std::future::pending::<()>())
+        .expect_err("nothing can wake it");
     assert!(error.is_unsupported(), "{error}");
     // What needs no sleep works.
     local.block_on(async {})?;
