@@ -2,7 +2,7 @@
 
 use crate::engine::Core;
 use crate::error::{Call, Error, Hint};
-use crate::op::{Operation, sealed};
+use crate::op::{LinkTimeout, Operation, TimeLimit, TimeMemory, sealed};
 use crate::push::Push;
 use crate::token::{PushError, Refused, Token};
 
@@ -12,21 +12,42 @@ use crate::token::{PushError, Refused, Token};
 /// [`then_always`](Chain::then_always). What counts as a failure is the kernel's to say: it does not end a chain at a
 /// [`Statx`](crate::op::Statx) that finds no file. Each member has its own token; they come nested, in order.
 ///
+/// A chain is a value: it can be built in one place and pushed in another, and is given back if it is not pushed. Any member may have a
+/// time limit and [options](Chain::with) of its own.
+///
 /// Since Linux 5.3.
 ///
 /// ```
 /// use std::time::Duration;
 /// use uring::Chain;
-/// use uring::op::{LinkTimeout, Read};
+/// use uring::op::{Limited, LinkTimeout, Read};
 ///
 /// # let mut ring = uring::Ring::best(8)?;
 /// let (nobody_writes, _writer) = std::os::unix::net::UnixStream::pair()?;
 /// let read = Read::new(nobody_writes, vec![0; 16]);
-/// let (read, limit) =
-///     ring.push_chain(Chain::new(read).then(LinkTimeout::after(Duration::from_millis(1))))?;
+/// let chain = Chain::new(read).timeout(LinkTimeout::after(Duration::from_millis(1)));
+/// let (read, limit) = ring.push_chain(chain)?;
 /// assert!(ring.wait(read)?.result.is_err());
-/// assert!(ring.wait(limit)?.is_ok());
+/// assert_eq!(ring.wait(limit)??, Limited::TimeOver);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A time limit belongs to the member before it. Alone it means nothing, and cannot be pushed:
+///
+/// ```compile_fail,E0277
+/// # use std::time::Duration;
+/// # let mut ring = uring::Ring::best(8)?;
+/// ring.push(uring::op::LinkTimeout::after(Duration::from_millis(1)))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Nor can a member have two:
+///
+/// ```compile_fail,E0599
+/// # use std::time::Duration;
+/// use uring::op::{LinkTimeout, Nop};
+/// let limit = LinkTimeout::after(Duration::from_millis(1));
+/// let _ = uring::Chain::new(Nop::new()).timeout(limit).timeout(limit);
 /// ```
 ///
 /// Source: `io_uring_sqe_set_flags(3)`, `IOSQE_IO_LINK`.
@@ -41,6 +62,7 @@ pub struct Chain<L> {
 #[derive(Debug)]
 pub struct First<O> {
     op: O,
+    push: Push,
 }
 
 /// A member of a [`Chain`] with those before it.
@@ -50,13 +72,24 @@ pub struct Then<L, O> {
     /// How the last of those before it is tied to it.
     link: u8,
     op: O,
+    push: Push,
+}
+
+/// Members of a [`Chain`] of which the last has a time limit.
+#[derive(Debug)]
+pub struct Timed<L, M> {
+    before: L,
+    limit: TimeLimit<M>,
 }
 
 impl<O: Operation> Chain<First<O>> {
     /// A chain of one.
     pub const fn new(op: O) -> Chain<First<O>> {
         Chain {
-            links: First { op },
+            links: First {
+                op,
+                push: Push::new(),
+            },
         }
     }
 }
@@ -79,6 +112,7 @@ impl<L: Links> Chain<L> {
                 before: self.links,
                 link,
                 op,
+                push: Push::new(),
             },
         }
     }
@@ -102,6 +136,64 @@ impl<L: Links> Chain<L> {
     }
 }
 
+impl<L: LastMember> Chain<L> {
+    /// Pushes the member that was added last with those options.
+    ///
+    /// A [drain](Push::drain) holds for the whole chain, whichever member has it.
+    ///
+    /// ```
+    /// use uring::op::{Fsync, Write};
+    /// use uring::{Chain, Push};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// # let path = std::env::temp_dir().join(format!("uring-doc-chain-{}", std::process::id()));
+    /// let file = std::sync::Arc::new(std::fs::File::create(&path)?);
+    /// let chain = Chain::new(Write::new(file.clone(), "all of it"))
+    ///     .then(Fsync::new(file))
+    ///     .with(Push::new().always_async());
+    /// let (write, sync) = ring.push_chain(chain)?;
+    /// ring.wait(sync)?.result?;
+    /// assert_eq!(ring.wait(write)?.result?, 9);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with(mut self, push: Push) -> Self {
+        *self.links.options() = push;
+        self
+    }
+
+    /// Cancels the member that was added last if it takes longer, from its start on.
+    ///
+    /// The limit has a token of its own, which tells whether the [time was over](crate::op::Limited). Since Linux 5.5.
+    #[doc(alias = "io_uring_prep_link_timeout")]
+    pub fn timeout<M: TimeMemory>(self, limit: LinkTimeout<M>) -> Chain<Timed<L, M>> {
+        Chain {
+            links: Timed {
+                before: self.links,
+                limit: limit.into_limit(),
+            },
+        }
+    }
+}
+
+/// Members of a [`Chain`] of which the last has no time limit yet. Sealed.
+pub trait LastMember: Links {
+    #[doc(hidden)]
+    fn options(&mut self) -> &mut Push;
+}
+
+impl<O: Operation> LastMember for First<O> {
+    fn options(&mut self) -> &mut Push {
+        &mut self.push
+    }
+}
+
+impl<L: Links, O: Operation> LastMember for Then<L, O> {
+    fn options(&mut self) -> &mut Push {
+        &mut self.push
+    }
+}
+
 /// The members of a [`Chain`]. Sealed.
 pub trait Links: sealed::Sealed {
     /// Their tokens, nested as the members are.
@@ -122,6 +214,7 @@ pub trait Links: sealed::Sealed {
 
 impl<O> sealed::Sealed for First<O> {}
 impl<L, O> sealed::Sealed for Then<L, O> {}
+impl<L, M> sealed::Sealed for Timed<L, M> {}
 
 impl<O: Operation> Links for First<O> {
     type Tokens = Token<O>;
@@ -133,7 +226,7 @@ impl<O: Operation> Links for First<O> {
     }
 
     fn place(self, core: &mut Core, link: u8, depth: u16) -> Token<O> {
-        place(core, self.op, link, depth)
+        place(core, self.op, self.push.linked(link), depth)
     }
 }
 
@@ -149,12 +242,36 @@ impl<L: Links, O: Operation> Links for Then<L, O> {
 
     fn place(self, core: &mut Core, link: u8, depth: u16) -> Self::Tokens {
         let before = self.before.place(core, self.link, depth);
-        (before, place(core, self.op, link, depth))
+        (before, place(core, self.op, self.push.linked(link), depth))
     }
 }
 
-fn place<O: Operation>(core: &mut Core, op: O, link: u8, depth: u16) -> Token<O> {
-    match core.place(op, Push::new().linked(link), depth) {
+impl<L: LastMember, M: TimeMemory> Links for Timed<L, M> {
+    type Tokens = (L::Tokens, Token<TimeLimit<M>>);
+    const LEN: u32 = L::LEN + 1;
+    const LARGE: bool = L::LARGE;
+
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        self.before.admit(ring)
+    }
+
+    fn place(self, core: &mut Core, link: u8, depth: u16) -> Self::Tokens {
+        // The kernel takes the limit out of the chain, so the member before it is what the next one is tied to.
+        let to_limit = if link == 0 {
+            uring_sys::IOSQE_IO_LINK
+        } else {
+            link
+        };
+        let before = self.before.place(core, to_limit, depth);
+        (
+            before,
+            place(core, self.limit, Push::new().linked(link), depth),
+        )
+    }
+}
+
+fn place<O: Operation>(core: &mut Core, op: O, push: Push, depth: u16) -> Token<O> {
+    match core.place(op, push, depth) {
         Ok(place) => Token::new(place),
         Err(_) => unreachable!("room was made for the whole chain"),
     }

@@ -62,6 +62,28 @@ impl Completion {
         self.extra
     }
 
+    /// Whether it only tells that the kernel is done with the memory that a zero-copy operation sent.
+    pub(crate) const fn is_notification(&self) -> bool {
+        self.flags & uring_sys::IORING_CQE_F_NOTIF != 0
+    }
+
+    /// The result of a notification, to be kept as the extra bytes of the completion that it follows.
+    pub(crate) fn as_notification(&self) -> Completion {
+        let [a, b, c, d] = self.result.to_le_bytes();
+        Completion {
+            extra: [u64::from_le_bytes([a, b, c, d, 0, 0, 0, 0]), 0],
+            ..*self
+        }
+    }
+
+    /// The result of the notification that followed: what it says if usage was asked for (`IORING_SEND_ZC_REPORT_USAGE`). None if
+    /// no notification came, which is so when nothing was sent.
+    pub(crate) fn notified(&self) -> Option<u32> {
+        let [a, b, c, d, ..] = self.extra[0].to_le_bytes();
+        self.is_notification()
+            .then(|| u32::from_le_bytes([a, b, c, d]))
+    }
+
     /// Whether the same operation will complete again.
     pub(crate) const fn has_more(&self) -> bool {
         self.flags & uring_sys::IORING_CQE_F_MORE != 0

@@ -1,6 +1,8 @@
 //! A submission queue entry in the making.
 
-use uring_sys::io_uring_sqe;
+mod socket;
+
+use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2, io_uring_sqe_anon_6_anon_2};
 
 use crate::resource::TargetName;
 
@@ -49,7 +51,7 @@ impl Entry {
     pub(crate) fn filler() -> Entry {
         let mut entry = Entry::new(uring_sys::IORING_OP_NOP);
         entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
-        entry.set_user_data(IGNORED);
+        entry.set_user_data(FILLER);
         entry
     }
 
@@ -107,6 +109,27 @@ impl Entry {
         self.0.fd = fd;
     }
 
+    /// Where it is no target: the second of two directories, which has its place in `len`.
+    pub(crate) fn set_second_directory(&mut self, directory: TargetName) {
+        self.set_len(u32::from_ne_bytes(directory.number().to_ne_bytes()));
+    }
+
+    /// The second target of a splice.
+    pub(crate) fn set_splice_from(&mut self, from: TargetName) {
+        self.0.anon_5.splice_fd_in = from.number();
+        if from.is_direct() {
+            self.add_op_flags(uring_sys::SPLICE_F_FD_IN_FIXED);
+        }
+    }
+
+    /// Attributes of a read or write, and which kinds there are.
+    pub(crate) fn set_attributes(&mut self, attributes: u64, kinds: u64) {
+        self.0.anon_6.anon_2 = io_uring_sqe_anon_6_anon_2 {
+            attr_ptr: attributes,
+            attr_type_mask: kinds,
+        };
+    }
+
     /// The third address.
     pub(crate) fn set_addr3(&mut self, addr: u64) {
         self.0.anon_6.anon_1.addr3 = addr;
@@ -146,6 +169,27 @@ impl Entry {
         self.set_op_flags(before | flags);
     }
 
+    /// The registered buffer that the memory is in.
+    #[inline]
+    pub(crate) fn set_buf_index(&mut self, index: u16) {
+        self.0.anon_4.buf_index = index;
+    }
+
+    /// The stream that a write is of; zero means none.
+    #[inline]
+    pub(crate) fn set_write_stream(&mut self, stream: u8) {
+        self.0.anon_5.anon_2 = io_uring_sqe_anon_5_anon_2 {
+            write_stream: stream,
+            ..io_uring_sqe_anon_5_anon_2::default()
+        };
+    }
+
+    /// The group of buffers to choose from, with `IOSQE_BUFFER_SELECT`.
+    #[inline]
+    pub(crate) fn set_buf_group(&mut self, group: u16) {
+        self.0.anon_4.buf_group = group;
+    }
+
     /// One more than the index in the ring's file table; zero means none.
     #[inline]
     pub(crate) fn set_file_index(&mut self, file_index: u32) {
@@ -164,5 +208,8 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).
 pub(crate) const TRACKED: u64 = 1 << 63;
 
-/// The `user_data` of entries whose completion nobody waits for: tracked, but at no slot.
+/// The `user_data` of the library's own cancellations: tracked, but at no slot.
 pub(crate) const IGNORED: u64 = u64::MAX;
+
+/// The `user_data` of fillers, which complete only if they are in a chain that has failed.
+pub(crate) const FILLER: u64 = u64::MAX - 1;

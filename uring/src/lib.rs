@@ -45,8 +45,10 @@
 //! Results of operations are [`std::io::Result`]s with the resources beside them; everything else fails with [`Error`], which
 //! tells what was tried, what the kernel answered and the evidence for the cause.
 
+pub mod net;
 pub mod op;
 
+mod buffers;
 mod builder;
 mod capabilities;
 mod chain;
@@ -80,14 +82,17 @@ mod time;
 mod token;
 mod transition;
 
+pub use self::buffers::{
+    BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
+};
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
-pub use self::chain::{Chain, First, Links, Then};
+pub use self::chain::{Chain, First, LastMember, Links, Then, Timed};
 pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]
 pub use self::coverage::coverage;
-pub use self::direct::{Direct, DirectSlot};
+pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot};
 pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
@@ -104,7 +109,9 @@ pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
-    Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, TargetName, Untracked,
+    Buf, BufMut, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, IoVecs, Path, RawBuf,
+    RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice, Target, TargetName,
+    Untracked, Vectored, VectoredMut,
 };
 pub use self::ring::Ring;
 pub use self::scope::Scope;

@@ -5,7 +5,8 @@ use crate::entry::Entry;
 /// Options of one push.
 ///
 /// Links are not among them: they are a property of a [`Chain`](crate::Chain). Nor is leaving successful completions out
-/// (`IOSQE_CQE_SKIP_SUCCESS`): an operation that never completes could not give its resources back.
+/// (`IOSQE_CQE_SKIP_SUCCESS`): an operation that never completes could not give its resources back. The members of a chain may have
+/// different options: [`Chain::with`](crate::Chain::with).
 ///
 /// ```
 /// use uring::Push;
@@ -39,6 +40,9 @@ impl Push {
     }
 
     /// Starts the operation only when everything submitted before it has completed, and nothing after it before it has.
+    ///
+    /// The kernel refuses it with `EOPNOTSUPP` on a ring that has ever left out a successful completion, which the library does only to align
+    /// a 128-byte entry in a queue of [mixed](crate::EntrySize::Mixed) ones.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)

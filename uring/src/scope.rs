@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use static_assertions::assert_not_impl_any;
 
@@ -10,7 +11,7 @@ use crate::chain::{Chain, Links};
 use crate::engine::{Core, Wait};
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::op::Operation;
+use crate::op::{Cancel, Cancelled, Multishot, Operation};
 use crate::push::Push;
 use crate::ring::Ring;
 use crate::token::{PushError, Token, WaitError};
@@ -192,6 +193,20 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.core.wait(token)
     }
 
+    /// The next item of a multishot operation that has come and was not taken. See [`Ring::take_item`].
+    pub fn take_item<O: Multishot>(&mut self, token: &Token<O>) -> Option<O::Item> {
+        self.core.take_item::<O>(token.place())
+    }
+
+    /// Waits for the next item of a multishot operation. See [`Ring::wait_item`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Ring::wait`].
+    pub fn wait_item<O: Multishot>(&mut self, token: &Token<O>) -> Result<Option<O::Item>, Error> {
+        self.core.wait_item::<O>(token.place())
+    }
+
     /// Gives a result up; the scope still waits for the operation.
     pub fn detach<O>(&mut self, token: Token<O>) {
         self.core.orphan(token.place());
@@ -204,6 +219,19 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// See [`Ring::cancel`].
     pub fn cancel<O>(&mut self, token: &Token<O>) -> Result<(), Error> {
         self.core.cancel(token.place())
+    }
+
+    /// Cancels operations and waits for that. See [`Ring::cancel_sync`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Ring::cancel_sync`].
+    pub fn cancel_sync(
+        &mut self,
+        cancel: Cancel,
+        timeout: Option<Duration>,
+    ) -> Result<Cancelled, Error> {
+        self.core.cancel_sync(cancel, timeout)
     }
 
     /// Submits what is in the queue. See [`Ring::submit`].

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use uring::op::{Cancel, Close, CloseDirect, Fsync, Nop, OpenAt, Read, Statx, Timeout, Write};
+use uring::op::{
+    Cancel, Cancelled, Close, CloseDirect, Fsync, Nop, OpenAt, Read, Statx, Timeout, Write,
+};
 use uring::{Any, Chain, Ring};
 use uring_testkit::files::TempDir;
 use uring_testkit::{Context, HandleKind, Suite, TestResult};
@@ -83,7 +85,7 @@ fn mixed(ring: &mut Ring<Any>, resources: &mut Resources) -> TestResult<u64> {
     );
 
     let hour = ring.push(Timeout::after(Duration::from_secs(3600)))?;
-    assert_eq!(ring.call(Cancel::token(&hour))??, 1);
+    assert_eq!(ring.call(Cancel::token(&hour))??, Cancelled::Count(1));
     assert_eq!(
         ring.wait(hour)?.unwrap_err().raw_os_error(),
         Some(libc::ECANCELED)

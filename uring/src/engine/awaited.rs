@@ -101,7 +101,7 @@ impl Core {
 
     /// An operation that was given up and is to be dropped.
     pub(crate) fn exhume(&mut self) -> Option<Remains> {
-        self.slots.exhume()
+        self.slots.exhume_next()
     }
 
     pub(crate) fn has_slots(&self, slots: u32) -> bool {

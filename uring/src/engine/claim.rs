@@ -96,7 +96,15 @@ impl Core {
             return Err(wrong_ring());
         }
         self.wait_until(|core| core.has_item(place) || core.has_landed(place))?;
-        Ok(self.take_item::<O>(place))
+        Ok(self.next_item::<O>(place))
+    }
+
+    pub(crate) fn take_item<O: Multishot>(&mut self, place: Place) -> Option<O::Item> {
+        if self.process.is_current() && !self.has_item(place) {
+            // As in `take`.
+            let _ = self.collect();
+        }
+        self.next_item::<O>(place)
     }
 }
 

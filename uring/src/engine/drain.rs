@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::completion::Completion;
-use crate::engine::{Core, Place, Wait, release_slot};
-use crate::entry::{Entry, IGNORED, TRACKED};
-use crate::error::{Call, Error};
+use crate::engine::{Core, Wait, release_slot};
+use crate::entry::{IGNORED, TRACKED};
+use crate::error::Error;
 use crate::flags::Features;
 use crate::syscall::Name;
 
@@ -58,33 +58,6 @@ impl Pauses {
 const CANCEL_AGAIN: Duration = Duration::from_millis(20);
 
 impl Core {
-    /// Asks the kernel to cancel one operation. Whether it did shows in the operation's own completion.
-    ///
-    /// The request goes out with the next submission.
-    pub(crate) fn cancel(&mut self, place: Place) -> Result<(), Error> {
-        self.check_process(Call::Push)?;
-        self.reap();
-        match self.slots.flying_at(place) {
-            Some(user_data) => {
-                self.make_room(1, 0, false, true)?;
-                self.place_cancel(user_data);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn place_cancel(&mut self, user_data: u64) {
-        let mut entry = Entry::new(uring_sys::IORING_OP_ASYNC_CANCEL);
-        entry.set_fd(-1);
-        entry.set_addr(user_data);
-        entry.set_user_data(IGNORED);
-        if self.setup.features().contains(Features::CQE_SKIP) {
-            entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
-        }
-        self.enqueue(&entry, false);
-    }
-
     /// Makes ready for operations of the scope at `depth`.
     pub(crate) fn open_scope(&mut self, depth: u16) {
         self.slots.open_depth(depth);
@@ -166,7 +139,8 @@ impl Core {
                 }
             }
             self.reap();
-            if !self.cancel_refused && (quiet || self.is_flying(depth, true)) {
+            let heard = self.slots.has_heard_more();
+            if !self.cancel_refused && (quiet || (heard && self.is_flying(depth, true))) {
                 if let Err(error) = self.cancel_flying(depth, only_multishot || !quiet) {
                     return self.watch_for_landing(depth, error);
                 }
@@ -202,9 +176,11 @@ impl Core {
 
     /// Lands what the kernel has never seen, as cancelled.
     fn retract_unsubmitted(&mut self) {
-        let slots = &mut self.slots;
+        let (slots, due) = (&mut self.slots, &mut self.answers_due);
         self.sq.retract(|user_data| {
-            if user_data & TRACKED != 0 {
+            if user_data == IGNORED {
+                *due = due.saturating_sub(1);
+            } else if user_data & TRACKED != 0 {
                 slots.land(Completion::new(user_data, -libc::ECANCELED, 0));
             }
         });
@@ -218,6 +194,7 @@ impl Core {
         } else {
             LEAKED.fetch_add(u64::from(self.in_flight()), Ordering::Relaxed);
             self.slots.give_up_landed(0);
+            self.slots.give_up_flying();
             self.slots.bury();
         }
     }

@@ -1,9 +1,10 @@
-//! Completions of multishot operations that nobody has taken yet: one pool of list nodes per ring.
+//! Completions that are kept beside their slot, mostly those of multishot operations that nobody has taken yet: one pool of list nodes per
+//! ring.
 
 use crate::completion::Completion;
 
-/// The end of a list.
-const NONE: u32 = u32::MAX;
+/// The end of a list, and the empty one.
+pub(crate) const NO_ITEM: u32 = u32::MAX;
 
 #[derive(Default)]
 pub(crate) struct Items {
@@ -21,7 +22,7 @@ impl Items {
     pub(crate) fn store(&mut self, completion: Completion) -> u32 {
         let node = Node {
             completion,
-            next: NONE,
+            next: NO_ITEM,
         };
         match self.free.pop() {
             Some(index) => {
@@ -30,7 +31,7 @@ impl Items {
             }
             None => {
                 self.nodes.push(node);
-                u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
+                u32::try_from(self.nodes.len() - 1).unwrap_or(NO_ITEM)
             }
         }
     }
@@ -40,19 +41,11 @@ impl Items {
         self.nodes[at(last)].next = item;
     }
 
-    /// Takes the first node off its list; gives its completion and the next node.
-    pub(crate) fn remove(&mut self, first: u32) -> (Completion, u32) {
-        let node = &self.nodes[at(first)];
-        let taken = (node.completion, node.next);
-        self.free.push(first);
-        taken
-    }
-
-    /// Takes the whole list that begins at `first`.
-    pub(crate) fn remove_all(&mut self, mut first: u32) {
-        while first != NONE {
-            first = self.remove(first).1;
-        }
+    /// Takes the first node off the list that begins at `first`, which then begins at the next.
+    pub(crate) fn take_first(&mut self, first: &mut u32) -> Option<Completion> {
+        let node = self.nodes.get(at(*first))?;
+        self.free.push(std::mem::replace(first, node.next));
+        Some(node.completion)
     }
 }
 
@@ -62,7 +55,7 @@ fn at(index: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Items, NONE};
+    use super::{Items, NO_ITEM};
     use crate::completion::Completion;
 
     #[test]
@@ -71,12 +64,14 @@ mod tests {
         let first = items.store(Completion::new(0, 1, 0));
         let second = items.store(Completion::new(0, 2, 0));
         items.append(first, second);
-        let (completion, next) = items.remove(first);
-        assert_eq!((completion.result, next), (1, second));
-        assert_eq!(items.remove(next), (Completion::new(0, 2, 0), NONE));
+        let mut list = first;
+        let mut next = |items: &mut Items| items.take_first(&mut list).map(|it| it.result);
+        assert_eq!(next(&mut items), Some(1));
         let reused = items.store(Completion::new(0, 3, 0));
-        assert!(reused == first || reused == second);
-        items.remove_all(reused);
-        assert_eq!(items.free.len(), 2);
+        assert_eq!(reused, first);
+        assert_eq!(next(&mut items), Some(2));
+        assert_eq!(next(&mut items), None);
+        assert_eq!(list, NO_ITEM);
+        assert_eq!(items.free, [second]);
     }
 }

@@ -4,6 +4,8 @@
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
 mod awaited;
+mod buffers;
+mod cancel;
 mod claim;
 mod drain;
 mod enter;
@@ -24,6 +26,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 
+use crate::buffers::Buffers;
 use crate::completion::Completion;
 #[cfg(uring_coverage)]
 use crate::coverage::{InFlight, Reached};
@@ -35,9 +38,10 @@ use crate::handle::Descriptor;
 #[cfg(uring_coverage)]
 use crate::handle::HandleKind;
 use crate::memory::Mapping;
-use crate::op::Operation;
+use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -56,6 +60,10 @@ pub struct Core {
     setup: Setup,
     id: u64,
     direct: Option<DirectTable>,
+    /// Cancellations of the library's own whose completions have not been seen.
+    answers_due: u32,
+    registered: Option<RegisteredBufs>,
+    buffers: Buffers,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -117,6 +125,9 @@ impl Core {
             setup: parts.setup,
             id: crate::id::next(),
             direct: None,
+            answers_due: 0,
+            registered: None,
+            buffers: Buffers::new(),
             cancel_refused: false,
             draining: false,
             shared: false,
@@ -187,9 +198,14 @@ impl Core {
         }
     }
 
-    /// How many of `completions` have not come yet, counting those that were put aside.
+    /// How many the kernel has to be waited for until there are `completions`, counting those that were put aside, and not counting what
+    /// nobody gets to see.
     pub(crate) fn still_to_come(&self, completions: u32) -> u32 {
-        completions.saturating_sub(u32::try_from(self.backlog.len()).unwrap_or(u32::MAX))
+        let put_aside = u32::try_from(self.backlog.len()).unwrap_or(u32::MAX);
+        match completions.saturating_sub(put_aside) {
+            0 => 0,
+            missing => missing.saturating_add(self.answers_due),
+        }
     }
 
     /// Refuses to lend memory to operations whose completions could not be seen (H33).
@@ -365,6 +381,7 @@ impl Core {
     #[inline]
     fn land(&mut self, completion: Completion) {
         if completion.user_data == crate::entry::IGNORED {
+            self.answers_due = self.answers_due.saturating_sub(1);
             self.cancel_refused |= completion.result == -libc::EACCES;
         } else {
             self.slots.land(completion);
@@ -436,7 +453,8 @@ impl Core {
         Some(unsafe { op.complete(completion) })
     }
 
-    pub(crate) fn take_item<O: crate::op::Multishot>(&mut self, place: Place) -> Option<O::Item> {
+    /// The next item of a multishot operation that has come.
+    pub(crate) fn next_item<O: Multishot>(&mut self, place: Place) -> Option<O::Item> {
         let (op, completion) = self.slots.take_item::<O>(place)?;
         // SAFETY: the operation is in its slot until its last completion is claimed, which a place that is found proves has
         // not happened.
@@ -451,6 +469,18 @@ impl Core {
     pub(crate) fn orphan(&mut self, place: Place) {
         self.slots.orphan(place);
         self.slots.bury();
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        &mut self.buffers
     }
 
     pub(crate) fn direct(&self) -> Option<&DirectTable> {

@@ -1,7 +1,7 @@
 //! Operations in raw memory: small ones as they are, larger ones as a box.
 
 use crate::completion::Completion;
-use crate::op::Operation;
+use crate::op::{Completes, Operation};
 
 /// Larger operations are boxed.
 const INLINE: usize = 88;
@@ -9,8 +9,44 @@ const INLINE: usize = 88;
 /// Room for an operation. What is in it only the code that put it there knows.
 pub(crate) type Storage = std::mem::MaybeUninit<[u64; INLINE / 8]>;
 
-/// Moves an operation out of storage, builds its output and drops that.
-pub(crate) type Bury = unsafe fn(*mut u8, Completion);
+/// What can be done with an operation in storage by somebody who does not know its type.
+pub(crate) struct ErasedCalls {
+    /// Moves the operation out, builds its output and drops that.
+    ///
+    /// # Safety
+    ///
+    /// The storage holds an operation of this type that the kernel has finished with, and is not read again.
+    pub(crate) bury: unsafe fn(*mut Storage, Completion),
+    /// Builds an item and drops it.
+    ///
+    /// # Safety
+    ///
+    /// The storage holds an operation of this type, and the completion is an item of it.
+    pub(crate) discard: unsafe fn(*mut Storage, Completion),
+    /// Whether the last completion is an item too.
+    pub(crate) is_item: fn(&Completion) -> bool,
+}
+
+impl ErasedCalls {
+    /// Those of an operation.
+    pub(crate) const fn of<O: Operation>() -> ErasedCalls {
+        ErasedCalls {
+            bury: bury::<O>,
+            discard: discard::<O>,
+            is_item: match O::COMPLETES {
+                Completes::Many(many) => many.is_item,
+                Completes::Once | Completes::Notified => is_never_item,
+            },
+        }
+    }
+
+    /// Those of a free slot, which are never called.
+    pub(crate) const NONE: &'static ErasedCalls = &ErasedCalls {
+        bury: do_nothing,
+        discard: do_nothing,
+        is_item: is_never_item,
+    };
+}
 
 const fn is_inline<O>() -> bool {
     size_of::<O>() <= INLINE && align_of::<O>() <= align_of::<u64>()
@@ -56,7 +92,7 @@ pub(crate) unsafe fn locate<O>(storage: *mut Storage) -> *mut O {
 ///
 /// `storage` holds an `O`, and is not read again.
 #[inline]
-pub(crate) unsafe fn retrieve<O>(storage: *mut u8) -> O {
+pub(crate) unsafe fn retrieve<O>(storage: *mut Storage) -> O {
     // SAFETY: as in `store`; the box was made there.
     unsafe {
         if const { is_inline::<O>() } {
@@ -71,13 +107,29 @@ pub(crate) unsafe fn retrieve<O>(storage: *mut u8) -> O {
 ///
 /// # Safety
 ///
-/// `storage` holds an `O` that the kernel has finished with, and is not read again.
-pub(crate) unsafe fn bury<O: Operation>(storage: *mut u8, completion: Completion) {
+/// As for [`ErasedCalls::bury`].
+unsafe fn bury<O: Operation>(storage: *mut Storage, completion: Completion) {
     // SAFETY: passed on to the caller.
     drop(unsafe { retrieve::<O>(storage).complete(completion) });
 }
 
+/// Builds an item that nobody takes, and drops it: a descriptor that was accepted is closed.
+///
 /// # Safety
 ///
-/// Never called: a free slot is not buried.
-pub(crate) unsafe fn bury_nothing(_: *mut u8, _: Completion) {}
+/// As for [`ErasedCalls::discard`].
+unsafe fn discard<O: Operation>(storage: *mut Storage, completion: Completion) {
+    if let Completes::Many(many) = O::COMPLETES {
+        // SAFETY: passed on to the caller.
+        unsafe { many.discard(locate::<O>(storage), completion) };
+    }
+}
+
+/// # Safety
+///
+/// None is needed.
+unsafe fn do_nothing(_: *mut Storage, _: Completion) {}
+
+fn is_never_item(_: &Completion) -> bool {
+    false
+}

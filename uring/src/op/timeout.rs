@@ -8,7 +8,7 @@ use uring_sys::__kernel_timespec;
 
 use crate::completion::Completion;
 use crate::entry::Entry;
-use crate::op::{Multishot, Operation, RawOperation, done, sealed};
+use crate::op::{Completes, EndReason, Ended, Multishot, Operation, RawOperation, sealed};
 use crate::resource::Untracked;
 
 /// A span or a point of time, in the kernel's form.
@@ -244,6 +244,7 @@ unsafe impl<M: TimeMemory + Untracked> RawOperation for Timeout<M> {}
 /// while ring.wait_item(&ticks)?.is_some() {
 ///     println!("a millisecond later");
 /// }
+/// println!("that was all: {:?}", ring.wait(ticks)?.reason);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -290,10 +291,9 @@ impl<M> sealed::Sealed for TimeoutMultishot<M> {}
 
 // SAFETY: as for `Timeout`; the kernel reads the time again for each repetition.
 unsafe impl<M: TimeMemory> Operation for TimeoutMultishot<M> {
-    /// Whether all repetitions were made.
-    type Output = io::Result<()>;
+    type Output = Ended<Self>;
     const OPCODE: u8 = uring_sys::IORING_OP_TIMEOUT;
-    const MULTISHOT: bool = true;
+    const COMPLETES: Completes<Self> = Completes::many();
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
@@ -305,11 +305,7 @@ unsafe impl<M: TimeMemory> Operation for TimeoutMultishot<M> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if completion.raw_result() == -libc::ETIME {
-            Ok(())
-        } else {
-            done(completion)
-        }
+        Ended::new(self, completion)
     }
 }
 
@@ -318,11 +314,23 @@ unsafe impl<M: TimeMemory> Multishot for TimeoutMultishot<M> {
     type Item = ();
 
     unsafe fn item(_: *const Self, _: Completion) {}
+
+    fn is_item(last: &Completion) -> bool {
+        last.raw_result() == -libc::ETIME
+    }
+
+    fn end(last: &Completion) -> EndReason {
+        if Self::is_item(last) {
+            EndReason::Finished
+        } else {
+            EndReason::of(last)
+        }
+    }
 }
 
-/// Cancels the operation before it in its [`Chain`](crate::Chain) when that takes longer.
+/// A time limit for a member of a [`Chain`](crate::Chain): see [`Chain::timeout`](crate::Chain::timeout).
 ///
-/// Since Linux 5.5. Outside a chain it completes with `EINVAL`.
+/// Since Linux 5.5.
 ///
 /// Source: `io_uring_prep_link_timeout(3)`.
 #[derive(Clone, Copy, Debug)]
@@ -336,9 +344,7 @@ pub struct LinkTimeout<M = Timespec> {
 impl LinkTimeout {
     /// Allows the operation before it that time.
     pub fn after(duration: Duration) -> LinkTimeout {
-        LinkTimeout {
-            time: Time::after(duration.into()),
-        }
+        LinkTimeout::at_address(duration.into())
     }
 }
 
@@ -356,14 +362,41 @@ impl<M: TimeMemory> LinkTimeout<M> {
             time: self.time.clock(clock),
         }
     }
+
+    /// Takes the time as a point of its clock, not as a span from the operation's start.
+    pub fn absolute(self) -> Self {
+        LinkTimeout {
+            time: self.time.absolute(),
+        }
+    }
+
+    pub(crate) fn into_limit(self) -> TimeLimit<M> {
+        TimeLimit { time: self.time }
+    }
 }
 
-impl<M> sealed::Sealed for LinkTimeout<M> {}
+/// A [`LinkTimeout`] in its chain, where alone it is an operation.
+#[derive(Debug)]
+pub struct TimeLimit<M = Timespec> {
+    time: Time<M>,
+}
+
+/// What became of a [`LinkTimeout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// The operation completed in time, or was never started.
+    InTime,
+    /// The time was over, and the operation is cancelled.
+    TimeOver,
+    /// The time was over, but the operation was too far on to be cancelled.
+    TooLate,
+}
+
+impl<M> sealed::Sealed for TimeLimit<M> {}
 
 // SAFETY: as for `Timeout`.
-unsafe impl<M: TimeMemory> Operation for LinkTimeout<M> {
-    /// Whether the time was over first; `ECANCELED` if the operation was.
-    type Output = io::Result<TimeoutEnd>;
+unsafe impl<M: TimeMemory> Operation for TimeLimit<M> {
+    type Output = io::Result<Limited>;
     const OPCODE: u8 = uring_sys::IORING_OP_LINK_TIMEOUT;
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
@@ -372,12 +405,11 @@ unsafe impl<M: TimeMemory> Operation for LinkTimeout<M> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        match completion.raw_result() {
-            result if result == -libc::ETIME => Ok(TimeoutEnd::TimeOver),
-            _ => completion.result().map(|_| TimeoutEnd::Completions),
+        match -completion.raw_result() {
+            libc::ETIME => Ok(Limited::TimeOver),
+            libc::ECANCELED => Ok(Limited::InTime),
+            libc::EALREADY | libc::ENOENT => Ok(Limited::TooLate),
+            _ => completion.result().map(|_| Limited::InTime),
         }
     }
 }
-
-// SAFETY: the time is untracked, so nothing points into the value.
-unsafe impl<M: TimeMemory + Untracked> RawOperation for LinkTimeout<M> {}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use uring_sys::{io_cqring_offsets, io_sqring_offsets, io_uring_cqe, io_uring_sqe};
 
 use super::{CompletionQueue, CompletionSize, RingLayout, SubmissionQueue};
-use crate::entry::{Entry, EntrySize, IGNORED};
+use crate::entry::{Entry, EntrySize, FILLER};
 use crate::flags::SetupFlags;
 
 /// What no test writes on purpose.
@@ -451,7 +451,7 @@ fn q06_a_large_entry_never_wraps() {
             if last {
                 let filler = kernel.read(at);
                 assert_eq!(filler.opcode, uring_sys::IORING_OP_NOP);
-                assert_eq!((filler.user_data, filler.flags), (IGNORED, skips));
+                assert_eq!((filler.user_data, filler.flags), (FILLER, skips));
                 at = at.wrapping_add(1);
             }
             assert_eq!(kernel.read(at).user_data, 1);
@@ -471,7 +471,7 @@ fn q06_a_filler_does_not_cut_a_chain() {
         queue.place(&first, false);
         queue.place(&large(2), true);
         let filler = kernel.read(CAPACITY - 1);
-        assert_eq!(filler.user_data, IGNORED);
+        assert_eq!(filler.user_data, FILLER);
         assert_eq!(filler.flags, link | uring_sys::IOSQE_CQE_SKIP_SUCCESS);
         assert_eq!(kernel.read(CAPACITY).user_data, 2);
     }
@@ -586,7 +586,7 @@ fn q06_retracting_passes_over_the_second_halves() {
     queue.place(&small(4), false);
     let mut retracted = Vec::new();
     queue.retract(|user_data| retracted.push(user_data));
-    assert_eq!(retracted, [1, IGNORED, 2, 3, 4]);
+    assert_eq!(retracted, [1, FILLER, 2, 3, 4]);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The ring, with its handle as a type.
 
+mod buffers;
+mod provided;
 mod submit;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -13,7 +16,7 @@ use crate::engine::Core;
 use crate::entry::TRACKED;
 use crate::error::{Call, Error, Hint};
 use crate::handle::{Any, Fd, Fdless, Handle, HandleKind, Registered};
-use crate::op::{KeptBy, Multishot, Operation, RawOperation};
+use crate::op::{Cancel, Cancelled, KeptBy, Multishot, Operation, RawOperation};
 use crate::probe::Probe;
 use crate::push::Push;
 use crate::setup::Setup;
@@ -376,13 +379,11 @@ impl<H: Handle> Ring<H> {
 
     /// The next item of a multishot operation that has come and was not taken.
     pub fn take_item<O: Multishot>(&mut self, token: &Token<O>) -> Option<O::Item> {
-        if self.core.check_process(Call::Claim).is_ok() {
-            self.core.reap();
-        }
         self.core.take_item::<O>(token.place())
     }
 
-    /// Waits for the next item of a multishot operation. `None` means that it has ended: [`take`](Ring::take) says how.
+    /// Waits for the next item of a multishot operation. `None` means that it has ended: [`take`](Ring::take) says
+    /// [why](crate::op::Ended).
     ///
     /// # Errors
     ///
@@ -405,6 +406,43 @@ impl<H: Handle> Ring<H> {
     #[doc(alias = "io_uring_prep_cancel64")]
     pub fn cancel<O>(&mut self, token: &Token<O>) -> Result<(), Error> {
         self.core.cancel(token.place())
+    }
+
+    /// Cancels operations in one call, and waits until what was found is over. Submits what is in the queue first.
+    ///
+    /// Where the operation is being carried out already, this waits for it to end, however it does, for at most `timeout`; signals do
+    /// not end the wait. It is no proof that the kernel is done with the operation's memory: that is its completion, which comes as always.
+    ///
+    /// Since Linux 6.0.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use uring::op::{Cancel, Cancelled, Timeout};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// let hour = ring.push(Timeout::after(Duration::from_secs(3600)))?;
+    /// match ring.cancel_sync(Cancel::token(&hour), Some(Duration::from_secs(1))) {
+    ///     Ok(cancelled) => assert_eq!(cancelled, Cancelled::Count(1)),
+    ///     Err(error) if error.is_unsupported() => ring.cancel(&hour)?,
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// assert!(ring.wait(hour)?.is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`is_timed_out`](Error::is_timed_out): the operation still is being carried out;
+    /// - [`is_unsupported`](Error::is_unsupported): the kernel is older, or does not cancel by [`opcode`](crate::op::Cancel::opcode);
+    /// - [`is_wrong_ring`](Error::is_wrong_ring): the target is a direct descriptor of another ring;
+    /// - others of [`submit`](Ring::submit) and `io_uring_register(2)`.
+    #[doc(alias = "io_uring_register_sync_cancel")]
+    pub fn cancel_sync(
+        &mut self,
+        cancel: Cancel,
+        timeout: Option<Duration>,
+    ) -> Result<Cancelled, Error> {
+        self.core.cancel_sync(cancel, timeout)
     }
 
     /// Operations in flight: pushed, and their last completion not seen yet. Raw ones do not count.
@@ -460,6 +498,47 @@ impl<H: Handle> Ring<H> {
         self.core.register_direct(slots)
     }
 
+    /// Gives the ring a table for that many direct descriptors, whose slots the kernel gives out.
+    ///
+    /// It is for operations that make files without end, such as
+    /// [`AcceptMultishot`](crate::op::AcceptMultishot), for which no slot can be reserved beforehand. A table is of one kind or the other: the
+    /// kernel does not keep to a part of a table if files come and go beside it, so slots that the library has reserved would not be safe.
+    ///
+    /// Since Linux 6.0.
+    ///
+    /// ```
+    /// # if uring::Ring::best(8)?.setup().features().contains(uring::Features::REG_REG_RING) {
+    /// use uring::op::{OpenAt, Read};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.register_direct_allocated(4)?;
+    /// let slot = ring.any_direct_slot()?;
+    /// let version = ring.call(OpenAt::new(c"/proc/version").into_any_direct(slot))?.result?;
+    /// let done = ring.call(Read::new(&version, Vec::with_capacity(100)))?;
+    /// assert!(done.buf.starts_with(b"Linux version"));
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`register_direct`](Ring::register_direct); on older kernels `EINVAL`.
+    ///
+    /// Source: `io_uring_register_file_alloc_range(3)`.
+    #[doc(alias = "io_uring_register_file_alloc_range")]
+    pub fn register_direct_allocated(&mut self, slots: u32) -> Result<(), Error> {
+        self.core.register_direct_allocated(slots)
+    }
+
+    /// Whichever slot is free when a file is opened.
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives out no slots: there is no table, or the library gives its slots out.
+    pub fn any_direct_slot(&self) -> Result<crate::AnyDirectSlot, Error> {
+        self.core.any_direct_slot()
+    }
+
     /// Slots of the ring's table of direct descriptors; zero without a table.
     #[must_use]
     pub fn direct_slots(&self) -> u32 {
@@ -470,9 +549,18 @@ impl<H: Handle> Ring<H> {
     ///
     /// # Errors
     ///
-    /// There is no table, or every slot is taken.
+    /// There is no table, every slot is taken, or the kernel gives them out.
     pub fn direct_slot(&mut self) -> Result<crate::DirectSlot, Error> {
         self.core.direct_slot()
+    }
+
+    /// Reserves two empty slots of the table that lie side by side, to make a [pipe](crate::op::Pipe) in.
+    ///
+    /// # Errors
+    ///
+    /// As for [`direct_slot`](Ring::direct_slot); or no two neighbours are free.
+    pub fn direct_pair(&mut self) -> Result<crate::DirectPair, Error> {
+        self.core.direct_pair()
     }
 }
 

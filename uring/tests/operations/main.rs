@@ -2,24 +2,43 @@
 
 #[cfg(uring_coverage)]
 mod account;
+mod attributes;
+mod buffers;
+mod cancels;
+mod chains;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
 mod files;
+mod install;
 mod known;
+mod messages;
+mod multishot;
+mod names;
+mod network;
+mod pipes;
+mod polled;
 mod push;
 mod raw;
+mod registered;
+mod socket_commands;
+mod sockets;
+mod space;
 mod times;
+mod vectors;
+mod zero_copy;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("operations");
+    suite.share_processes();
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     let tests: &[(&str, Body)] = &[
@@ -29,18 +48,35 @@ fn main() -> ExitCode {
         ("open_refused", files::open_refused),
         ("read_and_write", files::read_and_write),
         ("read_and_write_refused", files::read_and_write_refused),
+        ("readv_and_writev", vectors::readv_and_writev),
+        ("kinds_of_buffers", vectors::kinds_of_buffers),
+        ("read_and_write_flags", vectors::flags),
+        (
+            "read_fixed_and_write_fixed",
+            registered::read_fixed_and_write_fixed,
+        ),
+        ("registered_buffers", registered::registered_buffers),
         ("fsync", files::fsync),
+        ("fallocate_and_sync_file_range", space::fallocate),
+        ("fadvise_and_madvise", space::fadvise_and_madvise),
+        ("splice_and_tee", pipes::splice_and_tee),
+        ("openat2", names::openat2),
+        ("openat2_direct", names::openat2_direct),
+        ("files_update", install::files_update),
         ("statx", files::statx),
         ("unlink", files::unlink),
         ("probe", known::probe_tells_what_the_kernel_has),
         ("raw_operations", raw::raw_operations),
         ("timeouts", times::timeouts),
         ("timeout_or_completions", times::timeout_or_completions),
-        ("link_timeout", times::link_timeout),
+        ("link_timeout", chains::link_timeout),
+        ("chain_options", chains::chain_options),
+        ("drain_after_cancel", chains::drain_after_cancel),
         (
             "cancel_by_token_and_number",
-            times::cancel_by_token_and_number,
+            cancels::cancel_by_token_and_number,
         ),
+        ("cancel_by_opcode", cancels::cancel_by_opcode),
         ("direct_descriptors", direct::direct_descriptors),
         ("direct_of_another_ring", direct::direct_of_another_ring),
         ("direct_table_full", direct::direct_table_full),
@@ -50,6 +86,7 @@ fn main() -> ExitCode {
             direct::direct_closed_when_dropped,
         ),
         ("direct_slots_reused", direct::direct_slots_reused),
+        ("provided_buffers", buffers::provided_buffers),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
         ("push_refused_gives_back", push::refused_gives_back),
@@ -78,6 +115,69 @@ fn main() -> ExitCode {
             .on(handles.iter().copied())
             .requires([Facility::PRIVILEGES]);
     }
+    let gated: [(&str, Feature, Body, Body); 6] = [
+        (
+            "readv_fixed_and_writev_fixed",
+            registered::READV_FIXED,
+            registered::readv_fixed_and_writev_fixed,
+            registered::readv_fixed_refused,
+        ),
+        (
+            "protected",
+            vectors::RW_ATTR,
+            vectors::protected,
+            vectors::protected_unknown,
+        ),
+        (
+            "mkdir_symlink_and_link",
+            names::LINKAT,
+            names::mkdir_symlink_and_link,
+            names::mkdir_symlink_and_link_refused,
+        ),
+        (
+            "ftruncate",
+            space::FTRUNCATE,
+            space::ftruncate,
+            space::ftruncate_refused,
+        ),
+        ("pipes", pipes::PIPE, pipes::pipes, pipes::pipes_refused),
+        (
+            "install_fd",
+            install::INSTALL,
+            install::install,
+            install::install_refused,
+        ),
+    ];
+    for (name, feature, body, refused) in gated {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+    suite
+        .test("extended_attributes", attributes::extended_attributes)
+        .on(HandleKind::ALL)
+        .needs([attributes::XATTR])
+        .requires([Facility::PRIVILEGES])
+        .refused_by(attributes::extended_attributes_refused);
+    for (name, body) in [
+        ("polled_reads_and_writes", polled::polled as Body),
+        (
+            "reads_and_writes_past_the_page_cache",
+            polled::past_the_page_cache,
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .requires(Nvme::REQUIRES);
+    }
+    suite
+        .test("rename", names::rename)
+        .on(HandleKind::ALL)
+        .needs([Feature::opcode(uring_sys::IORING_OP_RENAMEAT)])
+        .no_refusal("every lane has it");
     #[cfg(uring_coverage)]
     for (name, body) in [
         (
@@ -86,22 +186,67 @@ fn main() -> ExitCode {
         ),
         ("account_of_failures", account::failures_do_not_count),
     ] {
-        suite.test(name, body).on(HandleKind::ALL);
+        suite.test(name, body).on(HandleKind::ALL).own_process();
     }
     suite
         .test(
             "cancel_by_target_any_and_every",
-            times::cancel_by_target_any_and_every,
+            cancels::cancel_by_target_any_and_every,
         )
         .on(HandleKind::ALL)
         .needs([Feature::SQE128])
         .no_refusal(
             "the flags are as old as this feature; before it the operation completes with EINVAL",
         );
+    for (name, body, refused, feature) in [
+        (
+            "buffer_ring",
+            buffers::buffer_ring as Body,
+            buffers::buffer_ring_refused as Body,
+            Feature::BUFFER_RING,
+        ),
+        (
+            "incremental_buffer_ring",
+            buffers::incremental_buffer_ring,
+            buffers::incremental_buffer_ring_refused,
+            Feature::BUFFER_RING_INC,
+        ),
+        (
+            "read_multishot",
+            buffers::read_multishot,
+            buffers::read_multishot_refused,
+            Feature::opcode(uring_sys::IORING_OP_READ_MULTISHOT),
+        ),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+    for (name, body) in [
+        (
+            "buffer_ring_lifetime",
+            buffers::buffer_ring_lifetime as Body,
+        ),
+        ("buffer_ring_numbers", buffers::buffer_ring_numbers),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([Feature::BUFFER_RING])
+            .no_refusal("buffer_ring has it");
+    }
+    suite
+        .test("cancel_sync", cancels::cancel_sync)
+        .on(HandleKind::ALL)
+        .needs([Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)])
+        .refused_by(cancels::cancel_sync_refused);
     suite
         .test("multishot_items", times::multishot_items)
         .on(HandleKind::ALL)
         .needs([Feature::TIMEOUT_MULTISHOT])
         .no_refusal("memory::m08_multishot_timeout has it");
+    network::add_to(&mut suite);
     suite.run()
 }

@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use uring::op::{
-    Cancel, Close, Fsync, LinkTimeout, Nop, OpenAt, RawFileStatus, RawOperation, RawTimespec, Read,
-    Statx, Timeout, Timespec, UnlinkAt, Write,
+    Cancel, Close, Fsync, Nop, OpenAt, RawFileStatus, RawOperation, RawTimespec, Read, Statx,
+    Timeout, Timespec, UnlinkAt, Write,
 };
 use uring::{Any, Completion, RawBuf, RawPath, RawTarget, Ring};
 use uring_testkit::files::TempDir;
@@ -18,7 +18,7 @@ use crate::common;
 use crate::files::c_path;
 
 /// Pushes, waits, and gives the completion.
-fn call(
+pub(crate) fn call(
     ring: &mut Ring<Any>,
     op: impl RawOperation + 'static,
     number: u64,
@@ -82,8 +82,6 @@ pub(crate) fn raw_operations(context: &Context) -> TestResult {
         call(&mut ring, Timeout::at_address(time), 8)?.raw_result(),
         -libc::ETIME
     );
-    let alone = call(&mut ring, LinkTimeout::at_address(time), 9)?;
-    assert_eq!(alone.raw_result(), -libc::EINVAL);
     assert_eq!(
         call(&mut ring, Cancel::user_data(99), 10)?.raw_result(),
         -libc::ENOENT

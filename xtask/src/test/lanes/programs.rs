@@ -194,7 +194,8 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!(
-        "channel /dev/ttyS1\ndisk nsid:{}\nnvme nsid:{}\nlimit {LIMIT}\n",
+        "channel nsid:{}\ndisk nsid:{}\nnvme nsid:{}\nlimit {LIMIT}\n",
+        machine::RECORDS_NAMESPACE,
         machine::DISK_NAMESPACE,
         machine::RAW_NAMESPACE
     );

@@ -3,16 +3,21 @@
 //! Storage is raw memory at a fixed address: no reference ever covers a whole slot, since the kernel writes into parts of it. An
 //! operation moves in before it is prepared and out after its last completion, and not in between (DESIGN 6.1, 6.2).
 
+mod burial;
+mod landing;
+
 use std::alloc::{Layout, handle_alloc_error};
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::completion::Completion;
-use crate::engine::items::Items;
-use crate::engine::storage::{Bury, Storage, bury, bury_nothing, locate, retrieve, store};
+use crate::engine::items::{Items, NO_ITEM};
+use crate::engine::storage::{ErasedCalls, Storage, locate, retrieve, store};
 use crate::entry::TRACKED;
-use crate::op::Operation;
+use crate::op::{Completes, Operation};
+pub(crate) use burial::Remains;
+use burial::discard_all;
 
 #[repr(C)]
 struct Slot {
@@ -21,15 +26,16 @@ struct Slot {
     depth: u16,
     /// Whether nobody will claim the result.
     orphan: bool,
-    multishot: bool,
+    completes: Times,
     result: i32,
     flags: u32,
-    /// In a free slot the next free one, else the first item that was not taken.
+    /// In a free slot the next free one, else the first item that was not taken. Where there are no items: what the last completion says
+    /// beyond result and flags.
     link: u32,
     /// In a slot in use the last item that was not taken.
     last_item: u32,
     sequence: u64,
-    bury: Bury,
+    calls: &'static ErasedCalls,
     storage: Storage,
 }
 
@@ -39,16 +45,26 @@ impl Slot {
             state: State::Free,
             depth: 0,
             orphan: false,
-            multishot: false,
+            completes: Times::Once,
             result: 0,
             flags: 0,
             link: NONE,
-            last_item: NONE,
+            last_item: NO_ITEM,
             sequence: 0,
-            bury: bury_nothing,
+            calls: ErasedCalls::NONE,
             storage: Storage::uninit(),
         }
     }
+}
+
+/// Whether there are items that nobody has taken.
+///
+/// # Safety
+///
+/// `slot` is a slot whose header is initialised.
+unsafe fn has_items(slot: *const Slot) -> bool {
+    // SAFETY: the caller vouches for the slot.
+    unsafe { (*slot).completes == Times::Many && (*slot).link != NO_ITEM }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +76,24 @@ enum State {
     Landed,
     /// Landed and given up: waits for its resources to be dropped.
     Corpse,
+}
+
+/// How often an operation completes; see [`Completes`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Once,
+    Notified,
+    Many,
+}
+
+impl Times {
+    const fn of<O: Operation>() -> Times {
+        match O::COMPLETES {
+            Completes::Once => Times::Once,
+            Completes::Notified => Times::Notified,
+            Completes::Many(_) => Times::Many,
+        }
+    }
 }
 
 /// What a token names.
@@ -98,7 +132,11 @@ pub(crate) struct Slots {
     /// By the depth of the scope that operations belong to; 0 is none.
     levels: Vec<Level>,
     corpses: Vec<u32>,
+    /// Operations in flight with items that nobody will take.
+    littered: Vec<u32>,
     items: Items,
+    /// A completion that is not the last has come.
+    heard_more: bool,
 }
 
 /// How many operations there are at one depth.
@@ -128,7 +166,9 @@ impl Slots {
             next_sequence: 0,
             levels: vec![Level::default(); 4],
             corpses: Vec::new(),
+            littered: Vec::new(),
             items: Items::default(),
+            heard_more: false,
         }
     }
 
@@ -164,11 +204,11 @@ impl Slots {
         let address = unsafe {
             (*slot).depth = depth;
             (*slot).orphan = false;
-            (*slot).multishot = O::MULTISHOT;
-            (*slot).link = NONE;
-            (*slot).last_item = NONE;
+            (*slot).completes = const { Times::of::<O>() };
+            (*slot).link = NO_ITEM;
+            (*slot).last_item = NO_ITEM;
             (*slot).sequence = sequence.get();
-            (*slot).bury = bury::<O>;
+            (*slot).calls = const { &ErasedCalls::of::<O>() };
             (*slot).state = State::Flying;
             store(&raw mut (*slot).storage, op)
         };
@@ -208,62 +248,6 @@ impl Slots {
         NonZeroU64::new(sequence).unwrap_or(NonZeroU64::MAX)
     }
 
-    /// Takes in a completion that carries a tracked `user_data`.
-    ///
-    /// One that does not fit an operation in flight is passed over: late, repeated or forged completions reach nobody
-    /// (DESIGN 6.4).
-    #[inline]
-    pub(crate) fn land(&mut self, completion: Completion) {
-        let [low, high] = halves(completion.user_data);
-        if low >= self.used {
-            return;
-        }
-        let slot = self.slot(low);
-        // SAFETY: the header of a slot is always initialised, and only this thread uses it.
-        unsafe {
-            let [generation, _] = halves((*slot).sequence);
-            let same = generation & GENERATION == high & GENERATION;
-            if (*slot).state != State::Flying || !same {
-                return;
-            }
-            if completion.has_more() {
-                return self.land_more(slot, completion);
-            }
-            (*slot).result = completion.result;
-            (*slot).flags = completion.flags;
-            (*slot).state = State::Landed;
-            let depth = usize::from((*slot).depth);
-            if let Some(level) = self.levels.get_mut(depth) {
-                level.flying -= 1;
-            }
-            if (*slot).orphan {
-                self.give_up(low);
-            }
-        }
-    }
-
-    /// A completion that is not the last: an item of a multishot operation, or the first of two.
-    ///
-    /// # Safety
-    ///
-    /// `slot` is a slot of these.
-    #[cold]
-    unsafe fn land_more(&mut self, slot: *mut Slot, completion: Completion) {
-        // SAFETY: the caller vouches for the slot.
-        unsafe {
-            if !(*slot).multishot || (*slot).orphan {
-                return;
-            }
-            let item = self.items.store(completion);
-            if (*slot).link == NONE {
-                (*slot).link = item;
-            } else {
-                self.items.append((*slot).last_item, item);
-            }
-            (*slot).last_item = item;
-        }
-    }
-
     /// The slot that `place` names, if it is still the same operation.
     #[inline]
     fn find(&self, place: Place) -> Option<*mut Slot> {
@@ -292,10 +276,10 @@ impl Slots {
     pub(crate) fn has_item(&self, place: Place) -> bool {
         // SAFETY: as in `find`.
         self.find(place)
-            .is_some_and(|slot| unsafe { (*slot).multishot && (*slot).link != NONE })
+            .is_some_and(|slot| unsafe { has_items(slot) })
     }
 
-    /// Moves an operation out whose last completion has come, and frees its slot.
+    /// Moves an operation out whose last completion has come, and frees its slot. Items that were not taken are dropped.
     ///
     /// # Safety
     ///
@@ -308,10 +292,48 @@ impl Slots {
             if (*slot).state != State::Landed {
                 return None;
             }
-            let op = retrieve::<O>((&raw mut (*slot).storage).cast());
-            let completion = Completion::new(0, (*slot).result, (*slot).flags);
+            let op = retrieve::<O>(&raw mut (*slot).storage);
+            let mut left = self.take_items(slot);
+            let completion = self.last_completion(slot);
             self.release(place.index);
+            if let (Completes::Many(many), false) = (O::COMPLETES, left == NO_ITEM) {
+                let items = std::iter::from_fn(|| self.items.take_first(&mut left));
+                discard_all(items, |item| many.discard(&raw const op, item));
+            }
             Some((op, completion))
+        }
+    }
+
+    /// Takes the list of items off.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is one of these.
+    unsafe fn take_items(&mut self, slot: *mut Slot) -> u32 {
+        // SAFETY: the caller vouches for the slot.
+        unsafe {
+            match (*slot).completes {
+                Times::Once | Times::Notified => NO_ITEM,
+                Times::Many => std::mem::replace(&mut (*slot).link, NO_ITEM),
+            }
+        }
+    }
+
+    /// What the operation's completion said, which it is to be completed with.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is one of these and its operation has landed.
+    #[inline]
+    unsafe fn last_completion(&mut self, slot: *mut Slot) -> Completion {
+        // SAFETY: the caller vouches for the slot.
+        unsafe {
+            let mut completion = Completion::new(0, (*slot).result, (*slot).flags);
+            if (*slot).link != NO_ITEM && (*slot).completes != Times::Many {
+                let more = self.items.take_first(&mut (*slot).link);
+                completion.extra = more.map_or([0; 2], |more| more.extra);
+            }
+            completion
         }
     }
 
@@ -323,11 +345,10 @@ impl Slots {
         let slot = self.find(place)?;
         // SAFETY: the header is initialised; the storage holds the operation, which is not moved.
         unsafe {
-            if (*slot).link == NONE || !(*slot).multishot {
+            if !has_items(slot) {
                 return None;
             }
-            let (completion, next) = self.items.remove((*slot).link);
-            (*slot).link = next;
+            let completion = self.items.take_first(&mut (*slot).link)?;
             Some((locate::<O>(&raw mut (*slot).storage), completion))
         }
     }
@@ -338,9 +359,6 @@ impl Slots {
         let slot = self.slot(index);
         // SAFETY: the header is initialised; the storage is not looked at any more.
         unsafe {
-            if (*slot).multishot {
-                self.items.remove_all((*slot).link);
-            }
             if let Some(level) = self.levels.get_mut(usize::from((*slot).depth)) {
                 level.kept -= 1;
             }
@@ -361,68 +379,6 @@ impl Slots {
             level.flying -= 1;
         }
         self.release(place.index);
-    }
-
-    /// Nobody will claim the operation: it is buried when its last completion has come.
-    pub(crate) fn orphan(&mut self, place: Place) {
-        let Some(slot) = self.find(place) else { return };
-        // SAFETY: the header is initialised.
-        unsafe {
-            (*slot).orphan = true;
-            if (*slot).state == State::Landed {
-                self.give_up(place.index);
-            }
-        }
-    }
-
-    fn give_up(&mut self, index: u32) {
-        // SAFETY: the header is initialised.
-        unsafe { (*self.slot(index)).state = State::Corpse };
-        self.corpses.push(index);
-    }
-
-    /// Gives up everything at `depth` or deeper that has landed and nobody claimed.
-    pub(crate) fn give_up_landed(&mut self, depth: u16) {
-        if self.kept(depth) == 0 {
-            return;
-        }
-        for index in 0..self.used {
-            let slot = self.slot(index);
-            // SAFETY: the header is initialised.
-            if unsafe { (*slot).state == State::Landed && (*slot).depth >= depth } {
-                self.give_up(index);
-            }
-        }
-    }
-
-    /// Drops the resources of everything that was given up.
-    ///
-    /// A slot is free before its destructors run, and a panic in one does not keep the others from running (DESIGN 6.8).
-    #[inline]
-    pub(crate) fn bury(&mut self) {
-        if !self.corpses.is_empty() {
-            Burial(self).finish();
-        }
-    }
-
-    /// Takes an operation that was given up out of its slot, for its resources to be dropped when nothing is borrowed.
-    pub(crate) fn exhume(&mut self) -> Option<Remains> {
-        self.corpses.pop().map(|index| self.exhume_one(index))
-    }
-
-    fn exhume_one(&mut self, index: u32) -> Remains {
-        let slot = self.slot(index);
-        // SAFETY: the slot holds an operation that the kernel has finished with; its bytes are copied out and the slot is
-        // freed, so from here on the copy is the operation.
-        let remains = unsafe {
-            Remains {
-                storage: (&raw const (*slot).storage).read(),
-                bury: (*slot).bury,
-                completion: Completion::new(0, (*slot).result, (*slot).flags),
-            }
-        };
-        self.release(index);
-        remains
     }
 
     /// Operations in flight at `depth` or deeper.
@@ -448,6 +404,11 @@ impl Slots {
         self.kept(0) == 0
     }
 
+    /// Whether an operation has completed, but not for the last time, since this was asked before.
+    pub(crate) fn has_heard_more(&mut self) -> bool {
+        std::mem::take(&mut self.heard_more)
+    }
+
     /// Opens a scope at `depth`.
     pub(crate) fn open_depth(&mut self, depth: u16) {
         let needed = usize::from(depth) + 1;
@@ -468,7 +429,7 @@ impl Slots {
             unsafe {
                 let flies = (*slot).state == State::Flying
                     && (*slot).depth >= depth
-                    && ((*slot).multishot || !only_multishot);
+                    && ((*slot).completes == Times::Many || !only_multishot);
                 let sequence = NonZeroU64::new((*slot).sequence)?;
                 flies.then(|| Place { index, sequence }.user_data())
             }
@@ -491,37 +452,6 @@ impl Drop for Slots {
     }
 }
 
-/// Buries what is left even if one burial unwinds; a second panic aborts, as everywhere in Rust.
-struct Burial<'a>(&'a mut Slots);
-
-impl Burial<'_> {
-    fn finish(&mut self) {
-        while let Some(index) = self.0.corpses.pop() {
-            drop(self.0.exhume_one(index));
-        }
-    }
-}
-
-impl Drop for Burial<'_> {
-    fn drop(&mut self) {
-        self.finish();
-    }
-}
-
-/// An operation out of its slot that nobody claims. Dropping it runs its destructors.
-pub(crate) struct Remains {
-    storage: Storage,
-    bury: Bury,
-    completion: Completion,
-}
-
-impl Drop for Remains {
-    fn drop(&mut self) {
-        // SAFETY: the storage is a copy of a slot's whose operation the kernel has finished with, and this is the end of it.
-        unsafe { (self.bury)((&raw mut self.storage).cast(), self.completion) };
-    }
-}
-
 fn layout(len: u32) -> Layout {
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     match Layout::array::<Slot>(len) {
@@ -538,3 +468,6 @@ fn halves(word: u64) -> [u32; 2] {
         u32::from_le_bytes([e, f, g, h]),
     ]
 }
+
+#[cfg(test)]
+mod tests;

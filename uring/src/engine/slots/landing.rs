@@ -1,0 +1,117 @@
+//! What a completion does to the slot that it is for.
+
+use super::{GENERATION, halves};
+use super::{Slot, Slots, State, Times};
+use crate::completion::Completion;
+use crate::engine::items::NO_ITEM;
+
+impl Slots {
+    /// Takes in a completion that carries a tracked `user_data`.
+    ///
+    /// One that does not fit an operation in flight is passed over: late, repeated or forged completions reach nobody
+    /// (DESIGN 6.4).
+    #[inline]
+    pub(crate) fn land(&mut self, completion: Completion) {
+        let [low, high] = halves(completion.user_data);
+        if low >= self.used {
+            return;
+        }
+        let slot = self.slot(low);
+        // SAFETY: the header of a slot is always initialised, and only this thread uses it.
+        unsafe {
+            let [generation, _] = halves((*slot).sequence);
+            let same = generation & GENERATION == high & GENERATION;
+            if (*slot).state != State::Flying || !same {
+                return;
+            }
+            if completion.has_more() {
+                return self.land_more(low, completion);
+            }
+            if (*slot).completes == Times::Once && completion.extra == [0; 2] {
+                (*slot).result = completion.result;
+                (*slot).flags = completion.flags;
+            } else {
+                self.note_last(slot, completion);
+            }
+            (*slot).state = State::Landed;
+            let depth = usize::from((*slot).depth);
+            if let Some(level) = self.levels.get_mut(depth) {
+                level.flying -= 1;
+            }
+            if (*slot).orphan {
+                self.give_up(low);
+            }
+        }
+    }
+
+    /// A completion that is not the last: an item of a multishot operation, or the first of two.
+    #[cold]
+    fn land_more(&mut self, index: u32, completion: Completion) {
+        self.heard_more = true;
+        let slot = self.slot(index);
+        // SAFETY: the header of a slot is always initialised.
+        unsafe {
+            match (*slot).completes {
+                Times::Once => {}
+                Times::Notified => {
+                    (*slot).result = completion.result;
+                    (*slot).flags = completion.flags;
+                }
+                Times::Many => {
+                    if (*slot).orphan && (*slot).link == NO_ITEM {
+                        self.littered.push(index);
+                    }
+                    self.add_item(slot, completion);
+                }
+            }
+        }
+    }
+
+    /// Keeps of the last completion what is more than a result and flags, or else than in most.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is one of these.
+    #[cold]
+    unsafe fn note_last(&mut self, slot: *mut Slot, completion: Completion) {
+        // SAFETY: the caller vouches for the slot.
+        unsafe {
+            let notifies = (*slot).completes == Times::Notified && completion.is_notification();
+            if notifies {
+                (*slot).flags |= uring_sys::IORING_CQE_F_NOTIF;
+            } else {
+                (*slot).result = completion.result;
+                (*slot).flags = completion.flags;
+            }
+            let keep = match (*slot).completes {
+                Times::Once => true,
+                Times::Notified => notifies,
+                Times::Many => ((*slot).calls.is_item)(&completion),
+            };
+            if keep {
+                let kept = if notifies {
+                    completion.as_notification()
+                } else {
+                    completion
+                };
+                self.add_item(slot, kept);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `slot` is one of these.
+    unsafe fn add_item(&mut self, slot: *mut Slot, completion: Completion) {
+        let item = self.items.store(completion);
+        // SAFETY: the caller vouches for the slot.
+        unsafe {
+            if (*slot).link == NO_ITEM {
+                (*slot).link = item;
+            } else {
+                self.items.append((*slot).last_item, item);
+            }
+            (*slot).last_item = item;
+        }
+    }
+}
