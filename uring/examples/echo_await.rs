@@ -36,7 +36,9 @@ async fn echo(local: &Local, connection: OwnedFd) -> io::Result<u64> {
     let mut buf = Vec::with_capacity(BLOCK);
     let mut echoed = 0;
     loop {
-        let done = local.submit(Recv::new(Arc::clone(&connection), buf)).await?;
+        let done = local
+            .submit(Recv::new(Arc::clone(&connection), buf))
+            .await?;
         match done.result? {
             0 => return Ok(echoed),
             received => echoed += u64::try_from(received).unwrap_or(u64::MAX),

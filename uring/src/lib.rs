@@ -28,13 +28,15 @@
 //! | files without descriptors | [`Ring::register_direct`], [`op::OpenAt::into_direct`] |
 //! | what the kernel has | [`Capabilities`], [`Query`], [`Ring::probe`] |
 //!
-//! # Three ways to run an operation
+//! # Four ways to run an operation
 //!
 //! - *Owned*: [`Ring::push`] gives a [`Token`], [`Ring::wait`] or [`Ring::take`] redeem it. The ring owns what the operation works
 //!   on until its last completion. [`Ring::call`] does both at once.
 //! - *Scoped*: within [`Ring::scope`] operations may work on borrowed memory; nothing of them is in flight afterwards.
 //! - *Raw*: [`Ring::push_raw`] takes operations that own nothing, told by a number of the caller's. It costs least, and the
 //!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …).
+//! - *Awaited*: [`Local`] makes futures of operations and streams of those that complete many times; the [guide](guide::awaited) says who
+//!   turns the ring.
 //!
 //! # What is promised
 //!

@@ -3,17 +3,22 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use uring::op::{
     Cancel, Cancelled, Close, CloseDirect, Fsync, Nop, OpenAt, Read, Statx, Timeout, Write,
 };
-use uring::{Any, Chain, Ring};
+use uring::{Any, Chain, Local, Ring};
 use uring_testkit::files::TempDir;
 use uring_testkit::{Context, HandleKind, Suite, TestResult};
 
@@ -142,12 +147,54 @@ fn statx_allocates_its_answer(context: &Context) -> TestResult {
     Ok(())
 }
 
+/// Futures cost no allocation either: of the ring, its executor, or a task that goes on.
+fn awaited_operations_do_not_allocate(context: &Context) -> TestResult {
+    let local = Local::new(common::ring(context, 8)?);
+    let file = Arc::new(File::open("/dev/zero")?);
+    let (mut buffer, wanted) = (vec![7; 512], context.rounds(OPERATIONS / 5));
+    let reports = Rc::new(Cell::new(0));
+    let beside = local.spawn({
+        let (local, reports) = (local.clone(), Rc::clone(&reports));
+        async move {
+            while local.submit(Nop::new()).await.is_ok() {
+                reports.set(reports.get() + 1);
+            }
+        }
+    });
+    local.block_on(async {
+        let mut before = 0;
+        for round in 0..u64::from(WARM_UP) + wanted {
+            if round == u64::from(WARM_UP) {
+                before = ALLOCATIONS.load(Ordering::Relaxed);
+            }
+            local.submit(Nop::new()).await??;
+            let done = local.submit(Read::new(file.clone(), buffer)).await?;
+            done.result?;
+            buffer = done.buf;
+            // Given up before it has ended, and cancelled.
+            let mut hour = pin!(local.submit(Timeout::after(Duration::from_secs(3600))));
+            poll_fn(|context| Poll::Ready(hour.as_mut().poll(context).is_pending())).await;
+            local
+                .submit(Timeout::after(Duration::from_nanos(1)))
+                .await??;
+        }
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+        assert!(reports.get() > wanted, "the task beside has not run");
+        beside.abort();
+        TestResult::Ok(())
+    })?
+}
+
 fn main() -> ExitCode {
     let mut suite = Suite::new("allocation");
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     suite
         .test("owned_operations", owned_operations_do_not_allocate)
+        .on(HandleKind::ALL)
+        .timeout(Duration::from_secs(120));
+    suite
+        .test("awaited_operations", awaited_operations_do_not_allocate)
         .on(HandleKind::ALL)
         .timeout(Duration::from_secs(120));
     suite

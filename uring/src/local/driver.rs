@@ -21,7 +21,8 @@ use crate::handle::{Any, Bound, HandleKind};
 /// Under tokio's current-thread runtime, in a `LocalSet`, this task drives the ring:
 ///
 /// ```ignore (tokio is no dependency; consumers/awaited runs it)
-/// let fd = AsyncFd::with_interest(local.driver()?, Interest::READABLE)?;
+/// // SAFETY: a driver's descriptor is its own, open as long as the driver, and always the same.
+/// let fd = unsafe { AsyncFd::register_with_interest(local.driver()?, Interest::READABLE) }?;
 /// tokio::task::spawn_local(async move {
 ///     loop {
 ///         fd.get_ref().turn()?;

@@ -7,6 +7,7 @@ mod buffers;
 mod common;
 mod driver;
 mod dropped;
+mod echo;
 mod executor;
 mod futures;
 mod poll;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             .on(HandleKind::ALL)
             .timeout(Duration::from_secs(60));
     }
+    suite.test("echo_await_sends_back", echo::echo_await_sends_back);
     suite
         .test("streams", streams::streams)
         .on(HandleKind::ALL)
