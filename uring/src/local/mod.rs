@@ -139,7 +139,7 @@ impl<H: Bound> Local<H> {
     /// use uring::op::{Read, Write};
     /// # use uring::{Local, Ring};
     /// # let local = Local::new(Ring::best(8)?);
-    /// let (mut reader, writer) = std::io::pipe()?;
+    /// let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
     /// local.block_on(async {
     ///     local.submit(Write::new(writer, "hello")).await?.result?;
     ///     let done = local.submit(Read::new(reader, Vec::with_capacity(8))).await?;

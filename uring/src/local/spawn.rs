@@ -21,7 +21,7 @@ impl<H: Bound> Local<H> {
     /// use uring::op::{Read, Write};
     /// # use uring::{Local, Ring};
     /// # let local = Local::new(Ring::best(8)?);
-    /// let (reader, writer) = std::io::pipe()?;
+    /// let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
     /// let read = local.spawn({
     ///     let read = local.submit(Read::new(reader, Vec::with_capacity(8)));
     ///     async move { read.await.map(|done| done.buf) }

@@ -45,7 +45,7 @@ impl<O: Operation, H: Bound> Submitted<O, H> {
     /// # use uring::{Local, Ring};
     /// # let local = Local::new(Ring::best(8)?);
     ///
-    /// let (reader, _writer) = std::io::pipe()?;
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair()?;
     /// let mut read = local.submit(Read::new(reader, vec![7; 100]));
     /// let mut context = Context::from_waker(Waker::noop());
     /// assert!(Pin::new(&mut read).poll(&mut context).is_pending());
