@@ -18,7 +18,7 @@ use std::time::Duration;
 use uring::op::{
     Cancel, Cancelled, Close, CloseDirect, Fsync, Nop, OpenAt, Read, Statx, Timeout, Write,
 };
-use uring::{Any, Chain, Local, Ring};
+use uring::{Any, Chain, Local, Ring, WakeUp};
 use uring_testkit::files::TempDir;
 use uring_testkit::{Context, HandleKind, Suite, TestResult};
 
@@ -51,6 +51,8 @@ unsafe impl GlobalAlloc for Counting {
 
 const OPERATIONS: u64 = 100_000;
 const WARM_UP: u32 = 20;
+/// Until the most has been given up and woken at once that there ever is.
+const LONG_WARM_UP: u64 = 300;
 
 /// What the rounds hand to operations and get back.
 struct Resources {
@@ -149,9 +151,16 @@ fn statx_allocates_its_answer(context: &Context) -> TestResult {
 
 /// Futures cost no allocation either: of the ring, its executor, or a task that goes on.
 fn awaited_operations_do_not_allocate(context: &Context) -> TestResult {
-    let local = Local::new(common::ring(context, 8)?);
+    for wake_up in [WakeUp::Best, WakeUp::Eventfd, WakeUp::ShortWaits] {
+        let local = Local::with_wake_up(common::ring(context, 8)?, wake_up);
+        awaited(&local, context.rounds(OPERATIONS / 15))?;
+    }
+    Ok(())
+}
+
+fn awaited(local: &Local, wanted: u64) -> TestResult {
     let file = Arc::new(File::open("/dev/zero")?);
-    let (mut buffer, wanted) = (vec![7; 512], context.rounds(OPERATIONS / 5));
+    let mut buffer = vec![7; 512];
     let reports = Rc::new(Cell::new(0));
     let beside = local.spawn({
         let (local, reports) = (local.clone(), Rc::clone(&reports));
@@ -163,8 +172,8 @@ fn awaited_operations_do_not_allocate(context: &Context) -> TestResult {
     });
     local.block_on(async {
         let mut before = 0;
-        for round in 0..u64::from(WARM_UP) + wanted {
-            if round == u64::from(WARM_UP) {
+        for round in 0..LONG_WARM_UP + wanted {
+            if round == LONG_WARM_UP {
                 before = ALLOCATIONS.load(Ordering::Relaxed);
             }
             local.submit(Nop::new()).await??;

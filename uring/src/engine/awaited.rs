@@ -76,7 +76,7 @@ impl Core {
 
     /// See [`Wakers::watch`](super::wakers::Wakers::watch).
     pub(crate) fn watch(&mut self, place: Place, waker: Waker) -> Option<Waker> {
-        self.wakers.watch(place, waker)
+        self.wakers.watch(place, self.slots.capacity(), waker)
     }
 
     pub(crate) fn is_watched_by(&self, place: Place, waker: &Waker) -> bool {

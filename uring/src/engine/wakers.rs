@@ -28,13 +28,15 @@ impl Wakers {
         }
     }
 
-    /// Wakes `waker` when the operation at `place` goes on. Gives the one that was there.
-    pub(crate) fn watch(&mut self, place: Place, waker: Waker) -> Option<Waker> {
-        let slot = slot(place);
-        if self.by_slot.len() <= slot {
-            self.by_slot.resize(slot + 1, None);
+    /// Wakes `waker` when the operation at `place`, one of so many, goes on. Gives the one that was there.
+    pub(crate) fn watch(&mut self, place: Place, slots: u32, waker: Waker) -> Option<Waker> {
+        if self.by_slot.is_empty() {
+            // At once, so that no operation has to allocate later.
+            let slots = usize::try_from(slots).unwrap_or(usize::MAX);
+            self.by_slot.resize(slots, None);
+            self.woken.reserve(slots);
         }
-        self.by_slot[slot].replace(waker)
+        self.by_slot.get_mut(slot(place))?.replace(waker)
     }
 
     /// Whether the operation at `place` will wake what `waker` wakes.

@@ -60,15 +60,19 @@ impl<H: Bound> Inner<H> {
             return self.access(|core| core.turn(Wait::Flush))?;
         }
         self.access(|core| {
-            if sleep != Sleep::Short {
+            let slept = if sleep != Sleep::Short {
                 core.turn(Wait::For(1))
             } else if core.setup().features().contains(Features::EXT_ARG) {
                 core.turn(Wait::at_most(1, SHORT))
             } else {
-                core.turn(Wait::Flush)?;
-                thread::sleep(SHORT);
-                core.collect()
-            }
+                core.turn(Wait::Flush).and_then(|()| {
+                    thread::sleep(SHORT);
+                    core.collect()
+                })
+            };
+            // Before this thread's own wakers are called: they need not make noise.
+            self.ready.wake_up();
+            slept
         })?
     }
 }
