@@ -110,6 +110,7 @@
 //! | `URING_TEST_TIMEOUT_FACTOR` | a factor for every time limit, for slow machines |
 //! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
 //! | `URING_TEST_NVME` | a whole NVMe namespace that [tests may overwrite](fixtures::Nvme), such as `/dev/nvme0n2` |
+//! | `URING_TEST_NVME_PROTECTED` | a whole NVMe namespace that tests may overwrite and that [keeps protection information](Facility::NVME_PROTECTED) |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
 mod completed;

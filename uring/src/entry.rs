@@ -47,12 +47,27 @@ impl Entry {
         })
     }
 
+    /// Takes over everything from a raw entry, and keeps the flags and credentials that the push has asked for.
+    pub(crate) fn become_raw(&mut self, raw: io_uring_sqe) {
+        let (flags, personality) = (self.0.flags, self.0.personality);
+        self.0 = raw;
+        self.add_flags(flags);
+        if personality != 0 {
+            self.set_personality(personality);
+        }
+    }
+
     /// A no-op whose completion nobody waits for, for the slot that a large entry would wrap at.
     pub(crate) fn filler() -> Entry {
         let mut entry = Entry::new(uring_sys::IORING_OP_NOP);
         entry.add_flags(uring_sys::IOSQE_CQE_SKIP_SUCCESS);
         entry.set_user_data(FILLER);
         entry
+    }
+
+    /// The entry where a call takes one.
+    pub(crate) fn as_argument(&mut self) -> *mut std::ffi::c_void {
+        (&raw mut self.0).cast()
     }
 
     #[inline]
@@ -190,6 +205,34 @@ impl Entry {
         self.0.anon_4.buf_group = group;
     }
 
+    /// What `POLL_ADD` waits for. As 32 bits it is stored so that its lower half is where older kernels look.
+    pub(crate) fn set_poll_events(&mut self, events: u32) {
+        let swapped = cfg!(target_endian = "big");
+        self.set_op_flags(if swapped {
+            events.rotate_left(16)
+        } else {
+            events
+        });
+    }
+
+    /// What a command of `URING_CMD` takes besides its number.
+    pub(crate) fn set_argument(&mut self, argument: [u8; 16]) {
+        let [first, second] = [&argument[..8], &argument[8..]].map(|half| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(half);
+            u64::from_ne_bytes(bytes)
+        });
+        self.0.anon_6.anon_1.addr3 = first;
+        self.0.anon_6.anon_1.__pad2 = [second];
+    }
+
+    /// A command that takes 128 bytes has an opcode of its own where entries of both sizes are mixed.
+    pub(crate) fn name_for_mixed_queue(&mut self) {
+        if self.0.opcode == uring_sys::IORING_OP_URING_CMD {
+            self.0.opcode = uring_sys::IORING_OP_URING_CMD128;
+        }
+    }
+
     /// One more than the index in the ring's file table; zero means none.
     #[inline]
     pub(crate) fn set_file_index(&mut self, file_index: u32) {
@@ -203,6 +246,11 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
     let address = pointer.cast::<()>().expose_provenance();
     // Every supported target has addresses of at most 64 bits.
     u64::try_from(address).unwrap_or(u64::MAX)
+}
+
+/// The bits of a signed number, where an entry has an unsigned field for it.
+pub(crate) fn bits(number: i32) -> u32 {
+    u32::from_ne_bytes(number.to_ne_bytes())
 }
 
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).

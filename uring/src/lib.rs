@@ -50,6 +50,7 @@
 pub mod net;
 pub mod op;
 
+mod batch;
 mod buffers;
 mod builder;
 mod capabilities;
@@ -62,6 +63,7 @@ mod disabled;
 mod engine;
 mod entry;
 mod error;
+mod events;
 mod evidence;
 mod flags;
 mod fork;
@@ -82,8 +84,10 @@ mod setup;
 mod syscall;
 mod time;
 mod token;
+mod tokens;
 mod transition;
 
+pub use self::batch::Batch;
 pub use self::buffers::{
     BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
 };
@@ -99,6 +103,7 @@ pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
+pub use self::events::{EventKey, EventQueue};
 pub use self::flags::{CompletionFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
 pub use self::local::{
@@ -119,6 +124,7 @@ pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;
 pub use self::token::{PushError, Refused, Token, WaitError};
+pub use self::tokens::Tokens;
 pub use self::transition::TransitionError;
 
 /// Guides, each about one task.

@@ -138,6 +138,10 @@ fn leave(core: &mut Core, depth: u16, unwinding: bool) {
 }
 
 impl<'scope, 'env> Scope<'scope, 'env> {
+    pub(crate) fn core_mut(&mut self) -> &mut Core {
+        self.core
+    }
+
     /// Pushes an operation, submitting what is in the queue first if it is full. See [`Ring::push`].
     ///
     /// # Errors

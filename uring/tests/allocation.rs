@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs::File;
 use std::future::poll_fn;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -16,9 +17,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use uring::op::{
-    Cancel, Cancelled, Close, CloseDirect, Fsync, Nop, OpenAt, Read, Statx, Timeout, Write,
+    Cancel, Cancelled, Close, CloseDirect, Fsync, LinkTimeout, Nop, OpenAt, Read, Statx, Timeout,
+    TimeoutEnd, Write,
 };
-use uring::{Any, Chain, Local, Ring, WakeUp};
+use uring::{Any, Chain, EventQueue, Local, Ring, WakeUp};
 use uring_testkit::files::TempDir;
 use uring_testkit::{Context, HandleKind, Suite, TestResult};
 
@@ -49,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-const OPERATIONS: u64 = 100_000;
+const OPERATIONS: u64 = 1_000_000;
 const WARM_UP: u32 = 20;
 /// Until the most has been given up and woken at once that there ever is.
 const LONG_WARM_UP: u64 = 300;
@@ -58,6 +60,12 @@ const LONG_WARM_UP: u64 = 300;
 struct Resources {
     file: Arc<File>,
     buffer: Vec<u8>,
+    events: EventQueue<u8, Event>,
+}
+
+enum Event {
+    Nop(u8, io::Result<()>),
+    Timeout(u8, io::Result<TimeoutEnd>),
 }
 
 /// Operations of every kind that owns no more than what it was given; the number of them.
@@ -105,7 +113,36 @@ fn mixed(ring: &mut Ring<Any>, resources: &mut Resources) -> TestResult<u64> {
     ring.push_raw(Nop::new(), 1)?;
     ring.submit_and_wait(1)?;
     while ring.next_completion()?.is_some() {}
-    Ok(16)
+    Ok(16 + many_at_once(ring, &mut resources.events)?)
+}
+
+/// Operations that are pushed or claimed together; the number of them.
+fn many_at_once(ring: &mut Ring<Any>, events: &mut EventQueue<u8, Event>) -> TestResult<u64> {
+    ring.batch(|batch| (0..8).try_for_each(|number| batch.push_raw(Nop::new(), number)))?;
+    ring.submit_and_wait(8)?;
+    assert_eq!(ring.for_each(drop)?, 8);
+
+    let limit = LinkTimeout::after(Duration::from_secs(3600));
+    let chain = Chain::new(Nop::new())
+        .timeout(limit)
+        .then_always(Nop::new());
+    let tokens = ring.push_chain(chain)?;
+    let nops = [ring.push(Nop::new())?, ring.push(Nop::new())?];
+    let (_, nops) = ring.wait_all((tokens, nops))?;
+    nops.into_iter().collect::<io::Result<()>>()?;
+
+    events.push(ring, Nop::new(), 1, Event::Nop)?;
+    let soon = Timeout::after(Duration::from_nanos(1));
+    events.push(ring, soon, 2, Event::Timeout)?;
+    let mut tags = 0;
+    while let Some(event) = events.next(ring)? {
+        tags += match event {
+            Event::Nop(tag, result) => result.map(|()| tag)?,
+            Event::Timeout(tag, result) => result.map(|_| tag)?,
+        };
+    }
+    assert_eq!(tags, 3);
+    Ok(15)
 }
 
 fn owned_operations_do_not_allocate(context: &Context) -> TestResult {
@@ -119,6 +156,7 @@ fn owned_operations_do_not_allocate(context: &Context) -> TestResult {
     let mut resources = Resources {
         file: Arc::new(file),
         buffer: vec![7; 512],
+        events: EventQueue::new(),
     };
     let mut ring = common::ring(context, 16)?;
     ring.register_direct(4)?;
@@ -153,7 +191,7 @@ fn statx_allocates_its_answer(context: &Context) -> TestResult {
 fn awaited_operations_do_not_allocate(context: &Context) -> TestResult {
     for wake_up in [WakeUp::Best, WakeUp::Eventfd, WakeUp::ShortWaits] {
         let local = Local::with_wake_up(common::ring(context, 8)?, wake_up);
-        awaited(&local, context.rounds(OPERATIONS / 15))?;
+        awaited(&local, context.rounds(OPERATIONS / 150))?;
     }
     Ok(())
 }

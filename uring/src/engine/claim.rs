@@ -79,7 +79,7 @@ impl Core {
         unsafe { self.claim::<O>(token.place()) }.ok_or_else(|| Refused::new(token, wrong_ring()))
     }
 
-    fn wait_for(&mut self, place: Place) -> Result<(), Error> {
+    pub(crate) fn wait_for(&mut self, place: Place) -> Result<(), Error> {
         self.check_process(Call::Claim)?;
         if !self.knows(place) {
             return Err(wrong_ring());
@@ -97,6 +97,23 @@ impl Core {
         }
         self.wait_until(|core| core.has_item(place) || core.has_landed(place))?;
         Ok(self.next_item::<O>(place))
+    }
+
+    /// See [`Slots::announce`](super::slots::Slots::announce).
+    pub(crate) fn announce(&mut self, place: Place) {
+        self.slots.announce(place);
+    }
+
+    pub(crate) fn has_announced(&self, wanted: impl FnMut(Place) -> bool) -> bool {
+        self.slots.has_announced(wanted)
+    }
+
+    pub(crate) fn take_announced(&mut self, wanted: impl FnMut(Place) -> bool) -> Option<Place> {
+        self.slots.take_announced(wanted)
+    }
+
+    pub(crate) fn announce_again(&mut self, place: Place) {
+        self.slots.announce_again(place);
     }
 
     pub(crate) fn take_item<O: Multishot>(&mut self, place: Place) -> Option<O::Item> {

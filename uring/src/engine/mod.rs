@@ -40,7 +40,7 @@ use crate::handle::HandleKind;
 use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
-use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
 use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
@@ -308,10 +308,16 @@ impl Core {
 
     /// Puts an entry into the queue. Room has been made.
     #[inline]
-    fn enqueue(&mut self, entry: &Entry, large: bool) {
+    fn enqueue(&mut self, entry: &mut Entry, large: bool, second_half: Option<[u8; 64]>) {
+        if large && self.sq.size() == crate::EntrySize::Mixed {
+            entry.name_for_mixed_queue();
+        }
         #[cfg(uring_coverage)]
         self.flying.pushed(entry);
         self.sq.place(entry, large);
+        if let Some(half) = second_half {
+            self.sq.write_second_half(half, large);
+        }
     }
 
     /// Puts a tracked operation into the queue. Room has been made and the operation admitted.
@@ -324,13 +330,15 @@ impl Core {
     ) -> Result<Place, O> {
         let (place, address) = self.slots.admit(op, depth)?;
         let mut entry = Entry::new(O::OPCODE);
+        push.apply(&mut entry);
         let unprepared = WithdrawOnUnwind(&mut self.slots, place);
         // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
         unsafe { O::prepare(address, &mut entry) };
+        // SAFETY: as above; the kernel does not know of it yet.
+        let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
-        push.apply(&mut entry);
         entry.set_user_data(place.user_data());
-        self.enqueue(&entry, O::LARGE);
+        self.enqueue(&mut entry, O::LARGE, second_half);
         Ok(place)
     }
 
@@ -338,11 +346,34 @@ impl Core {
     #[inline]
     pub(crate) fn place_raw<O: Operation>(&mut self, mut op: O, push: Push, user_data: u64) {
         let mut entry = Entry::new(O::OPCODE);
+        push.apply(&mut entry);
         // SAFETY: a raw operation has no pointers into itself, so it may go away again (contract of `RawOperation`).
         unsafe { O::prepare(&raw mut op, &mut entry) };
-        push.apply(&mut entry);
+        // SAFETY: as above.
+        let second_half = unsafe { O::second_half(&raw const op) };
         entry.set_user_data(user_data);
-        self.enqueue(&entry, O::LARGE);
+        self.enqueue(&mut entry, O::LARGE, second_half);
+    }
+
+    /// The queue's tail, to push raw operations with. Where there is more to be done for a push than to write an entry there is no room.
+    #[inline]
+    pub(crate) fn take_in_hand(&mut self) -> Hand {
+        // The queues of a forked child's copy may not be mapped there.
+        if !self.process.is_current() || cfg!(uring_coverage) {
+            return Hand::NONE;
+        }
+        self.sq.take_in_hand()
+    }
+
+    /// Whether this is the process that the ring is of.
+    #[inline]
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.process.is_current()
+    }
+
+    #[inline]
+    pub(crate) fn put_back(&mut self, hand: Hand) {
+        self.sq.put_back(hand);
     }
 
     /// Takes the completion at `head` out of the queue, and gives the next place.

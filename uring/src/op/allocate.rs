@@ -36,7 +36,8 @@ pub struct Fallocate<T> {
     target: T,
     offset: u64,
     len: u64,
-    mode: i32,
+    allocation: Allocation,
+    keep_size: bool,
 }
 
 /// What becomes of the part of a file that [`Fallocate`] is about.
@@ -83,23 +84,21 @@ impl<T: Target> Fallocate<T> {
             target,
             offset,
             len,
-            mode: 0,
+            allocation: Allocation::Reserve,
+            keep_size: false,
         }
     }
 
     /// Does that instead.
     pub fn allocation(self, allocation: Allocation) -> Self {
-        Fallocate {
-            mode: self.mode | allocation.mode(),
-            ..self
-        }
+        Fallocate { allocation, ..self }
     }
 
     /// Leaves the file's length as it is.
     #[doc(alias = "FALLOC_FL_KEEP_SIZE")]
     pub fn keep_size(self) -> Self {
         Fallocate {
-            mode: self.mode | libc::FALLOC_FL_KEEP_SIZE,
+            keep_size: true,
             ..self
         }
     }
@@ -167,7 +166,11 @@ unsafe impl<T: Target> Operation for Fallocate<T> {
         entry.set_target(this.target.target());
         entry.set_off(this.offset);
         entry.set_addr(this.len);
-        entry.set_len(this.mode.unsigned_abs());
+        let mut mode = this.allocation.mode();
+        if this.keep_size {
+            mode |= libc::FALLOC_FL_KEEP_SIZE;
+        }
+        entry.set_len(mode.unsigned_abs());
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {

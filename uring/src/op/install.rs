@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use crate::completion::Completion;
-use crate::direct::{Direct, DirectSlot};
-use crate::entry::{Entry, address};
+use crate::direct::{AnyDirectSlot, Direct, DirectSlot};
+use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::{Operation, RawOperation, admit_name, admit_target, sealed};
+use crate::op::into::admit_ring;
+use crate::op::{Operation, RawOperation, admit_name, sealed};
 use crate::resource::{Target, Untracked};
 
 /// Makes a descriptor of a direct descriptor, which stays as it is.
@@ -69,7 +70,7 @@ pub struct Installed<T> {
 
 /// Puts an open file into a slot of the ring's file table, as a direct descriptor beside its descriptor.
 ///
-/// Since Linux 5.6.
+/// Since Linux 5.6; into whichever slot is free since 5.19.
 ///
 /// ```
 /// use uring::op::{FilesUpdate, Read};
@@ -91,21 +92,63 @@ pub struct Installed<T> {
 #[doc(alias = "io_uring_prep_files_update")]
 #[doc(alias = "IORING_OP_FILES_UPDATE")]
 #[must_use]
-pub struct FilesUpdate<T> {
-    slot: DirectSlot,
+pub struct FilesUpdate<T, S = DirectSlot> {
+    slot: S,
     target: T,
-    /// Where the kernel finds the descriptor's number.
+    /// Where the kernel finds the descriptor's number, and tells the slot's where it chose it.
     number: i32,
 }
 
-impl<T: Target> FilesUpdate<T> {
-    /// Puts the file of that descriptor into the slot.
-    pub fn new(slot: DirectSlot, target: T) -> FilesUpdate<T> {
+impl<T: Target, S: Adopts> FilesUpdate<T, S> {
+    /// Puts the file of that descriptor into the slot: a [`DirectSlot`] or an [`AnyDirectSlot`].
+    pub fn new(slot: S, target: T) -> FilesUpdate<T, S> {
         FilesUpdate {
             slot,
             number: target.target().number(),
             target,
         }
+    }
+}
+
+/// Where [`FilesUpdate`] can put a file. Sealed.
+pub trait Adopts: sealed::Sealed {
+    #[doc(hidden)]
+    fn ring(&self) -> u64;
+    /// The slot that the entry names.
+    #[doc(hidden)]
+    fn offset(&self) -> u32;
+    /// The file that was put there; `number` is what the kernel has told.
+    #[doc(hidden)]
+    fn adopted(self, number: i32) -> Direct;
+}
+
+impl sealed::Sealed for DirectSlot {}
+
+impl Adopts for DirectSlot {
+    fn ring(&self) -> u64 {
+        DirectSlot::ring(self)
+    }
+
+    fn offset(&self) -> u32 {
+        self.index()
+    }
+
+    fn adopted(self, _: i32) -> Direct {
+        self.filled()
+    }
+}
+
+impl Adopts for AnyDirectSlot {
+    fn ring(&self) -> u64 {
+        AnyDirectSlot::ring(self)
+    }
+
+    fn offset(&self) -> u32 {
+        uring_sys::IORING_FILE_INDEX_ALLOC
+    }
+
+    fn adopted(self, number: i32) -> Direct {
+        self.filled(number.unsigned_abs())
     }
 }
 
@@ -120,7 +163,7 @@ pub struct Adopted<T> {
 }
 
 impl<T> sealed::Sealed for InstallFd<T> {}
-impl<T> sealed::Sealed for FilesUpdate<T> {}
+impl<T, S> sealed::Sealed for FilesUpdate<T, S> {}
 
 // SAFETY: there is no memory to point to.
 unsafe impl<T: Target> Operation for InstallFd<T> {
@@ -157,8 +200,8 @@ unsafe impl<T: Target> Operation for InstallFd<T> {
 // SAFETY: the target is untracked; the descriptor's number is the completion's result.
 unsafe impl<T: Target + Untracked> RawOperation for InstallFd<T> {}
 
-// SAFETY: the kernel reads the number in the value, at the address that it stays at.
-unsafe impl<T: Target> Operation for FilesUpdate<T> {
+// SAFETY: the kernel reads and writes the number in the value, at the address that it stays at.
+unsafe impl<T: Target, S: Adopts> Operation for FilesUpdate<T, S> {
     type Output = Adopted<T>;
     const OPCODE: u8 = uring_sys::IORING_OP_FILES_UPDATE;
 
@@ -166,30 +209,27 @@ unsafe impl<T: Target> Operation for FilesUpdate<T> {
         if self.target.target().is_direct() {
             return Err(Hint::NeedsDescriptor);
         }
-        if self.slot.ring() != ring {
-            return Err(Hint::WrongRing);
-        }
-        admit_target(&self.target, ring)
+        admit_ring(self.slot.ring(), ring)
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
         unsafe {
-            entry.set_addr(address(&raw const (*this).number));
-            entry.set_off((*this).slot.index().into());
+            entry.set_pointer((&raw mut (*this).number).cast_const());
+            entry.set_off((*this).slot.offset().into());
         }
         entry.set_len(1);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        let filled = match completion.result() {
+        let result = match completion.result() {
             // How many slots were updated.
             Ok(0) => Err(io::Error::from_raw_os_error(libc::EBADF)),
-            Ok(_) => Ok(self.slot.filled()),
+            Ok(_) => Ok(self.slot.adopted(self.number)),
             Err(error) => Err(error),
         };
         Adopted {
-            result: filled,
+            result,
             target: self.target,
         }
     }

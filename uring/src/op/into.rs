@@ -61,7 +61,7 @@ impl sealed::Sealed for IntoDescriptor {}
 impl sealed::Sealed for IntoDirect {}
 impl sealed::Sealed for IntoAnyDirect {}
 
-fn admit_ring(of: u64, ring: u64) -> Result<(), Hint> {
+pub(super) fn admit_ring(of: u64, ring: u64) -> Result<(), Hint> {
     if of == ring {
         Ok(())
     } else {

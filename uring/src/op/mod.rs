@@ -10,28 +10,38 @@ mod advise;
 mod allocate;
 mod cancel;
 mod close;
+mod command;
+mod discard;
+mod epoll;
 mod fixed;
 mod fsync;
+mod futex;
 mod install;
 mod into;
 mod link;
 mod message;
 mod mkdir;
+mod msg_ring;
 mod multishot;
 mod nop;
+mod nop_injected;
 #[cfg(test)]
 mod opcodes;
 mod open;
 mod open2;
 mod pipe;
+mod poll;
+mod poll_change;
 mod protected;
 mod provide_buffers;
+mod raw_entry;
 mod read;
 mod read_selected;
 mod readv;
 mod recv;
 mod recv_message;
 mod recv_selected;
+mod recv_zc;
 mod rename;
 mod send;
 mod send_vectored;
@@ -43,9 +53,11 @@ mod splice;
 mod statx;
 mod sync_range;
 mod timeout;
+mod timeout_change;
 mod transfer;
 mod tx_timestamp;
 mod unlink;
+mod wait_id;
 mod write;
 mod writev;
 mod xattr;
@@ -56,31 +68,43 @@ pub use advise::{Advised, Fadvise, FileAdvice, Madvise, MemoryAdvice};
 pub use allocate::{Allocation, Fallocate, Ftruncate, Resized};
 pub use cancel::{Cancel, Cancelled};
 pub use close::{Close, CloseDirect, Closes};
+pub use command::{Command, CommandDone, LargeCommand};
+pub use discard::{Discard, Discarded};
+pub use epoll::{
+    EpollCtl, EpollEvent, EpollEvents, EpollMemory, EpollWait, Epolled, RawEpollEvents,
+};
 pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
-pub use install::{Adopted, FilesUpdate, InstallFd, Installed};
+pub use futex::{FutexDone, FutexWait, FutexWaitV, FutexWake, FutexWord, RawFutexWord};
+pub use install::{Adopted, Adopts, FilesUpdate, InstallFd, Installed};
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
 pub use link::{LinkAt, SymlinkAt, Symlinked};
 pub use message::{Messaged, RecvMsg, SendMsg};
 pub use mkdir::{Made, MkdirAt};
+pub use msg_ring::{DirectSent, MsgRing, MsgRingDone, RingAddress, SendDirect};
 pub(crate) use multishot::Completes;
 pub use multishot::{EndReason, Ended, Multishot};
 pub use nop::{Nop, Nop128};
+pub use nop_injected::NopInjected;
 pub use open::{OpenAt, Opened};
 pub use open2::{OpenAt2, Resolve};
 pub use pipe::{Pipe, PipeEnds};
+pub use poll::{Poll, PollEvents, PollMultishot, Polled};
+pub use poll_change::{PollRemove, PollUpdate};
 pub use protected::{Checks, Protected, ProtectedDone, Reads, Writes};
 pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
+pub use raw_entry::{RawEntry, RawEntry128};
 pub use read::{Read, Transferred};
 pub use read_selected::{ReadMultishot, ReadSelected, Selected};
 pub use readv::ReadV;
 pub use recv::Recv;
 pub use recv_message::RecvMsgMultishot;
 pub use recv_selected::{BundleGroup, ManyBuffers, OneBuffer, RecvMultishot, RecvSelected, Takes};
+pub use recv_zc::{ReceivedChunk, RecvZc};
 pub use rename::{RenameAt, Renamed};
 pub use send::Send;
 pub use send_vectored::SendVectored;
-pub use send_zc::{SendMsgZc, SendZc, SendZcFixed, ZeroCopied};
+pub use send_zc::{SendMsgZc, SendMsgZcFixed, SendZc, SendZcFixed, ZeroCopied};
 pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};
 pub use socket_command::{GetSockName, SiocInq, SiocOutq};
 pub use socket_option::{GetSockOpt, OptionValue, SetSockOpt, SocketOption, Told};
@@ -88,12 +112,16 @@ pub use splice::{Splice, Spliced, Tee};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
 pub use sync_range::SyncFileRange;
 pub use timeout::{
-    Clock, Limited, LinkTimeout, RawTimespec, Time, TimeLimit, TimeMemory, Timeout, TimeoutEnd,
-    TimeoutMultishot, Timespec,
+    Clock, Limited, LinkTimeout, RawTimespec, Time, TimeByValue, TimeLimit, TimeMemory, Timeout,
+    TimeoutEnd, TimeoutMultishot, Timespec,
 };
+pub use timeout_change::{TimeoutRemove, TimeoutUpdate};
 pub use transfer::RwFlags;
 pub use tx_timestamp::{TxEvent, TxTimestamp, TxTimestamps};
 pub use unlink::{UnlinkAt, Unlinked};
+pub use wait_id::{
+    AnyChild, Child, ChildEnd, ChildStatus, OfGroup, OfPidFd, WaitId, Waited, WaitsFor,
+};
 pub use write::Write;
 pub use writev::WriteV;
 pub use xattr::{FGetXattr, FSetXattr, GetXattr, SetXattr, XattrDone};
@@ -159,6 +187,17 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
     /// `*this` is at its final address: from now on only the kernel and `complete` touch it.
     #[doc(hidden)]
     unsafe fn prepare(this: *mut Self, entry: &mut Entry);
+
+    /// What goes into the second half of the entry, where it has one; otherwise that is zero.
+    ///
+    /// # Safety
+    ///
+    /// As for `prepare`, which was called before.
+    #[doc(hidden)]
+    unsafe fn second_half(this: *const Self) -> Option<[u8; 64]> {
+        let _ = this;
+        None
+    }
 
     /// Makes the output from the last completion.
     ///

@@ -7,6 +7,7 @@ use crate::completion::Completion;
 use crate::direct::{AnyDirectSlot, Direct, DirectPair};
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::op::into::admit_ring;
 use crate::op::{IntoDescriptor, Operation, sealed};
 
 /// Makes a pipe: the end to read from, and the end to write to.
@@ -110,7 +111,7 @@ pub trait PipeEnds: sealed::Sealed {
     ///
     /// The kernel has made a pipe as this says, told these numbers of its ends, and nobody has claimed them.
     #[doc(hidden)]
-    unsafe fn ends(self, numbers: [i32; 2]) -> io::Result<(Self::End, Self::End)>;
+    unsafe fn ends(self, numbers: [i32; 2]) -> (Self::End, Self::End);
 }
 
 impl PipeEnds for IntoDescriptor {
@@ -123,10 +124,10 @@ impl PipeEnds for IntoDescriptor {
 
     fn prepare(&self, _: &mut Entry) {}
 
-    unsafe fn ends(self, numbers: [i32; 2]) -> io::Result<(OwnedFd, OwnedFd)> {
+    unsafe fn ends(self, numbers: [i32; 2]) -> (OwnedFd, OwnedFd) {
         // SAFETY: the caller vouches that the descriptors are open and ours.
         let [reader, writer] = numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
-        Ok((reader, writer))
+        (reader, writer)
     }
 }
 
@@ -144,8 +145,8 @@ impl PipeEnds for DirectPair {
         entry.set_file_index(self.index() + 1);
     }
 
-    unsafe fn ends(self, _: [i32; 2]) -> io::Result<(Direct, Direct)> {
-        Ok(self.filled())
+    unsafe fn ends(self, _: [i32; 2]) -> (Direct, Direct) {
+        self.filled()
     }
 }
 
@@ -163,17 +164,9 @@ impl PipeEnds for AnyDirectSlot {
         entry.set_file_index(uring_sys::IORING_FILE_INDEX_ALLOC);
     }
 
-    unsafe fn ends(self, numbers: [i32; 2]) -> io::Result<(Direct, Direct)> {
+    unsafe fn ends(self, numbers: [i32; 2]) -> (Direct, Direct) {
         let [reader, writer] = numbers.map(|number| self.filled(number.unsigned_abs()));
-        Ok((reader, writer))
-    }
-}
-
-fn admit_ring(of: u64, ring: u64) -> Result<(), Hint> {
-    if of == ring {
-        Ok(())
-    } else {
-        Err(Hint::WrongRing)
+        (reader, writer)
     }
 }
 
@@ -200,6 +193,6 @@ unsafe impl<R: PipeEnds> Operation for Pipe<R> {
     unsafe fn complete(self, completion: Completion) -> Self::Output {
         completion.result()?;
         // SAFETY: the caller vouches that the operation was carried out, and it has succeeded.
-        unsafe { self.into.ends(self.numbers) }
+        Ok(unsafe { self.into.ends(self.numbers) })
     }
 }

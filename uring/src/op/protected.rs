@@ -15,7 +15,7 @@ bitflags! {
         /// The checksum of the block.
         #[doc(alias = "IO_INTEGRITY_CHK_GUARD")]
         const GUARD = 1;
-        /// The reference tag, which counts up from [`seed`](Protected::seed).
+        /// The reference tag: on a device with protection of type 1 the block's number, in memory counted from [`seed`](Protected::seed).
         #[doc(alias = "IO_INTEGRITY_CHK_REFTAG")]
         const REFERENCE = 2;
         /// The [application tag](Protected::app_tag).
@@ -26,7 +26,8 @@ bitflags! {
 
 /// A read or write of a block device together with the protection information that it keeps beside each block.
 ///
-/// A file that has no such information, or was not opened with `O_DIRECT`, makes it complete with `EINVAL`.
+/// A file that has no such information, or was not opened with `O_DIRECT`, makes it complete with `EINVAL`; what does not stand a check,
+/// with `EILSEQ`.
 ///
 /// Since Linux 6.14, where a ring has [`Features::RW_ATTR`](crate::Features::RW_ATTR). Older kernels know nothing of it: they read and
 /// write, and leave the protection information alone.
@@ -113,7 +114,7 @@ impl<O, M> Protected<O, M> {
         self
     }
 
-    /// The reference tag of the first block.
+    /// The reference tag that the first block has in `metadata`; each that follows has the next.
     pub fn seed(mut self, seed: u64) -> Self {
         self.attributes.seed = seed;
         self

@@ -191,7 +191,9 @@ unsafe impl<T: Target + Untracked> RawOperation for RecvSelected<T, RawBufferGro
 /// Receives again and again, each time that there is something, into another buffer of a group.
 ///
 /// Its token [yields](crate::Ring::wait_item) what was received each time. It [ends](EndReason) at the end of a stream, after a datagram of
-/// no bytes, without a buffer left, when it is cancelled, and when completions overflow.
+/// no bytes, without a buffer left, when it is cancelled, and when completions overflow. Some kernels (6.18.15 for one, on rings whose task
+/// work is deferred) miss the end of a stream that comes together with its last bytes, and wait for more; a
+/// [`RecvSelected`] or [`Recv`](crate::op::Recv) after a while would see it.
 ///
 /// Since Linux 6.0; older kernels complete with `EINVAL`.
 ///

@@ -5,12 +5,12 @@ use std::io;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::net::{Address, NoAddress, Outgoing, ToAddress};
+use crate::net::{Address, Message, NoAddress, Outgoing, ToAddress};
 use crate::op::send::{MessageFlags, prepare_destination};
 use crate::op::{
     Completes, Operation, RawOperation, admit_buffer, admit_target, count, entry_len, sealed,
 };
-use crate::resource::{Buf, Fixed, Target, Untracked};
+use crate::resource::{Buf, Fixed, FixedMemory, FixedVecs, Target, Untracked};
 
 /// Sends a buffer to a TCP, UDP or raw socket without copying it first.
 ///
@@ -85,8 +85,8 @@ impl<T: Target, B: Buf, A: Address> SendZc<T, B, A> {
         self.ring_flag(uring_sys::IORING_RECVSEND_POLL_FIRST)
     }
 
-    /// Has the kernel tell whether it had to [copy](ZeroCopied::copied) after all. Since Linux 6.2; older kernels complete with
-    /// `EINVAL`.
+    /// Has the kernel tell whether it had to [copy](ZeroCopied::copied) after all. Since Linux 6.2, and in later
+    /// releases of 6.1; older kernels complete with `EINVAL`.
     #[doc(alias = "IORING_SEND_ZC_REPORT_USAGE")]
     pub fn report_usage(self) -> Self {
         self.ring_flag(uring_sys::IORING_SEND_ZC_REPORT_USAGE)
@@ -386,3 +386,96 @@ unsafe impl<T: Target, M: Outgoing> Operation for SendMsgZc<T, M> {
 
 // SAFETY: as for `SendZc`; the pointer leads out of the value.
 unsafe impl<T: Target + Untracked, M: Outgoing + Untracked> RawOperation for SendMsgZc<T, M> {}
+
+/// Sends a message whose bytes are pieces of a [registered buffer](crate::Ring::register_buffers), without copying them and without looking
+/// their memory up.
+///
+/// Otherwise as [`SendMsgZc`]. A buffer of another ring is refused.
+///
+/// Since Linux 6.15; older kernels complete with `EINVAL`.
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use uring::FixedVecs;
+/// use uring::net::Message;
+/// use uring::op::SendMsgZcFixed;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// # if !ring.probe()?.supports(uring_sys::IORING_OP_PIPE) { return Ok(()); }
+/// ring.register_buffers(vec![Box::from(*b"hello, world")])?;
+/// let buf = ring.registered_buf(0).expect("nobody has it yet");
+/// let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+/// let message = Message::new(FixedVecs::new(buf, [7..12, 5..7, 0..5])).to(other.local_addr()?);
+/// assert_eq!(ring.call(SendMsgZcFixed::new(one, message))?.result?, 12);
+/// let mut bytes = [0; 12];
+/// other.recv(&mut bytes)?;
+/// assert_eq!(&bytes, b"world, hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: `io_uring_prep_sendmsg_zc_fixed(3)`.
+#[derive(Debug)]
+#[doc(alias = "io_uring_prep_sendmsg_zc_fixed")]
+#[doc(alias = "IORING_RECVSEND_FIXED_BUF")]
+#[doc(alias = "IORING_OP_SENDMSG_ZC")]
+#[must_use]
+pub struct SendMsgZcFixed<'fd, T, F> {
+    target: T,
+    message: Message<'fd, FixedVecs<F>>,
+    flags: MessageFlags,
+}
+
+impl<'fd, T: Target, F: Fixed> SendMsgZcFixed<'fd, T, F> {
+    /// Sends that message.
+    pub fn new(target: T, message: Message<'fd, FixedVecs<F>>) -> SendMsgZcFixed<'fd, T, F> {
+        SendMsgZcFixed {
+            target,
+            message,
+            flags: MessageFlags::default().ring(uring_sys::IORING_RECVSEND_FIXED_BUF),
+        }
+    }
+
+    /// Adds flags of `send(2)`, as [`SendZc::flags`].
+    pub fn flags(self, flags: i32) -> Self {
+        SendMsgZcFixed {
+            flags: self.flags.sending(flags),
+            ..self
+        }
+    }
+
+    /// As [`SendZc::report_usage`].
+    pub fn report_usage(self) -> Self {
+        SendMsgZcFixed {
+            flags: self.flags.ring(uring_sys::IORING_SEND_ZC_REPORT_USAGE),
+            ..self
+        }
+    }
+}
+
+impl<T, F> sealed::Sealed for SendMsgZcFixed<'_, T, F> {}
+
+// SAFETY: as for `SendMsgZc`; registered memory stays where it is as long as the value lives.
+unsafe impl<'fd, T: Target, F: Fixed> Operation for SendMsgZcFixed<'fd, T, F> {
+    type Output = ZeroCopied<T, Message<'fd, FixedVecs<F>>>;
+    const OPCODE: u8 = uring_sys::IORING_OP_SENDMSG_ZC;
+    const COMPLETES: Completes<Self> = Completes::Notified;
+
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        admit_target(&self.target, ring)?;
+        admit_buffer(self.message.bufs().name(), ring)
+    }
+
+    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
+        // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
+        let this = unsafe { &mut *this };
+        entry.set_target(this.target.target());
+        entry.set_pointer(this.message.header());
+        entry.set_len(1);
+        entry.set_buf_index(this.message.bufs().name().index());
+        this.flags.prepare(entry);
+    }
+
+    unsafe fn complete(self, completion: Completion) -> Self::Output {
+        ZeroCopied::new(completion, self.flags, self.message, self.target)
+    }
+}

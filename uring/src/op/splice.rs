@@ -45,6 +45,19 @@ pub struct Splice<I, O> {
 ///
 /// Since Linux 5.8.
 ///
+/// ```
+/// use uring::op::Tee;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// # let pipe = || { let mut fds = [0; 2];
+/// #     assert_eq!(unsafe { libc::pipe(fds.as_mut_ptr()) }, 0);
+/// #     fds.map(|fd| unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd) }) };
+/// # let ([reader, mut writer], [_other_reader, other_writer]) = (pipe(), pipe());
+/// # std::io::Write::write_all(&mut writer, b"for both")?;
+/// assert_eq!(ring.call(Tee::new(&reader, &other_writer, 4096))?.result?, 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Source: `io_uring_prep_tee(3)`, `tee(2)`.
 #[derive(Clone, Copy, Debug)]
 #[doc(alias = "io_uring_prep_tee")]

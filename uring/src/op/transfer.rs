@@ -49,6 +49,9 @@ bitflags! {
         /// What was transferred leaves the page cache again. Since Linux 6.14, on file systems that can.
         #[doc(alias = "RWF_DONTCACHE")]
         const DONTCACHE = libc::RWF_DONTCACHE.unsigned_abs();
+        /// A write to a pipe or socket that nobody reads sends no `SIGPIPE`. Since Linux 6.18.
+        #[doc(alias = "RWF_NOSIGNAL")]
+        const NOSIGNAL = 0x100;
     }
 }
 

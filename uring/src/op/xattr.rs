@@ -46,6 +46,20 @@ pub struct GetXattr<P, N, B> {
 ///
 /// Since Linux 5.19.
 ///
+/// ```
+/// use uring::op::{FGetXattr, FSetXattr};
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// # let path = std::env::temp_dir().join(format!("uring-doc-fxattr-{}", std::process::id()));
+/// let file = std::fs::File::create(&path)?;
+/// if ring.call(FSetXattr::new(&file, c"user.shape", "round"))?.result.is_ok() {
+///     let size = ring.call(FGetXattr::new(&file, c"user.shape", Vec::new()))?.result?;
+///     assert_eq!(size, 5);
+/// } // Not every file system has them.
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Source: `io_uring_prep_fgetxattr(3)`, `fgetxattr(2)`.
 #[derive(Clone, Copy, Debug)]
 #[doc(alias = "io_uring_prep_fgetxattr")]
@@ -75,7 +89,7 @@ pub struct SetXattr<P, N, B> {
 
 /// Sets an extended attribute of an open file.
 ///
-/// Since Linux 5.19.
+/// Since Linux 5.19. [`FGetXattr`] has an example.
 ///
 /// Source: `io_uring_prep_fsetxattr(3)`, `fsetxattr(2)`.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,13 @@
 //! The two queues that the kernel and we share: every atomic access and its ordering is here.
 
 mod completion;
+mod hand;
 mod submission;
 
 pub use completion::CompletionSize;
 
 pub(crate) use completion::CompletionQueue;
+pub(crate) use hand::Hand;
 pub(crate) use submission::SubmissionQueue;
 
 use std::ptr::NonNull;

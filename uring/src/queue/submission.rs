@@ -160,6 +160,44 @@ impl SubmissionQueue {
         }
     }
 
+    /// Slots that may be written, by a fresh look at the shared head.
+    pub(super) fn room(&mut self) -> u32 {
+        self.refresh_head();
+        self.free()
+    }
+
+    pub(super) fn entries(&self) -> NonNull<u8> {
+        self.entries
+    }
+
+    pub(super) fn mask(&self) -> u32 {
+        self.mask
+    }
+
+    pub(super) fn tail(&self) -> u32 {
+        self.tail
+    }
+
+    /// So many more slots have been written.
+    #[inline]
+    pub(super) fn advance(&mut self, slots: u32) {
+        self.tail = self.tail.wrapping_add(slots);
+    }
+
+    /// Writes the second half of the entry that was placed last, if it has one.
+    pub(crate) fn write_second_half(&mut self, half: [u8; 64], large: bool) {
+        let last = self.slot(self.tail.wrapping_sub(1)).cast::<[u8; 64]>();
+        // SAFETY: the last slot is inside the entry array, and the kernel does not look there until the tail is published; where slots are
+        // large it is two halves, and where they are mixed it is the second half of a large entry.
+        unsafe {
+            match self.size {
+                EntrySize::Large => last.add(1).write(half),
+                EntrySize::Mixed if large => last.write(half),
+                EntrySize::Normal | EntrySize::Mixed => {}
+            }
+        }
+    }
+
     /// Writes an entry at the tail. It becomes visible to the kernel with [`SubmissionQueue::publish`].
     #[inline]
     pub(crate) fn place(&mut self, entry: &Entry, large: bool) {

@@ -598,3 +598,66 @@ fn nothing_is_retracted_from_a_thread() {
     queue.retract(|user_data| panic!("{user_data} was retracted"));
     assert_eq!((queue.pending(), kernel.visible()), (1, 1));
 }
+
+#[test]
+fn the_second_half_is_that_of_the_entry_placed_last() {
+    for size in [EntrySize::Large, EntrySize::Mixed] {
+        let kernel = Kernel::new(u32::MAX - 4, size, CompletionSize::Normal);
+        let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+        let mut at = u32::MAX - 4;
+        for number in 1..4_u64 {
+            let slots = queue.slots_for(true);
+            queue.place(&large(number), true);
+            queue.write_second_half([0x77; 64], true);
+            if slots == 3 {
+                at = at.wrapping_add(1);
+            }
+            assert_eq!(kernel.read(at).user_data, number);
+            assert_eq!(kernel.second_half(at), [0x7777_7777_7777_7777; 8]);
+            at = at.wrapping_add(slots.min(2));
+        }
+        queue.place(&small(9), false);
+        queue.write_second_half([0x77; 64], false);
+        assert_eq!(kernel.read(at).user_data, 9);
+    }
+    let kernel = Kernel::new(0, EntrySize::Normal, CompletionSize::Normal);
+    let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+    queue.place(&small(9), false);
+    queue.write_second_half([0x77; 64], false);
+    assert_eq!(kernel.read(0).user_data, 9);
+}
+
+#[test]
+fn what_is_placed_by_hand_is_where_the_queue_would_place_it() {
+    for (size, start) in [EntrySize::Normal, EntrySize::Large]
+        .into_iter()
+        .flat_map(|size| STARTS.map(|start| (size, start)))
+    {
+        let kernel = Kernel::new(start, size, CompletionSize::Normal);
+        let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+        queue.place(&small(0), false);
+        let mut hand = queue.take_in_hand();
+        for number in 1..CAPACITY {
+            assert!(hand.has_room());
+            hand.place(&small(u64::from(number)));
+        }
+        assert!(!hand.has_room());
+        assert_eq!(queue.pending(), 1);
+        queue.put_back(hand);
+        let unused = queue.take_in_hand();
+        queue.put_back(unused);
+        assert_eq!(queue.publish().count, CAPACITY);
+        for number in 0..CAPACITY {
+            let at = start.wrapping_add(number);
+            assert_eq!(kernel.read(at).user_data, u64::from(number));
+            if size == EntrySize::Large {
+                assert_eq!(kernel.second_half(at), [0; 8]);
+            }
+        }
+        kernel.consume(CAPACITY);
+        assert!(queue.take_in_hand().has_room());
+    }
+    let kernel = Kernel::new(0, EntrySize::Mixed, CompletionSize::Normal);
+    let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY | SetupFlags::SQE_MIXED);
+    assert!(!queue.take_in_hand().has_room());
+}

@@ -372,6 +372,7 @@ mod tests {
             match unsafe { Cursor::default().next(&whole[..len]) } {
                 None => assert!(len < 16),
                 Some(ControlMessage::Other { data, .. }) => assert_eq!(data.len(), len - 16),
+                Some(ControlMessage::Credentials(CREDENTIALS)) => assert!(len >= 16 + 12),
                 Some(other) => panic!("{other:?} of {len} bytes"),
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::op::sealed;
 use crate::resource::vectored::Vector;
-use crate::resource::{Buf, BufMut, Slice, Untracked};
+use crate::resource::{Buf, BufMut, Slice, Untracked, Vectored};
 
 /// A buffer that is registered with a ring, or a part of one: the caller's alone until it is dropped.
 ///
@@ -293,6 +293,13 @@ impl<F: Fixed> FixedVecs<F> {
     /// The buffer, given back.
     pub fn into_inner(self) -> F {
         self.buf
+    }
+}
+
+// SAFETY: the array is on the heap and owned by the value; registered memory stays where it is, and only its owner writes to it.
+unsafe impl<F: Fixed> Vectored for FixedVecs<F> {
+    fn io_vecs(&mut self) -> (*const libc::iovec, usize) {
+        (self.vectors.as_ptr().cast(), self.vectors.len())
     }
 }
 

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
+use crate::batch::refused_user_data;
 use crate::builder::Builder;
 use crate::chain::{Chain, Links};
 use crate::engine::Core;
 use crate::entry::TRACKED;
-use crate::error::{Call, Error, Hint};
+use crate::error::{Call, Error};
 use crate::handle::{Any, Fd, Fdless, Handle, HandleKind, Registered};
 use crate::op::{Cancel, Cancelled, KeptBy, Multishot, Operation, RawOperation};
 use crate::probe::Probe;
@@ -332,8 +333,7 @@ impl<H: Handle> Ring<H> {
         push: Push,
     ) -> Result<(), PushError<O>> {
         if user_data & TRACKED != 0 {
-            let hint = Hint::contradiction(&"the top bit of user_data is the ring's own");
-            return Err(Refused::new(op, Error::refused(Call::Push, hint)));
+            return Err(Refused::new(op, refused_user_data()));
         }
         self.core.push_raw(op, push, user_data)
     }

@@ -58,6 +58,13 @@ pub(crate) fn extended_attributes(context: &Context) -> TestResult {
     assert_eq!(&value, b"three\0\0\0");
     let other = ring.call(FGetXattr::new(&file, c"trusted.other", vec![7; 8]))?;
     assert_eq!((other.result?, other.value), (0, vec![]));
+    // One that fits exactly.
+    let room = Vec::with_capacity(64);
+    let exact = vec![b'x'; room.capacity()];
+    ring.call(FSetXattr::new(&file, c"trusted.other", exact.clone()))?
+        .result?;
+    let other = ring.call(FGetXattr::new(&file, c"trusted.other", room))?;
+    assert_eq!((other.result?, other.value), (exact.len(), exact));
     // What is not there, what is too long, and how long it is.
     let missing = FSetXattr::new(&file, c"trusted.missing", "x").replace();
     assert_errno(ring.call(missing)?.result, libc::ENODATA);

@@ -136,3 +136,29 @@ pub(crate) fn files_update(context: &Context) -> TestResult {
     ring.direct_pair()?;
     Ok(())
 }
+
+/// Into the slot that the kernel likes (Linux 5.19; tables of that kind since 6.0).
+pub(crate) fn files_update_anywhere(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    ring.register_direct_allocated(2)?;
+    let slot = ring.any_direct_slot()?;
+    let version = File::open("/proc/version")?;
+    let token = ring.push(FilesUpdate::new(slot.clone(), version.try_clone()?))?;
+    let first = ring.wait(token)?.result?;
+    let second = ring
+        .call(FilesUpdate::new(slot.clone(), &version))?
+        .result?;
+    assert_ne!(first.index(), second.index());
+    assert_eq!(
+        ring.call(Read::new(&second, vec![0; 5]).at(0))?.buf,
+        b"Linux"
+    );
+    let full = ring.call(FilesUpdate::new(slot.clone(), &version))?;
+    assert_errno(full.result, libc::ENFILE);
+    drop(first);
+    ring.call(FilesUpdate::new(slot, &version))?.result?;
+    Ok(())
+}
+
+pub(crate) const ALLOCATED: Feature =
+    Feature::register(uring_sys::IORING_REGISTER_FILE_ALLOC_RANGE);

@@ -6,9 +6,12 @@ mod attributes;
 mod buffers;
 mod cancels;
 mod chains;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod direct;
+mod entries;
+mod events;
 mod files;
 mod install;
 mod known;
@@ -18,6 +21,7 @@ mod names;
 mod network;
 mod pipes;
 mod polled;
+mod polls;
 mod push;
 mod raw;
 mod registered;
@@ -26,12 +30,13 @@ mod sockets;
 mod space;
 mod times;
 mod vectors;
+mod wakeups;
 mod zero_copy;
+mod zero_copy_receive;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use uring_testkit::fixtures::Nvme;
+use uring_testkit::fixtures::{LoopDevice, Nvme};
 use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
@@ -87,16 +92,22 @@ fn main() -> ExitCode {
         ),
         ("direct_slots_reused", direct::direct_slots_reused),
         ("provided_buffers", buffers::provided_buffers),
+        ("poll", polls::poll),
+        ("poll_multishot", polls::poll_multishot),
+        ("epoll_ctl", polls::epoll_ctl),
+        ("timeout_changes", commands::timeout_changes),
+        ("raw_entry", entries::raw_entry),
+        ("batches", entries::batches),
+        ("events_in_order", events::events_in_order),
+        ("events_have_their_tags", events::events_have_their_tags),
+        ("wait_all", events::wait_all),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
         ("push_refused_gives_back", push::refused_gives_back),
         ("detach_and_cancel_of_done", push::detach_and_cancel_of_done),
     ];
     for &(name, body) in tests {
-        suite
-            .test(name, body)
-            .on(HandleKind::ALL)
-            .timeout(Duration::from_secs(60));
+        suite.test(name, body).on(HandleKind::ALL);
     }
     for (name, body, handles) in [
         (
@@ -174,6 +185,17 @@ fn main() -> ExitCode {
             .requires(Nvme::REQUIRES);
     }
     suite
+        .test("files_update_anywhere", install::files_update_anywhere)
+        .on(HandleKind::ALL)
+        .needs([install::ALLOCATED])
+        .no_refusal("without the feature no ring has such a table");
+    suite
+        .test("protected_on_a_device", polled::protected)
+        .on(HandleKind::ALL)
+        .needs([vectors::RW_ATTR])
+        .requires([Facility::PRIVILEGES, Facility::NVME_PROTECTED])
+        .no_refusal("the test protected has it");
+    suite
         .test("rename", names::rename)
         .on(HandleKind::ALL)
         .needs([Feature::opcode(uring_sys::IORING_OP_RENAMEAT)])
@@ -217,6 +239,42 @@ fn main() -> ExitCode {
             buffers::read_multishot_refused,
             Feature::opcode(uring_sys::IORING_OP_READ_MULTISHOT),
         ),
+        (
+            "epoll_wait",
+            polls::epoll_wait,
+            wakeups::epoll_wait_refused,
+            Feature::opcode(uring_sys::IORING_OP_EPOLL_WAIT),
+        ),
+        (
+            "wait_id",
+            wakeups::wait_id,
+            wakeups::wait_id_refused,
+            Feature::opcode(uring_sys::IORING_OP_WAITID),
+        ),
+        (
+            "futex",
+            wakeups::futex,
+            wakeups::futex_refused,
+            Feature::opcode(uring_sys::IORING_OP_FUTEX_WAIT),
+        ),
+        (
+            "message",
+            wakeups::message,
+            wakeups::message_refused,
+            Feature::opcode(uring_sys::IORING_OP_MSG_RING),
+        ),
+        (
+            "command",
+            commands::command,
+            commands::command_refused,
+            Feature::opcode(uring_sys::IORING_OP_WAITID),
+        ),
+        (
+            "time_by_value",
+            commands::time_by_value,
+            commands::time_by_value_refused,
+            commands::TIME_BY_VALUE,
+        ),
     ] {
         suite
             .test(name, body)
@@ -224,6 +282,31 @@ fn main() -> ExitCode {
             .needs([feature])
             .refused_by(refused);
     }
+    suite
+        .test("send_direct", wakeups::send_direct)
+        .on(HandleKind::ALL)
+        .needs([Feature::SINGLE_ISSUER])
+        .no_refusal("as old as this feature; before it the operation completes with EINVAL");
+    suite
+        .test("nop_injected", commands::nop_injected)
+        .on(HandleKind::ALL)
+        .needs([Feature::NOP_INJECT_RESULT])
+        .no_refusal("before it, kernels take no notice of what is asked of a NOP, or refuse it");
+    suite
+        .test("discard", commands::discard)
+        .on(HandleKind::ALL)
+        .requires(LoopDevice::REQUIRES);
+    suite
+        .test("nvme_command", commands::nvme_command)
+        .on(HandleKind::ALL)
+        .requires(Nvme::REQUIRES)
+        .requires([Facility::NVME_PASSTHROUGH])
+        .needs([
+            Feature::opcode(uring_sys::IORING_OP_URING_CMD),
+            Feature::SQE128,
+            Feature::CQE32,
+        ])
+        .no_refusal("without large entries there is no room for the command");
     for (name, body) in [
         (
             "buffer_ring_lifetime",
@@ -242,6 +325,16 @@ fn main() -> ExitCode {
         .on(HandleKind::ALL)
         .needs([Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)])
         .refused_by(cancels::cancel_sync_refused);
+    suite
+        .test("raw_entry_128", entries::raw_entry_128)
+        .on(HandleKind::ALL)
+        .needs([Feature::SQE128])
+        .no_refusal("builder has rings with large entries, and raw_entry the refusal");
+    suite
+        .test("events_of_multishot", events::events_of_multishot)
+        .on(HandleKind::ALL)
+        .needs([Feature::TIMEOUT_MULTISHOT])
+        .no_refusal("memory::m08_multishot_timeout has it");
     suite
         .test("multishot_items", times::multishot_items)
         .on(HandleKind::ALL)

@@ -254,9 +254,10 @@ pub(crate) fn receive(context: &Context) -> TestResult {
     assert_eq!(&lease[..], b"the other");
     drop(lease);
     one.write_all(b"the end")?;
-    drop(one);
     let lease = ring.wait_item(&receives)?.ok_or("it goes on")?;
     assert_eq!(&lease[..], b"the end");
+    // Not before the bytes have come: Linux 6.18.15, for one, misses an end that comes with them.
+    drop(one);
     assert!(ring.wait_item(&receives)?.is_none());
     let ended = ring.wait(receives)?;
     assert!(
@@ -281,10 +282,11 @@ pub(crate) fn receive(context: &Context) -> TestResult {
     })?;
     let all = RecvMultishot::new(&other, &buffers).flags(libc::MSG_WAITALL);
     assert_failed(&ring.call(all)?.reason, libc::EINVAL);
-    receive_bundles(&mut ring, context)
+    Ok(())
 }
 
-fn receive_bundles(ring: &mut Ring<Any>, context: &Context) -> TestResult {
+pub(crate) fn receive_bundles(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 16)?;
     let buffers = ring.buffer_ring(8, 8)?;
     let (mut one, other) = UnixStream::pair()?;
     let receives = ring.push(RecvMultishot::new(other, buffers).bundle())?;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use uring_testkit::{Feature, HandleKind, Suite};
+use uring_testkit::{Facility, Feature, HandleKind, Suite};
 
-use crate::{Body, messages, multishot, socket_commands, sockets, zero_copy};
+use crate::{Body, messages, multishot, socket_commands, sockets, zero_copy, zero_copy_receive};
 
 pub(crate) fn add_to(suite: &mut Suite) {
     let everywhere: &[(&str, Body)] = &[
@@ -17,6 +17,10 @@ pub(crate) fn add_to(suite: &mut Suite) {
         ("message_descriptors", messages::descriptors),
         ("message_control", messages::control),
         ("send_vectored", zero_copy::send_vectored),
+        (
+            "send_registered_messages",
+            zero_copy::send_registered_messages,
+        ),
         ("times_of_sends", socket_commands::times_of_sends),
     ];
     for &(name, body) in everywhere {
@@ -25,6 +29,10 @@ pub(crate) fn add_to(suite: &mut Suite) {
             .on(HandleKind::ALL)
             .timeout(Duration::from_secs(60));
     }
+    suite
+        .test("net_receive_zero_copy", zero_copy_receive::receive)
+        .on(HandleKind::ALL)
+        .requires([Facility::PRIVILEGES]);
     let gated: &[(&str, Body, Body, Feature)] = &[
         (
             "socket",
@@ -101,6 +109,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
             multishot::receive_selected,
             multishot::FIVE_NINETEEN,
             "the buffers are refused, which the tests of buffers show",
+        ),
+        (
+            "receive_bundles",
+            multishot::receive_bundles,
+            multishot::SIX,
+            "receive_multishot has it",
         ),
         (
             "send_zc_registered",

@@ -1,9 +1,9 @@
 //! Reads and writes whose completion is polled for, and such as go past the page cache.
 
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 
-use uring::op::{Read, ReadFixed, ReadV, RwFlags, Write, WriteFixed, WriteV};
+use uring::op::{Checks, Protected, Read, ReadFixed, ReadV, RwFlags, Write, WriteFixed, WriteV};
 use uring::{Any, Builder, FixedVecs, Polling, RegisteredBuf, Ring, Slice};
 use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, Feature, TestResult};
@@ -110,5 +110,56 @@ fn through(context: &Context, ring: &mut Ring<Any>, file: &File) -> TestResult {
         assert_eq!(read.result?, 2 * BLOCK);
         assert_eq!((read.buf.into_inner()[first], block.0[0]), (b'b', b'a'));
     }
+    Ok(())
+}
+
+/// What a device of type 1 keeps beside a block of 512 bytes: checksum, application tag, reference tag.
+fn protection(block: &[u8], reference: u32) -> Vec<u8> {
+    const POLYNOMIAL: u16 = 0x8bb7;
+    let shift = |crc: u16| match crc & 0x8000 {
+        0 => crc << 1,
+        _ => (crc << 1) ^ POLYNOMIAL,
+    };
+    let guard = block.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| shift(crc))
+    });
+    [&guard.to_be_bytes()[..], &[0, 7], &reference.to_be_bytes()].concat()
+}
+
+/// A device checks what it is given, and gives back what it has been given.
+pub(crate) fn protected(context: &Context) -> TestResult {
+    let device = Nvme::open_protected()?;
+    let block = Block([b'p'; BLOCK]);
+    let block = &block.0[..512];
+    let mut ring = common::ring(context, 8)?;
+    let write = |protection: Vec<u8>| {
+        let write = Write::new(device.file(), block).at(3 * 512);
+        Protected::writing(write, protection)
+            .checks(Checks::GUARD | Checks::REFERENCE)
+            .seed(3)
+    };
+    let right = protection(block, 3);
+    let written = ring.call(write(right.clone()))?;
+    assert_eq!((written.output.result?, &written.metadata), (512, &right));
+    let mut wrong = right.clone();
+    wrong[0] ^= 1;
+    let refused = ring.call(write(wrong))?;
+    assert_errno(refused.output.result, libc::EILSEQ);
+    let refused = ring.call(write(protection(block, 4)))?;
+    assert_errno(refused.output.result, libc::EILSEQ);
+
+    let mut read = |checks, seed, tag| -> io::Result<_> {
+        let mut into = Block([0; BLOCK]);
+        let read = Read::new(device.file(), &mut into.0[..512]).at(3 * 512);
+        let read = Protected::reading(read, vec![0; 8]).checks(checks);
+        let done = ring.call(read.seed(seed).app_tag(tag))?;
+        assert_eq!(done.output.result?, 512);
+        assert_eq!(done.output.buf, block);
+        Ok(done.metadata)
+    };
+    assert_eq!(read(Checks::all(), 3, 7)?, right);
+    // In memory the tags count from the seed.
+    assert_eq!(read(Checks::REFERENCE, 5, 0)?, protection(block, 5));
+    assert_errno(read(Checks::APPLICATION, 3, 8), libc::EILSEQ);
     Ok(())
 }

@@ -8,9 +8,10 @@ use std::os::fd::AsRawFd as _;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use uring::op::{Checks, Protected, Read, ReadV, RwFlags, Write, WriteV};
-use uring::{Any, Buf, IoVecs, RawIoVecs, RawTarget, Ring, Slice};
+use uring::op::{Checks, Protected, Read, ReadV, RwFlags, Transferred, Write, WriteV};
+use uring::{Any, Buf, Error, IoVecs, RawIoVecs, RawTarget, Ring, Slice};
 use uring_testkit::files::{TempDir, pipe, socketpair};
 use uring_testkit::{Context, Feature, TestResult};
 
@@ -202,6 +203,28 @@ fn parts_of_buffers(ring: &mut Ring<Any>, file: &File) -> TestResult {
     Ok(())
 }
 
+/// What an operation failed with.
+fn errno<T, B>(done: Result<Transferred<T, B>, Error>) -> i32 {
+    let failed = done.map(|done| done.result.err().and_then(|error| error.raw_os_error()));
+    failed.ok().flatten().unwrap_or(0)
+}
+
+/// What `body` gives, and how many times `SIGPIPE` came meanwhile.
+fn counting_signals(body: impl FnOnce() -> i32) -> (i32, u32) {
+    static CAME: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn count(_: libc::c_int) {
+        CAME.fetch_add(1, Ordering::Relaxed);
+    }
+    CAME.store(0, Ordering::Relaxed);
+    let handler = count as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler does nothing but count.
+    let before = unsafe { libc::signal(libc::SIGPIPE, handler) };
+    let done = body();
+    // SAFETY: what was there before.
+    unsafe { libc::signal(libc::SIGPIPE, before) };
+    (done, CAME.load(Ordering::Relaxed))
+}
+
 pub(crate) fn flags(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let file = file(&dir, "start")?;
@@ -242,6 +265,23 @@ pub(crate) fn flags(context: &Context) -> TestResult {
         assert_errno(done.result, libc::EOPNOTSUPP);
     }
 
+    let (reader, writer) = pipe()?;
+    drop(reader);
+    let silent = Write::new(&writer, "nobody reads").flags(RwFlags::NOSIGNAL);
+    let is_known = context.has(Feature::CQE_MIXED);
+    let expected = if is_known {
+        libc::EPIPE
+    } else {
+        libc::EOPNOTSUPP
+    };
+    assert_eq!(counting_signals(|| errno(ring.call(silent))), (expected, 0));
+    // Older kernels give a write to a pipe to a worker thread, which gets the signal.
+    if is_known {
+        let signal = Write::new(&writer, "nobody reads");
+        let signalled = counting_signals(|| errno(ring.call(signal)));
+        assert_eq!(signalled, (libc::EPIPE, 1));
+    }
+
     let polled = Read::new(&file, vec![0; 1]).at(0).flags(RwFlags::HIPRI);
     assert_errno(ring.call(polled)?.result, libc::EINVAL);
     let atomic = Write::new(&file, "A").at(0).flags(RwFlags::ATOMIC);
@@ -264,7 +304,7 @@ pub(crate) fn flags(context: &Context) -> TestResult {
     Ok(())
 }
 
-/// No lane has a device that keeps protection information, so that a refusal is all that can be seen (Linux 6.14).
+/// Of a file that keeps no protection information (Linux 6.14).
 pub(crate) fn protected(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let file = file(&dir, "unprotected")?;

@@ -1,5 +1,6 @@
 //! What a completion does to the slot that it is for.
 
+use super::announced::Announce;
 use super::{GENERATION, halves};
 use super::{Slot, Slots, State, Times};
 use crate::completion::Completion;
@@ -40,6 +41,8 @@ impl Slots {
             }
             if (*slot).orphan {
                 self.give_up(low);
+            } else if (*slot).announce == Announce::Next {
+                self.tell(low);
             }
         }
     }
@@ -62,6 +65,9 @@ impl Slots {
                         self.littered.push(index);
                     }
                     self.add_item(slot, completion);
+                    if (*slot).announce == Announce::Next && !(*slot).orphan {
+                        self.tell(index);
+                    }
                 }
             }
         }

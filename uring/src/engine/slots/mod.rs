@@ -3,10 +3,12 @@
 //! Storage is raw memory at a fixed address: no reference ever covers a whole slot, since the kernel writes into parts of it. An
 //! operation moves in before it is prepared and out after its last completion, and not in between (DESIGN 6.1, 6.2).
 
+mod announced;
 mod burial;
 mod landing;
 
 use std::alloc::{Layout, handle_alloc_error};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use crate::engine::items::{Items, NO_ITEM};
 use crate::engine::storage::{ErasedCalls, Storage, locate, retrieve, store};
 use crate::entry::TRACKED;
 use crate::op::{Completes, Operation};
+use announced::Announce;
 pub(crate) use burial::Remains;
 use burial::discard_all;
 
@@ -27,6 +30,7 @@ struct Slot {
     /// Whether nobody will claim the result.
     orphan: bool,
     completes: Times,
+    announce: Announce,
     result: i32,
     flags: u32,
     /// In a free slot the next free one, else the first item that was not taken. Where there are no items: what the last completion says
@@ -46,6 +50,7 @@ impl Slot {
             depth: 0,
             orphan: false,
             completes: Times::Once,
+            announce: Announce::Never,
             result: 0,
             flags: 0,
             link: NONE,
@@ -105,6 +110,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The slot, to find something by that is kept beside it.
+    pub(crate) fn slot(self) -> usize {
+        usize::try_from(self.index).unwrap_or(usize::MAX)
+    }
+
     /// How the completion of the operation here is told.
     #[inline]
     pub(crate) fn user_data(self) -> u64 {
@@ -135,6 +145,8 @@ pub(crate) struct Slots {
     /// Operations in flight with items that nobody will take.
     littered: Vec<u32>,
     items: Items,
+    /// Operations that have gone on and are to be told of, oldest first.
+    announced: VecDeque<Place>,
     /// A completion that is not the last has come.
     heard_more: bool,
 }
@@ -168,6 +180,7 @@ impl Slots {
             corpses: Vec::new(),
             littered: Vec::new(),
             items: Items::default(),
+            announced: VecDeque::new(),
             heard_more: false,
         }
     }
@@ -204,6 +217,7 @@ impl Slots {
         let address = unsafe {
             (*slot).depth = depth;
             (*slot).orphan = false;
+            (*slot).announce = Announce::Never;
             (*slot).completes = const { Times::of::<O>() };
             (*slot).link = NO_ITEM;
             (*slot).last_item = NO_ITEM;

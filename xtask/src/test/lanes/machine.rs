@@ -32,6 +32,9 @@ pub(super) const DISK_NAMESPACE: u32 = 1;
 pub(super) const RAW_NAMESPACE: u32 = 2;
 /// A namespace without a file system, for tests that want the device itself.
 const RAW_BYTES: u64 = 64 << 20;
+/// A namespace that keeps protection information beside each block, for nothing but tests of that.
+pub(super) const PROTECTED_NAMESPACE: u32 = 4;
+const PROTECTED_BYTES: u64 = 1 << 20;
 /// Where records go: a serial port would take microseconds for each byte.
 pub(super) const RECORDS_NAMESPACE: u32 = 3;
 const RECORDS_BYTES: u64 = 64 << 20;
@@ -152,6 +155,11 @@ impl Machine<'_> {
             .args(["-device", &namespace(DISK_NAMESPACE, "disk")])
             .args(["-device", &namespace(RAW_NAMESPACE, "raw")])
             .args(["-device", &namespace(RECORDS_NAMESPACE, "records")])
+            .args(["-drive", &plain("protected", "protected")])
+            .args([
+                "-device",
+                &(namespace(PROTECTED_NAMESPACE, "protected") + ",ms=8,pi=1"),
+            ])
             .arg("-kernel")
             .arg(&self.lane.image)
             .arg("-initrd")
@@ -198,6 +206,7 @@ impl Machine<'_> {
         File::create(self.file(RECORDS))?.set_len(RECORDS_BYTES)?;
         fs::write(self.file("initrd"), &work.archive)?;
         File::create(self.file("raw"))?.set_len(RAW_BYTES)?;
+        File::create(self.file("protected"))?.set_len(PROTECTED_BYTES)?;
         let disk = self.file("disk");
         File::create(&disk)?.set_len(DISK_BYTES)?;
         // A journal would be worth its time to nobody: the disk lives as long as the machine.
@@ -286,7 +295,7 @@ impl Machine<'_> {
 
     /// Removes what is large and can be made again.
     pub(super) fn remove_disks(&self) {
-        for name in ["disk", "raw", "initrd"] {
+        for name in ["disk", "raw", "protected", "initrd"] {
             // What stays is overwritten by the next run.
             let _ = fs::remove_file(self.file(name));
         }
