@@ -28,13 +28,15 @@
 //! | files without descriptors | [`Ring::register_direct`], [`op::OpenAt::into_direct`] |
 //! | what the kernel has | [`Capabilities`], [`Query`], [`Ring::probe`] |
 //!
-//! # Three ways to run an operation
+//! # Four ways to run an operation
 //!
 //! - *Owned*: [`Ring::push`] gives a [`Token`], [`Ring::wait`] or [`Ring::take`] redeem it. The ring owns what the operation works
 //!   on until its last completion. [`Ring::call`] does both at once.
 //! - *Scoped*: within [`Ring::scope`] operations may work on borrowed memory; nothing of them is in flight afterwards.
 //! - *Raw*: [`Ring::push_raw`] takes operations that own nothing, told by a number of the caller's. It costs least, and the
 //!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …).
+//! - *Awaited*: [`Local`] makes futures of operations and streams of those that complete many times; the [guide](guide::awaited) says who
+//!   turns the ring.
 //!
 //! # What is promised
 //!
@@ -67,6 +69,7 @@ mod flags;
 mod fork;
 mod handle;
 mod id;
+mod local;
 mod memory;
 mod names;
 mod per_thread;
@@ -103,6 +106,9 @@ pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::events::{EventKey, EventQueue};
 pub use self::flags::{CompletionFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
+pub use self::local::{
+    Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
+};
 pub use self::names::{opcode_name, register_opcode_name};
 pub use self::per_thread::PerThread;
 pub use self::probe::Probe;
@@ -123,6 +129,8 @@ pub use self::transition::TransitionError;
 
 /// Guides, each about one task.
 pub mod guide {
+    #[doc = include_str!("../docs/awaited.md")]
+    pub mod awaited {}
     #[doc = include_str!("../docs/host.md")]
     pub mod host {}
     #[doc = include_str!("../docs/kernels.md")]

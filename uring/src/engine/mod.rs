@@ -3,6 +3,7 @@
 //! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
+mod awaited;
 mod buffers;
 mod cancel;
 mod claim;
@@ -12,12 +13,14 @@ mod items;
 mod register;
 mod slots;
 mod storage;
+mod wakers;
 
+pub(crate) use awaited::Landed;
 pub use drain::leaked_operations;
 pub(crate) use enter::Wait;
 
 pub(crate) use register::{release_slot, unregister_slot};
-pub(crate) use slots::Place;
+pub(crate) use slots::{Place, Remains};
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -42,6 +45,7 @@ use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
+use wakers::Wakers;
 
 /// A ring, whatever its handle.
 pub struct Core {
@@ -64,6 +68,9 @@ pub struct Core {
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
     draining: bool,
+    /// Destructors wait until whoever shares the ring has let go of it: see `awaited`.
+    shared: bool,
+    wakers: Wakers,
     /// What the ring was made with, and may still go by; looked at before calls that would change another's ring.
     descriptor: Option<Descriptor>,
     /// The slot of the thread's table to give back at the end.
@@ -123,6 +130,8 @@ impl Core {
             buffers: Buffers::new(),
             cancel_refused: false,
             draining: false,
+            shared: false,
+            wakers: Wakers::default(),
             descriptor: None,
             index,
             #[cfg(uring_coverage)]
@@ -395,7 +404,7 @@ impl Core {
             }
         }
         self.cq.publish();
-        if !self.draining {
+        if !self.draining && !self.shared {
             self.slots.bury();
         }
     }
@@ -407,6 +416,7 @@ impl Core {
             self.cancel_refused |= completion.result == -libc::EACCES;
         } else {
             self.slots.land(completion);
+            self.wakers.landed(completion.user_data);
         }
     }
 

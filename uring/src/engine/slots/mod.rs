@@ -19,6 +19,7 @@ use crate::engine::storage::{ErasedCalls, Storage, locate, retrieve, store};
 use crate::entry::TRACKED;
 use crate::op::{Completes, Operation};
 use announced::Announce;
+pub(crate) use burial::Remains;
 use burial::discard_all;
 
 #[repr(C)]
