@@ -1,8 +1,8 @@
 //! What the code under test has brought to completion, as it says itself.
 
-use std::{fmt, io};
+use std::fmt;
 
-use crate::{handle::HandleKind, notes::Notes};
+use crate::handle::HandleKind;
 
 /// An opcode or a register opcode that was brought to success, and by which handle the ring was reached then.
 ///
@@ -26,15 +26,10 @@ impl fmt::Display for Completed {
 /// How a suite asks the code under test.
 pub(crate) type CompletedBy = fn() -> Vec<Completed>;
 
-/// Leaves what was completed in this process for the suite.
-pub(crate) fn leave(notes: &Notes, completed: &[Completed]) -> io::Result<()> {
+/// One line each.
+pub(crate) fn lines(completed: &[Completed]) -> String {
     let lines: Vec<_> = completed.iter().map(ToString::to_string).collect();
-    notes.write(&lines.join("\n"))
-}
-
-/// What a test's process has left.
-pub(crate) fn left(note: &str) -> impl Iterator<Item = &str> {
-    note.lines()
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -42,8 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_found() {
-        let notes = Notes::new().unwrap();
+    fn each_is_a_line() {
         let completed = [
             Completed {
                 opcode: "IORING_OP_READ",
@@ -54,11 +48,10 @@ mod tests {
                 handle: None,
             },
         ];
-        leave(&notes, &completed).unwrap();
-        let note = notes.read();
-        let found: Vec<_> = left(&note).collect();
-        assert_eq!(found, ["born IORING_OP_READ", "- IORING_REGISTER_QUERY"]);
-        leave(&notes, &[]).unwrap();
-        assert_eq!(left(&notes.read()).count(), 0);
+        assert_eq!(
+            lines(&completed),
+            "born IORING_OP_READ\n- IORING_REGISTER_QUERY"
+        );
+        assert_eq!(lines(&[]), "");
     }
 }

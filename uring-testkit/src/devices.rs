@@ -13,7 +13,9 @@ use std::{
 use crate::{facility::inconclusive, feature::Observation};
 
 /// Names the namespace that tests may overwrite.
-const NVME: &str = "URING_TEST_NVME";
+pub(crate) const NVME: &str = "URING_TEST_NVME";
+/// Names one that keeps protection information, and that tests may overwrite too.
+pub(crate) const NVME_PROTECTED: &str = "URING_TEST_NVME_PROTECTED";
 
 /// Whether there is something at `path`, whoever may use it.
 pub(crate) fn exists(path: &str) -> Observation {
@@ -24,17 +26,21 @@ pub(crate) fn exists(path: &str) -> Observation {
     }
 }
 
-/// The namespace that tests may overwrite, if one is named.
-pub(crate) fn nvme_path() -> Option<PathBuf> {
-    env::var_os(NVME).map(PathBuf::from)
+/// The namespace that the variable names, if it does.
+pub(crate) fn nvme_path(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from)
 }
 
 pub(crate) fn nvme() -> Observation {
-    let Some(path) = nvme_path() else {
+    namespace(NVME)
+}
+
+fn namespace(variable: &str) -> Observation {
+    let Some(path) = nvme_path(variable) else {
         return Observation::Absent;
     };
     let wrong =
-        |what: &str| Observation::Inconclusive(format!("{NVME}={}: {what}", path.display()));
+        |what: &str| Observation::Inconclusive(format!("{variable}={}: {what}", path.display()));
     let is_nvme = path
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with("nvme"));
@@ -45,6 +51,21 @@ pub(crate) fn nvme() -> Observation {
     }
 }
 
+/// Whether the kernel knows the format of what that namespace keeps beside its blocks.
+pub(crate) fn nvme_protected() -> Observation {
+    let there = namespace(NVME_PROTECTED);
+    let Some(path) = nvme_path(NVME_PROTECTED).filter(|_| there == Observation::Present) else {
+        return there;
+    };
+    let name = path.file_name().unwrap_or_default();
+    let format = Path::new("/sys/block").join(name).join("integrity/format");
+    match fs::read_to_string(&format) {
+        Ok(format) if format.trim() == "T10-DIF-TYPE1-CRC" => Observation::Present,
+        Ok(other) => Observation::Inconclusive(format!("{}: {other}", path.display())),
+        Err(error) => inconclusive(&format.to_string_lossy(), &error),
+    }
+}
+
 /// `/dev/ng0n2` of `/dev/nvme0n2`.
 pub(crate) fn nvme_generic(path: &Path) -> Option<PathBuf> {
     let numbers = path.file_name()?.to_str()?.strip_prefix("nvme")?;
@@ -52,7 +73,7 @@ pub(crate) fn nvme_generic(path: &Path) -> Option<PathBuf> {
 }
 
 pub(crate) fn nvme_passthrough() -> Observation {
-    match (nvme(), nvme_path().as_deref().and_then(nvme_generic)) {
+    match (nvme(), nvme_path(NVME).as_deref().and_then(nvme_generic)) {
         (Observation::Present, Some(path)) => exists(&path.to_string_lossy()),
         (there, _) => there,
     }

@@ -71,6 +71,13 @@ impl Facility {
         "it needs a namespace in URING_TEST_NVME, and Linux 5.13 built with CONFIG_BLK_DEV_NVME",
         devices::nvme_passthrough,
     );
+    /// An NVMe namespace with protection information (of type 1, with blocks of 512 bytes) whose contents nobody needs: what
+    /// `URING_TEST_NVME_PROTECTED` names.
+    pub const NVME_PROTECTED: Self = Self::new(
+        "nvme-protected",
+        "set URING_TEST_NVME_PROTECTED to a namespace with protection information that tests may overwrite",
+        devices::nvme_protected,
+    );
     /// Loop devices.
     pub const LOOP: Self = Self::new("loop", "load the module loop", || {
         devices::exists("/dev/loop-control")

@@ -157,6 +157,10 @@ impl Feature {
     /// Timeouts that fire again and again (`IORING_TIMEOUT_MULTISHOT`), since 6.4.
     pub const TIMEOUT_MULTISHOT: Self =
         Self::find(Probe::Timeout(uring_sys::IORING_TIMEOUT_MULTISHOT));
+    /// Groups of buffers in shared memory (`IORING_REGISTER_PBUF_RING`), since 5.19.
+    pub const BUFFER_RING: Self = Self::register(uring_sys::IORING_REGISTER_PBUF_RING);
+    /// Buffers that are taken in parts (`IOU_PBUF_RING_INC`), since 6.12.
+    pub const BUFFER_RING_INC: Self = Self::find(Probe::BufferRing(uring_sys::IOU_PBUF_RING_INC));
 
     /// Describes a feature that the table does not have, in io_uring or beside it: a suite's own row.
     ///

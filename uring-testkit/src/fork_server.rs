@@ -1,8 +1,9 @@
 //! Processes that fork one test after the other.
 //!
 //! Starting a program costs more than most tests do, above all on emulated machines. So a suite forks its servers once,
-//! while it has no other thread, and each server forks a process for each test that it is given: that process is a copy of
-//! one that has never used io_uring. A server runs one test at a time and watches over it.
+//! while it has no other thread, and each server forks a process for the test that it is given, or for several that may
+//! share one: that process is a copy of one that has never used io_uring. A server runs one process at a time and watches
+//! over it.
 
 use std::{
     fs::File,
@@ -13,30 +14,17 @@ use std::{
     },
     process::ExitStatus,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crate::{isolate, notes::Notes};
+use crate::{
+    isolate,
+    messages::{Ended, Finished, Request},
+    notes::Notes,
+};
 
-/// How a test's process came to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
-    /// Where its threads were waiting, if it did not end within its limit.
-    pub(crate) late: Option<String>,
-    /// What it wrote to its standard output and error.
-    pub(crate) output: String,
-    /// What it noted.
-    pub(crate) notes: String,
-}
-
-/// A test to run: its position among the suite's, whether its companion is meant, and how long it may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(crate) index: usize,
-    pub(crate) refusal: bool,
-    pub(crate) limit: Duration,
-}
+/// What a server waits beyond the limits of tests that share a process and see to their limits themselves.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// The servers of a suite.
 #[derive(Debug)]
@@ -60,11 +48,11 @@ struct ForkServer {
 }
 
 impl ForkServers {
-    /// Forks `count` servers, whose children call `test` with what they are to run.
+    /// Forks `count` servers, whose children call `tests` with what they are to run.
     ///
     /// The calling process must not have another thread: only the calling one is in a fork.
-    pub(crate) fn start(count: usize, test: impl Fn(usize, bool, &Notes)) -> io::Result<Self> {
-        let servers = (0..count).map(|_| ForkServer::start(&test));
+    pub(crate) fn start(count: usize, tests: impl Fn(&[Request], &Notes)) -> io::Result<Self> {
+        let servers = (0..count).map(|_| ForkServer::start(&tests));
         let idle = servers.collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             pool: Mutex::new(Pool {
@@ -75,10 +63,12 @@ impl ForkServers {
         })
     }
 
-    /// Runs a test in a process of its own and waits for its end.
-    pub(crate) fn run(&self, request: Request) -> io::Result<Ended> {
+    /// Runs tests in one process, one after the other, and waits for their end.
+    ///
+    /// The process ends with the first that fails: what comes back has at least one and may have fewer than were asked for.
+    pub(crate) fn run(&self, requests: &[Request]) -> io::Result<Vec<Ended>> {
         let mut server = self.take()?;
-        let ended = server.run(request);
+        let ended = server.run(requests);
         let mut pool = self.pool();
         match ended {
             Ok(_) => pool.idle.push(server),
@@ -108,7 +98,7 @@ impl ForkServers {
 }
 
 impl ForkServer {
-    fn start(test: &impl Fn(usize, bool, &Notes)) -> io::Result<Self> {
+    fn start(tests: &impl Fn(&[Request], &Notes)) -> io::Result<Self> {
         let (link, other) = UnixStream::pair()?;
         let notes = Notes::new()?;
         let suite = std::process::id();
@@ -117,7 +107,7 @@ impl ForkServer {
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                if let Err(error) = serve(other, suite, &notes, test) {
+                if let Err(error) = serve(other, suite, &notes, tests) {
                     eprintln!("a process that starts tests: {error}");
                 }
                 // SAFETY: ends the server at once; what the suite has registered for its own end is the suite's.
@@ -127,14 +117,14 @@ impl ForkServer {
         }
     }
 
-    fn run(&mut self, request: Request) -> io::Result<Ended> {
+    fn run(&mut self, requests: &[Request]) -> io::Result<Vec<Ended>> {
         let died = |error: io::Error| {
             io::Error::new(
                 error.kind(),
                 format!("the process that started it: {error}"),
             )
         };
-        request.send(&mut self.link).map_err(died)?;
+        Request::send(requests, &mut self.link).map_err(died)?;
         Ended::receive(&mut self.link).map_err(died)
     }
 }
@@ -148,12 +138,12 @@ impl Drop for ForkServer {
     }
 }
 
-/// Forks a process for each request that comes.
+/// Forks a process for whatever is asked for at a time.
 fn serve(
     mut link: UnixStream,
     suite: u32,
     notes: &Notes,
-    test: &impl Fn(usize, bool, &Notes),
+    tests: &impl Fn(&[Request], &Notes),
 ) -> io::Result<()> {
     isolate::end_with_parent(suite)?;
     // What the suite has open is none of the tests' business, its links to other servers least of all.
@@ -166,9 +156,9 @@ fn serve(
         return Err(io::Error::last_os_error());
     }
     drop(null);
-    while let Some(request) = Request::receive(&mut link)? {
-        let ended = fork_one(request, notes, test)?;
-        ended.send(&mut link)?;
+    while let Some(requests) = Request::receive(&mut link)? {
+        let ended = fork_one(&requests, notes, tests)?;
+        Ended::send(&ended, &mut link)?;
     }
     Ok(())
 }
@@ -185,14 +175,15 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 }
 
 fn fork_one(
-    request: Request,
+    requests: &[Request],
     notes: &Notes,
-    test: &impl Fn(usize, bool, &Notes),
-) -> io::Result<Ended> {
+    tests: &impl Fn(&[Request], &Notes),
+) -> io::Result<Vec<Ended>> {
     notes.clear();
     let output = memory_file()?;
     let server = std::process::id();
-    // SAFETY: a server has one thread, so the child is a whole copy. It becomes the test and never returns.
+    let start = Instant::now();
+    // SAFETY: a server has one thread, so the child is a whole copy. It becomes the tests and never returns.
     let child = match unsafe { libc::fork() } {
         -1 => return Err(io::Error::last_os_error()),
         0 => {
@@ -201,8 +192,8 @@ fn fork_one(
                 // SAFETY: ends the child at once.
                 unsafe { libc::_exit(1) }
             }
-            test(request.index, request.refusal, notes);
-            // SAFETY: as above; a test ends its process itself.
+            tests(requests, notes);
+            // SAFETY: as above; tests end their process themselves.
             unsafe { libc::_exit(0) }
         }
         child => child,
@@ -210,14 +201,14 @@ fn fork_one(
     // Both do it, so that it is done whoever comes first.
     // SAFETY: our own child. It fails when the child has done it already, or has ended.
     unsafe { libc::setpgid(child, child) };
-    let ended = isolate::wait(child, request.limit);
+    let ended = isolate::wait(child, limit(requests));
     let late = match &ended {
         Ok(true) => None,
-        Ok(false) => Some(isolate::whereabouts(child)),
+        Ok(false) => Some(isolate::whereabouts(child.unsigned_abs())),
         Err(_) => Some(String::new()),
     };
     let mut status = 0;
-    // What the test has left running goes with it.
+    // What the tests have left running goes with it.
     // SAFETY: the group was made for this child, which has not been waited for: the number is still its own. The
     // status is exclusively borrowed.
     unsafe {
@@ -225,12 +216,76 @@ fn fork_one(
         while libc::waitpid(child, &raw mut status, 0) == -1 {}
     }
     ended?;
-    Ok(Ended {
+    let last = Ended {
         status: ExitStatus::from_raw(status),
         late,
-        output: read_all(output)?,
-        notes: notes.read(),
-    })
+        time: start.elapsed(),
+        output: String::new(),
+        completed: String::new(),
+    };
+    let finished = Finished::all(&notes.read());
+    Ok(one_by_one(
+        requests.len(),
+        finished,
+        last,
+        &read_all(output)?,
+    ))
+}
+
+/// How long the process may take.
+fn limit(requests: &[Request]) -> Duration {
+    match requests {
+        [request] => request.limit,
+        _ => {
+            requests
+                .iter()
+                .map(|request| request.limit)
+                .sum::<Duration>()
+                + GRACE
+        }
+    }
+}
+
+/// What became of each test, from what their process has noted, how it ended, and what it wrote.
+fn one_by_one(asked: usize, finished: Vec<Finished>, last: Ended, output: &[u8]) -> Vec<Ended> {
+    let mut written = 0;
+    let mut part = |end: u64| {
+        let end = usize::try_from(end).unwrap_or(usize::MAX);
+        let end = end.clamp(written, output.len().max(written));
+        let part = String::from_utf8_lossy(&output[written..end]).into_owned();
+        written = end;
+        part
+    };
+    let mut ended = Vec::new();
+    let mut time_before = Duration::ZERO;
+    for finished in finished.into_iter().take(asked) {
+        time_before += finished.time;
+        ended.push(Ended {
+            status: ExitStatus::from_raw(finished.code << 8),
+            late: finished.late,
+            time: finished.time,
+            output: part(finished.output_end),
+            completed: finished.completed,
+        });
+    }
+    let rest = part(u64::MAX);
+    let none_follows = ended.len() == asked || ended.last().is_some_and(isolate::has_failed);
+    match ended.last_mut() {
+        Some(noted) if none_follows && noted.status == last.status && last.late.is_none() => {
+            noted.output.push_str(&rest);
+        }
+        // The process has not ended as its last test did, and that is what is to be told.
+        Some(noted) if none_follows => {
+            let output = std::mem::take(&mut noted.output) + &rest;
+            *noted = Ended { output, ..last };
+        }
+        _ => ended.push(Ended {
+            output: rest,
+            time: last.time.saturating_sub(time_before),
+            ..last
+        }),
+    }
+    ended
 }
 
 /// In the child: a group of its own, and the standard streams of a test.
@@ -257,93 +312,98 @@ fn memory_file() -> io::Result<File> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
 }
 
-fn read_all(mut output: File) -> io::Result<String> {
+fn read_all(mut output: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     output.rewind()?;
     output.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
-impl Request {
-    fn send(self, link: &mut UnixStream) -> io::Result<()> {
-        let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
-        let mut message = Vec::new();
-        for number in [self.index as u64, u64::from(self.refusal), limit] {
-            put_number(&mut message, number);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSED: i32 = isolate::PASSED << 8;
+    const FAILED: i32 = isolate::FAILED << 8;
+
+    fn finished(code: i32, output_end: u64) -> Finished {
+        Finished {
+            code,
+            late: None,
+            time: Duration::from_millis(1),
+            output_end,
+            completed: String::new(),
         }
-        link.write_all(&message)
     }
 
-    /// The next request; none when the suite is gone.
-    fn receive(link: &mut UnixStream) -> io::Result<Option<Self>> {
-        let mut message = [0; 24];
-        match link.read_exact(&mut message) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            received => received?,
-        }
-        let mut message = &message[..];
-        Ok(Some(Self {
-            index: usize::try_from(take_number(&mut message)?).map_err(io::Error::other)?,
-            refusal: take_number(&mut message)? != 0,
-            limit: Duration::from_millis(take_number(&mut message)?),
-        }))
-    }
-}
-
-impl Ended {
-    /// In one piece: each piece would wake the suite, for nothing until it has the last.
-    fn send(&self, link: &mut UnixStream) -> io::Result<()> {
-        let mut message = Vec::new();
-        put_number(
-            &mut message,
-            u64::from(self.status.into_raw().unsigned_abs()),
-        );
-        put_number(&mut message, u64::from(self.late.is_some()));
-        let late = self.late.as_deref().unwrap_or_default();
-        for text in [late, &self.output, &self.notes] {
-            put_number(&mut message, text.len() as u64);
-            message.extend_from_slice(text.as_bytes());
-        }
-        let mut whole = Vec::new();
-        put_number(&mut whole, message.len() as u64);
-        whole.append(&mut message);
-        link.write_all(&whole)
-    }
-
-    fn receive(link: &mut UnixStream) -> io::Result<Self> {
-        let mut length = [0; 8];
-        link.read_exact(&mut length)?;
-        let length = usize::try_from(u64::from_ne_bytes(length)).map_err(io::Error::other)?;
-        let mut message = vec![0; length];
-        link.read_exact(&mut message)?;
-        let mut message = &message[..];
-        let status = i32::try_from(take_number(&mut message)?).map_err(io::Error::other)?;
-        let is_late = take_number(&mut message)? != 0;
-        let late = take_text(&mut message)?;
-        Ok(Self {
+    fn last(status: i32) -> Ended {
+        Ended {
             status: ExitStatus::from_raw(status),
-            late: is_late.then_some(late),
-            output: take_text(&mut message)?,
-            notes: take_text(&mut message)?,
-        })
+            late: None,
+            time: Duration::from_millis(5),
+            output: String::new(),
+            completed: String::new(),
+        }
     }
-}
 
-fn put_number(message: &mut Vec<u8>, number: u64) {
-    message.extend_from_slice(&number.to_ne_bytes());
-}
+    /// Each test's status and output.
+    fn told(asked: usize, noted: &[(i32, u64)], status: i32) -> Vec<(i32, String)> {
+        let noted = noted.iter().map(|(code, end)| finished(*code, *end));
+        one_by_one(asked, noted.collect(), last(status), b"onetwothree")
+            .into_iter()
+            .map(|ended| (ended.status.into_raw(), ended.output))
+            .collect()
+    }
 
-fn take_number(message: &mut &[u8]) -> io::Result<u64> {
-    let mut number = [0; 8];
-    message.read_exact(&mut number)?;
-    Ok(u64::from_ne_bytes(number))
-}
+    #[test]
+    fn each_test_has_its_own_output() {
+        let noted = [(isolate::PASSED, 3), (isolate::PASSED, 6)];
+        assert_eq!(
+            told(2, &noted, PASSED),
+            [(PASSED, "one".into()), (PASSED, "twothree".into())]
+        );
+        let noted = [(isolate::PASSED, 3), (isolate::FAILED, 11)];
+        assert_eq!(
+            told(5, &noted, FAILED),
+            [(PASSED, "one".into()), (FAILED, "twothree".into())]
+        );
+    }
 
-fn take_text(message: &mut &[u8]) -> io::Result<String> {
-    let length = usize::try_from(take_number(message)?).map_err(io::Error::other)?;
-    let Some((text, rest)) = message.split_at_checked(length) else {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    };
-    *message = rest;
-    Ok(String::from_utf8_lossy(text).into_owned())
+    #[test]
+    fn a_process_that_dies_is_laid_to_the_test_that_ran() {
+        let noted = [(isolate::PASSED, 3)];
+        assert_eq!(
+            told(3, &noted, libc::SIGSEGV),
+            [(PASSED, "one".into()), (libc::SIGSEGV, "twothree".into())]
+        );
+        assert_eq!(
+            told(1, &[], libc::SIGSEGV),
+            [(libc::SIGSEGV, "onetwothree".into())]
+        );
+    }
+
+    #[test]
+    fn a_process_that_dies_after_its_last_test_is_laid_to_that() {
+        let noted = [(isolate::PASSED, 3), (isolate::PASSED, 6)];
+        assert_eq!(
+            told(2, &noted, libc::SIGABRT),
+            [(PASSED, "one".into()), (libc::SIGABRT, "twothree".into())]
+        );
+    }
+
+    #[test]
+    fn an_impossible_note_is_no_reason_to_panic() {
+        let noted = [(isolate::PASSED, 99), (isolate::PASSED, 1)];
+        assert_eq!(
+            told(2, &noted, PASSED),
+            [(PASSED, "onetwothree".into()), (PASSED, String::new())]
+        );
+    }
+
+    #[test]
+    fn what_a_process_took_and_did_not_note_is_the_time_of_the_test_that_ran() {
+        let all = one_by_one(2, vec![finished(isolate::PASSED, 0)], last(FAILED), b"");
+        let times: Vec<_> = all.iter().map(|ended| ended.time.as_millis()).collect();
+        assert_eq!(times, [1, 4]);
+    }
 }

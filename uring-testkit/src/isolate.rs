@@ -1,29 +1,40 @@
-//! One process and one fresh thread for each test, and what must be as before when it is over.
+//! A fresh thread for each test, a process for one or for several, and what must be as before when a test is over.
 //!
 //! A [fork server](crate::fork_server) makes the process. It starts with nothing but standard input, output and error,
-//! runs the test in a new thread (a new table of ring slots), and compares descriptors, slots, mappings and child
-//! processes. It tells success by an exit code that no test gives by accident, so that it also arrives from a process
-//! that has closed every descriptor.
+//! runs each test in a new thread (a new table of ring slots), and compares descriptors, slots, mappings and child
+//! processes. It notes each verdict in memory that it shares with the server, and tells success by an exit code that no
+//! test gives by accident: both also arrive from a process that has closed every descriptor. It ends with the first test
+//! that fails, since the next would find what that one has left.
 
 use std::{
     any::Any,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     panic::{self, AssertUnwindSafe},
-    process, thread,
-    time::Duration,
+    process,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
     Context, FdTable, Slots, TestResult,
-    fork_server::Ended,
-    leak::{Leaks, Traces},
+    leak::{Leaks, Traces, lift_descriptor_limit},
+    messages::{Ended, Finished},
+    notes::Notes,
+    process_state::ProcessState,
+    test::Body,
 };
 
 /// The exit code of a test that passed.
-const PASSED: i32 = 113;
+pub(crate) const PASSED: i32 = 113;
 /// The exit code of a test that failed.
-const FAILED: i32 = 101;
+pub(crate) const FAILED: i32 = 101;
+
+pub(crate) fn has_failed(ended: &Ended) -> bool {
+    ended.status.code() != Some(PASSED)
+}
 
 /// What a test's end says of it: its output if it passed, else also why it did not.
 pub(crate) fn verdict(ended: &Ended, limit: Duration) -> Result<(), String> {
@@ -75,7 +86,7 @@ pub(crate) fn wait(child: libc::pid_t, limit: Duration) -> io::Result<bool> {
 }
 
 /// Where each thread of a process that hangs is waiting.
-pub(crate) fn whereabouts(process: libc::pid_t) -> String {
+pub(crate) fn whereabouts(process: u32) -> String {
     let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
     let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else {
         return String::new();
@@ -91,28 +102,86 @@ pub(crate) fn whereabouts(process: libc::pid_t) -> String {
     lines.collect()
 }
 
-/// Runs the test in this process and ends the process with the verdict.
-pub(crate) fn become_test(
-    context: Context,
-    leaks: Leaks,
-    body: impl FnOnce(&Context) -> TestResult + Send,
-    at_end: impl FnOnce() -> io::Result<()>,
+/// A test that a process is to run.
+pub(crate) struct Assignment {
+    pub(crate) context: Context,
+    pub(crate) body: Body,
+    pub(crate) leaks: Leaks,
+    pub(crate) limit: Duration,
+}
+
+/// Runs the tests in this process and ends it after the last, or after the first that fails.
+///
+/// `completed` is called after each test. Of a test that has the process for itself the server sees to the limit, since it
+/// may do anything to its process.
+pub(crate) fn become_tests(
+    tests: Vec<Assignment>,
+    completed: impl Fn() -> String,
+    notes: &Notes,
 ) -> ! {
-    let passed = match prepare().and_then(|()| FdTable::now()) {
-        Ok(before) => {
-            let mut problems = problems(&context, &before, leaks, body);
-            problems.extend(at_end().err().map(|error| error.to_string()));
-            for problem in &problems {
-                eprintln!("{problem}");
-            }
-            problems.is_empty()
-        }
-        Err(error) => {
-            eprintln!("the test's process cannot be prepared: {error}");
-            false
-        }
+    let shared = tests.len() > 1;
+    let ran = prepare().and_then(|()| {
+        tests.into_iter().try_fold(PASSED, |code, test| match code {
+            PASSED => run(test, shared, &completed, notes),
+            _ => Ok(code),
+        })
+    });
+    let code = ran.unwrap_or_else(|error| {
+        eprintln!("the test's process cannot be prepared: {error}");
+        FAILED
+    });
+    process::exit(code);
+}
+
+/// Runs one, notes what became of it, and gives the exit code that says the same.
+fn run(
+    test: Assignment,
+    shared: bool,
+    completed: &impl Fn() -> String,
+    notes: &Notes,
+) -> io::Result<i32> {
+    let start = Instant::now();
+    let before = FdTable::now()?;
+    let (limit, state) = if shared {
+        (test.limit, Some(ProcessState::now()?))
+    } else {
+        (Duration::MAX, None)
     };
-    process::exit(if passed { PASSED } else { FAILED });
+    let outcome = outcome(test.context, test.body, limit);
+    let mut problems = Vec::new();
+    match state {
+        Some(before) => problems.extend(before.changes_until(&ProcessState::now()?)),
+        None => lift_descriptor_limit(),
+    }
+    let late = match outcome {
+        Some((outcome, slots)) => {
+            problems.extend(self::problems(outcome, slots, &before, test.leaks));
+            None
+        }
+        None => Some(whereabouts(process::id())),
+    };
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    io::stdout().flush()?;
+    let passed = problems.is_empty() && late.is_none();
+    let code = if passed { PASSED } else { FAILED };
+    let finished = Finished {
+        code,
+        late,
+        time: start.elapsed(),
+        output_end: written(),
+        completed: completed(),
+    };
+    notes.append(&finished.to_bytes())?;
+    Ok(code)
+}
+
+/// How much has been written to standard output and error, which are the same file.
+fn written() -> u64 {
+    // SAFETY: asks for a position, of a descriptor that the test may have closed.
+    let position = unsafe { libc::lseek(1, 0, libc::SEEK_CUR) };
+    u64::try_from(position).unwrap_or(u64::MAX)
 }
 
 /// Descriptors 0 to 2 alone; adopts what its children leave behind.
@@ -138,23 +207,35 @@ pub(crate) fn end_with_parent(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
+type Outcome = thread::Result<TestResult>;
+
+/// Runs the body in a thread of its own; nothing if it is not over within `limit`.
+fn outcome(
+    context: Context,
+    body: Body,
+    limit: Duration,
+) -> Option<(Outcome, Result<Slots, String>)> {
+    let (over, when_over) = mpsc::channel::<()>();
+    let thread = thread::Builder::new().name(context.name().to_owned());
+    let run = move || {
+        let _over = over;
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| body(&context)));
+        (outcome, Slots::of_this_thread())
+    };
+    let thread = thread.spawn(run).expect("a thread can be made");
+    // Nothing is ever sent: the channel closes when the body is over.
+    if when_over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+        return None;
+    }
+    Some(thread.join().expect("the test's panic was caught"))
+}
+
 fn problems(
-    context: &Context,
+    outcome: Outcome,
+    slots: Result<Slots, String>,
     before: &FdTable,
     leaks: Leaks,
-    body: impl FnOnce(&Context) -> TestResult + Send,
 ) -> Vec<String> {
-    let (outcome, slots) = thread::scope(|scope| {
-        let thread = thread::Builder::new().name(context.name().to_owned());
-        let run = || {
-            let outcome = panic::catch_unwind(AssertUnwindSafe(|| body(context)));
-            (outcome, Slots::of_this_thread())
-        };
-        let thread = thread
-            .spawn_scoped(scope, run)
-            .expect("a thread can be made");
-        thread.join().expect("the test's panic was caught")
-    });
     let mut problems = Vec::new();
     match outcome {
         Ok(Ok(())) => {}

@@ -81,7 +81,8 @@
 //! - What a test requires of the machine is a [facility](Facility) with a name. Where the lane declares what its machine
 //!   has, a facility that is declared and absent fails the test, and so does one that is there and not declared.
 //! - Each test runs in a process of its own, in a thread that has never used io_uring, with nothing open but the standard
-//!   streams. It may fork, lower limits, close everything or hang.
+//!   streams. It may fork, lower limits, close everything or hang. Tests that do nothing of the kind may
+//!   [share processes](Suite::share_processes), one after the other, each in a thread of its own.
 //! - After each test descriptors, ring slots, ring memory and child processes are as before, or exactly as
 //!   [announced](Test::leaks).
 //! - The plan is known before the run ([`Suite::run`] with `--plan`), and every planned test leaves one record in the
@@ -109,6 +110,7 @@
 //! | `URING_TEST_TIMEOUT_FACTOR` | a factor for every time limit, for slow machines |
 //! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
 //! | `URING_TEST_NVME` | a whole NVMe namespace that [tests may overwrite](fixtures::Nvme), such as `/dev/nvme0n2` |
+//! | `URING_TEST_NVME_PROTECTED` | a whole NVMe namespace that tests may overwrite and that [keeps protection information](Facility::NVME_PROTECTED) |
 //! | `URING_TEST_DIR` | where [`TempDir`](files::TempDir) makes its directories |
 
 mod completed;
@@ -131,11 +133,13 @@ mod json;
 mod kernel;
 mod leak;
 mod mapping;
+mod messages;
 mod mount;
 mod notes;
 mod preflight;
 mod probe;
 pub mod process;
+mod process_state;
 pub mod raw;
 mod reach;
 mod record;

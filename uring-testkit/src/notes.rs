@@ -7,10 +7,11 @@ use std::{
 
 use crate::mapping::Mapping;
 
-const LENGTH: usize = 1 << 16;
+/// Enough for what some dozen tests complete; memory that is not written to is not taken.
+const LENGTH: usize = 1 << 20;
 const HEADER: usize = size_of::<AtomicUsize>();
 
-/// A text in memory that a process shares with those it has forked.
+/// What was noted, one note after the other, in memory that a process shares with those it has forked.
 #[derive(Debug)]
 pub(crate) struct Notes(Mapping);
 
@@ -29,25 +30,27 @@ impl Notes {
         self.length().store(0, Ordering::Release);
     }
 
-    /// Leaves a text; what does not fit is an error.
-    pub(crate) fn write(&self, text: &str) -> io::Result<()> {
-        if text.len() > LENGTH - HEADER {
+    /// Adds a note; what does not fit is an error, and nothing of it is there.
+    pub(crate) fn append(&self, note: &[u8]) -> io::Result<()> {
+        let before = self.length().load(Ordering::Acquire);
+        let after = before.saturating_add(note.len());
+        if after > LENGTH - HEADER {
             return Err(io::Error::other(format!(
-                "a note of {} bytes is too long",
-                text.len()
+                "a note of {} bytes is too long behind {before} others",
+                note.len()
             )));
         }
-        // SAFETY: the text fits behind the header, and a test's process is the only one to write while it lives.
+        // SAFETY: the note fits behind the others, and a test's process is the only one to write while it lives.
         unsafe {
-            let start = self.0.pointer().as_ptr().add(HEADER);
-            start.copy_from_nonoverlapping(text.as_ptr(), text.len());
+            let start = self.0.pointer().as_ptr().add(HEADER + before);
+            start.copy_from_nonoverlapping(note.as_ptr(), note.len());
         }
-        self.length().store(text.len(), Ordering::Release);
+        self.length().store(after, Ordering::Release);
         Ok(())
     }
 
-    /// What was left, if the process that left it has ended.
-    pub(crate) fn read(&self) -> String {
+    /// What was noted, if the process that did has ended.
+    pub(crate) fn read(&self) -> Vec<u8> {
         // The test may have written anything anywhere.
         let length = self.length().load(Ordering::Acquire).min(LENGTH - HEADER);
         let mut bytes = vec![0; length];
@@ -56,7 +59,7 @@ impl Notes {
             let start = self.0.pointer().as_ptr().add(HEADER);
             bytes.as_mut_ptr().copy_from_nonoverlapping(start, length);
         }
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes
     }
 }
 
@@ -66,23 +69,26 @@ mod tests {
     use crate::process::fork_and;
 
     #[test]
-    fn a_note_of_a_forked_child_is_read() {
+    fn notes_of_a_forked_child_are_read_in_order() {
         let notes = Notes::new().unwrap();
-        assert_eq!(notes.read(), "");
-        let child = fork_and(|| Ok(notes.write("from the child")?)).unwrap();
-        child.check().unwrap();
-        assert_eq!(notes.read(), "from the child");
+        assert_eq!(notes.read(), b"");
+        let child = fork_and(|| {
+            notes.append(b"from ")?;
+            Ok(notes.append(b"the child")?)
+        });
+        child.unwrap().check().unwrap();
+        assert_eq!(notes.read(), b"from the child");
         notes.clear();
-        assert_eq!(notes.read(), "");
+        assert_eq!(notes.read(), b"");
     }
 
     #[test]
-    fn a_note_that_is_too_long_is_refused() {
+    fn a_note_that_does_not_fit_is_refused() {
         let notes = Notes::new().unwrap();
-        let longest = "x".repeat(LENGTH - HEADER);
-        notes.write(&longest).unwrap();
-        assert_eq!(notes.read(), longest);
-        let refusal = notes.write(&(longest + "x")).unwrap_err();
+        let longest = vec![b'x'; LENGTH - HEADER];
+        notes.append(&longest).unwrap();
+        let refusal = notes.append(b"y").unwrap_err();
         assert!(refusal.to_string().contains("too long"), "{refusal}");
+        assert_eq!(notes.read(), longest);
     }
 }

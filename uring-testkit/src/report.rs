@@ -10,7 +10,6 @@ use std::{
 };
 
 use crate::{
-    completed,
     gate::Decision,
     kernel::Lane,
     records::{Counts, Record, Verdict},
@@ -74,11 +73,12 @@ impl Report {
         verdict: Verdict,
         reason: Option<&str>,
         seconds: Duration,
-        note: &str,
+        completed: &str,
     ) {
         let mut state = self.state();
         state.counts.add(verdict);
-        let completed = completed::left(note)
+        let completed = completed
+            .lines()
             .map(str::to_owned)
             .filter(|completed| state.completed.insert(completed.clone()))
             .collect();

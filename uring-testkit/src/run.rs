@@ -1,28 +1,35 @@
 //! The run of a plan: each test in its process, each verdict in the report.
 
 use std::{
+    collections::{HashMap, VecDeque},
     env,
     num::NonZero,
     process::ExitCode,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{
     completed::{self, CompletedBy},
-    fork_server::{ForkServers, Request},
+    fork_server::ForkServers,
     gate::Decision,
     isolate,
     kernel::Lane,
+    messages::{Ended, Request},
     records::Verdict,
     report::Report,
     test::Case,
 };
 
+/// How many tests share a process at most: what a machine loses sight of when it dies in the middle of them.
+const SHARED: usize = 16;
+
 /// Runs every case of `plan` as it was decided.
+///
+/// Threads of this run perform the tests; the test harness waits for one verdict after the other and prints them.
 pub(crate) fn run(
     suite: &'static str,
     completed_by: Option<CompletedBy>,
@@ -32,11 +39,13 @@ pub(crate) fn run(
 ) -> Result<ExitCode, String> {
     let threads = threads(arguments);
     // Nothing has made a thread yet that is still there: only probes did.
-    let servers = ForkServers::start(threads, |index, refusal, notes| {
-        plan[index].0.become_test(refusal, || match completed_by {
-            Some(completed) => completed::leave(notes, &completed()),
-            None => Ok(()),
+    let servers = ForkServers::start(threads, |requests, notes| {
+        let tests = requests.iter().map(|request| {
+            let (case, _) = &plan[request.index];
+            case.assignment(request.refusal, request.limit)
         });
+        let completed = || completed_by.map_or_else(String::new, |by| completed::lines(&by()));
+        isolate::become_tests(tests.collect(), completed, notes)
     });
     let run = Arc::new(Run {
         servers: servers.map_err(|error| format!("forking: {error}"))?,
@@ -44,10 +53,18 @@ pub(crate) fn run(
         machine: RwLock::new(()),
         timeout_factor: timeout_factor()?,
         verbose: arguments.nocapture,
+        progress: Mutex::new(Progress {
+            waiting: work(&plan, threads),
+            verdicts: HashMap::new(),
+            performers: threads,
+        }),
+        moved: Condvar::new(),
+        plan,
     });
-    run.report.start(lane, plan.len());
-    let trials = plan
-        .into_iter()
+    run.report.start(lane, run.plan.len());
+    let trials = run
+        .plan
+        .iter()
         .enumerate()
         .map(|(index, (case, decision))| {
             let run = Arc::clone(&run);
@@ -55,89 +72,195 @@ pub(crate) fn run(
                 Decision::Refuse { .. } => "refused",
                 _ => "",
             };
-            Trial::ignorable_test(case.name.clone(), move || {
-                run.execute(index, &case, &decision)
-            })
-            .with_kind(kind)
+            Trial::ignorable_test(case.name.clone(), move || run.verdict(index)).with_kind(kind)
         });
+    // The order of the plan is that of the work.
     let arguments = Arguments {
-        test_threads: Some(threads),
+        test_threads: Some(1),
         ..arguments.clone()
     };
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let trials = trials.collect();
+    let conclusion = thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| run.perform_all());
+        }
+        libtest_mimic::run(&arguments, trials)
+    });
     run.report.end();
     Ok(conclusion.exit_code())
 }
 
-/// What the tests of a run share.
-#[derive(Debug)]
+/// What is done at a time: tests that share a process, or one by itself.
+type Work = Vec<usize>;
+
+/// The plan in pieces, in its order. Tests that share a process are spread over the threads.
+fn work(plan: &[(Case, Decision)], threads: usize) -> VecDeque<Work> {
+    let shares = |(case, decision): &(Case, Decision)| {
+        !case.own_process && matches!(decision, Decision::Run { .. } | Decision::Refuse { .. })
+    };
+    let sharing = plan.iter().filter(|planned| shares(planned)).count();
+    let most = sharing.div_ceil(threads).clamp(1, SHARED);
+    let mut pieces = VecDeque::new();
+    let mut piece = Work::new();
+    for (index, planned) in plan.iter().enumerate() {
+        if !shares(planned) {
+            pieces.push_back(vec![index]);
+            continue;
+        }
+        piece.push(index);
+        if piece.len() == most {
+            pieces.push_back(std::mem::take(&mut piece));
+        }
+    }
+    pieces.extend(Some(piece).filter(|piece| !piece.is_empty()));
+    pieces
+}
+
+/// What the threads of a run share.
 struct Run {
+    plan: Vec<(Case, Decision)>,
     servers: ForkServers,
     report: Report,
     /// Held for reading by each test that runs, for writing by one that must be alone.
     machine: RwLock<()>,
     timeout_factor: f64,
     verbose: bool,
+    progress: Mutex<Progress>,
+    /// There is another verdict, or a thread has ended.
+    moved: Condvar,
+}
+
+struct Progress {
+    waiting: VecDeque<Work>,
+    verdicts: HashMap<usize, Result<Completion, Failed>>,
+    /// Threads that perform tests.
+    performers: usize,
 }
 
 impl Run {
-    fn execute(
-        &self,
-        index: usize,
-        case: &Case,
-        decision: &Decision,
-    ) -> Result<Completion, Failed> {
-        let (refusal, success) = match decision {
-            Decision::Run { .. } => (false, Verdict::Passed),
-            Decision::Refuse { .. } => (true, Verdict::Refused),
-            Decision::Skip { reason } => {
-                self.report
-                    .test(case, Verdict::Skipped, Some(reason), Duration::ZERO, "");
-                return Ok(Completion::ignored_with(reason));
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for what became of a case.
+    fn verdict(&self, index: usize) -> Result<Completion, Failed> {
+        let mut progress = self.progress();
+        loop {
+            if let Some(verdict) = progress.verdicts.remove(&index) {
+                return verdict;
             }
-            Decision::Fail { reason } => {
-                self.report
-                    .test(case, Verdict::Failed, Some(reason), Duration::ZERO, "");
-                return Err(reason.into());
+            if progress.performers == 0 {
+                return Err("the thread that ran it has died".into());
             }
-        };
+            let moved = self.moved.wait(progress);
+            progress = moved.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Performs what is waiting until nothing is.
+    fn perform_all(&self) {
+        struct Ends<'a>(&'a Run);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.progress().performers -= 1;
+                self.0.moved.notify_all();
+            }
+        }
+        let _ends = Ends(self);
+        loop {
+            let Some(work) = self.progress().waiting.pop_front() else {
+                return;
+            };
+            self.perform(&work);
+        }
+    }
+
+    fn perform(&self, work: &[usize]) {
+        let requests: Vec<_> = work
+            .iter()
+            .filter_map(|index| self.request(*index))
+            .collect();
         let (_shared, _exclusive);
-        if case.alone {
+        if work.iter().any(|index| self.plan[*index].0.alone) {
             _exclusive = self.machine.write().unwrap_or_else(PoisonError::into_inner);
         } else {
             _shared = self.machine.read().unwrap_or_else(PoisonError::into_inner);
         }
-        let start = Instant::now();
-        let limit = case.timeout.mul_f64(self.timeout_factor);
-        let request = Request {
+        let mut requests = &requests[..];
+        while let Some(first) = requests.first() {
+            match self.servers.run(requests) {
+                Ok(ended) => {
+                    for (request, ended) in requests.iter().zip(&ended) {
+                        self.tell(request, ended);
+                    }
+                    requests = requests.get(ended.len().max(1)..).unwrap_or_default();
+                }
+                Err(error) => {
+                    let reason = format!("the test's process: {error}");
+                    self.report(first.index, Verdict::Failed, Some(&reason), None);
+                    requests = &requests[1..];
+                }
+            }
+        }
+    }
+
+    /// What is to be asked of a server; nothing for what is settled already, which is reported.
+    fn request(&self, index: usize) -> Option<Request> {
+        let (case, decision) = &self.plan[index];
+        let refusal = match decision {
+            Decision::Run { .. } => false,
+            Decision::Refuse { .. } => true,
+            Decision::Skip { reason } => {
+                self.report(index, Verdict::Skipped, Some(reason), None);
+                return None;
+            }
+            Decision::Fail { reason } => {
+                self.report(index, Verdict::Failed, Some(reason), None);
+                return None;
+            }
+        };
+        Some(Request {
             index,
             refusal,
-            limit,
-        };
-        let ended = self.servers.run(request);
-        let time = start.elapsed();
-        let verdict = match &ended {
-            Ok(ended) => isolate::verdict(ended, limit),
-            Err(error) => Err(format!("the test's process: {error}")),
-        };
-        let note = ended.as_ref().map_or("", |ended| &ended.notes);
-        match verdict {
+            limit: case.timeout.mul_f64(self.timeout_factor),
+        })
+    }
+
+    fn tell(&self, request: &Request, ended: &Ended) {
+        let (_, decision) = &self.plan[request.index];
+        match isolate::verdict(ended, request.limit) {
             Ok(()) => {
-                if let Some(ended) = ended.as_ref().ok().filter(|_| self.verbose) {
+                if self.verbose {
                     eprint!("{}", ended.output);
                 }
+                let success = if request.refusal {
+                    Verdict::Refused
+                } else {
+                    Verdict::Passed
+                };
                 let reason = decision.reason();
-                self.report
-                    .test(case, success, reason.as_deref(), time, note);
-                Ok(Completion::Completed)
+                self.report(request.index, success, reason.as_deref(), Some(ended));
             }
             Err(output) => {
                 let output = output.trim_end();
-                self.report
-                    .test(case, Verdict::Failed, Some(output), time, note);
-                Err(output.into())
+                self.report(request.index, Verdict::Failed, Some(output), Some(ended));
             }
         }
+    }
+
+    /// Into the report, and to whoever waits for the verdict.
+    fn report(&self, index: usize, verdict: Verdict, reason: Option<&str>, ended: Option<&Ended>) {
+        let (case, _) = &self.plan[index];
+        let time = ended.map_or(Duration::ZERO, |ended| ended.time);
+        let completed = ended.map_or("", |ended| &ended.completed);
+        self.report.test(case, verdict, reason, time, completed);
+        let told = match verdict {
+            Verdict::Passed | Verdict::Refused => Ok(Completion::Completed),
+            Verdict::Skipped => Ok(Completion::ignored_with(reason.unwrap_or_default())),
+            Verdict::Failed => Err(reason.unwrap_or_default().into()),
+        };
+        self.progress().verdicts.insert(index, told);
+        self.moved.notify_all();
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Suite {
     handles_elsewhere: Option<&'static str>,
     completed_by: Option<CompletedBy>,
     where_forbidden: bool,
+    share_processes: bool,
 }
 
 impl Suite {
@@ -41,6 +42,7 @@ impl Suite {
             handles_elsewhere: None,
             completed_by: None,
             where_forbidden: false,
+            share_processes: false,
         }
     }
 
@@ -95,6 +97,17 @@ impl Suite {
         self
     }
 
+    /// Lets several tests run in one process, one after the other, which saves most of what a short test costs.
+    ///
+    /// Each still has a thread of its own, and what it leaves behind is found. Tests that fork, run programs, close what is not
+    /// theirs, or change limits, users or filters say [`own_process`](Test::own_process); those that
+    /// [leave something behind](Test::leaks) or run [alone](Test::alone) have one anyway. A test that fails takes its process
+    /// with it, and the others go on in another.
+    pub fn share_processes(&mut self) -> &mut Self {
+        self.share_processes = true;
+        self
+    }
+
     /// Runs what the command line asks for: usually every test whose name contains the filter.
     ///
     /// Takes libtest's usual arguments, and `--plan`, which prints what would run. Call it first thing in `main`, before
@@ -121,6 +134,9 @@ impl Suite {
             .flat_map(|test| test.cases(self.name))
             .collect();
         self.validate(&cases)?;
+        for case in &mut cases {
+            case.own_process |= !self.share_processes;
+        }
 
         let mut arguments: Vec<_> = env::args_os().collect();
         let count = arguments.len();

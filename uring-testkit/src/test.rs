@@ -1,6 +1,6 @@
 //! One test of a suite: what it needs, what it runs over, what it may leave behind.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     Context, TestResult,
@@ -8,13 +8,13 @@ use crate::{
     feature::Feature,
     gate::{self, Decision},
     handle::HandleKind,
-    isolate,
+    isolate::Assignment,
     kernel::Lane,
     leak::Leaks,
     records,
 };
 
-type Body = Arc<dyn Fn(&Context) -> TestResult + Send + Sync>;
+pub(crate) type Body = Arc<dyn Fn(&Context) -> TestResult + Send + Sync>;
 
 /// How long a test may take, times `URING_TEST_TIMEOUT_FACTOR`.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,6 +30,7 @@ pub struct Test {
     leaks: Leaks,
     timeout: Duration,
     alone: bool,
+    own_process: bool,
 }
 
 /// What runs where the test's features are absent.
@@ -64,6 +65,7 @@ impl Test {
             leaks: Leaks::default(),
             timeout: TIMEOUT,
             alone: false,
+            own_process: false,
         }
     }
 
@@ -128,6 +130,12 @@ impl Test {
         self
     }
 
+    /// Runs the test in a process of its own, also in a suite whose tests [share processes](crate::Suite::share_processes).
+    pub fn own_process(&mut self) -> &mut Self {
+        self.own_process = true;
+        self
+    }
+
     /// Whether nothing was said about kernels that lack what the test needs.
     pub(crate) fn is_undecided(&self) -> bool {
         !self.needs.is_empty() && matches!(self.refusal, Refusal::Undecided)
@@ -153,6 +161,7 @@ impl Test {
                 leaks: self.leaks,
                 timeout: self.timeout,
                 alone: self.alone,
+                own_process: self.own_process || self.alone || self.leaks != Leaks::default(),
             }
         };
         if self.handles.is_empty() {
@@ -177,6 +186,8 @@ pub(crate) struct Case {
     leaks: Leaks,
     pub(crate) timeout: Duration,
     pub(crate) alone: bool,
+    /// Whether it must not share its process with other tests.
+    pub(crate) own_process: bool,
 }
 
 impl Case {
@@ -221,10 +232,8 @@ impl Case {
         }))
     }
 
-    /// Runs the case or its companion in this process, which ends with it.
-    ///
-    /// `at_end` is called when the body is over.
-    pub(crate) fn become_test(&self, refusal: bool, at_end: impl FnOnce() -> io::Result<()>) -> ! {
+    /// What a process is to do to run the case or its companion.
+    pub(crate) fn assignment(&self, refusal: bool, limit: Duration) -> Assignment {
         let (body, leaks) = match &self.refusal {
             Some(body) if refusal => (body, Leaks::default()),
             _ => (&self.body, self.leaks),
@@ -234,7 +243,12 @@ impl Case {
             handle: self.handle,
             features: self.features.clone(),
         };
-        isolate::become_test(context, leaks, move |context| body(context), at_end)
+        Assignment {
+            context,
+            body: Arc::clone(body),
+            leaks,
+            limit,
+        }
     }
 }
 

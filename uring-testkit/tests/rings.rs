@@ -185,6 +185,7 @@ fn an_announced_leak_is_there(_: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("rings");
+    suite.share_processes();
     suite
         .test("works", a_ring_works_and_is_where_it_should_be)
         .on(HandleKind::ALL)

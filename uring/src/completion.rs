@@ -78,7 +78,6 @@ impl Completion {
 
     /// The result of the notification that followed: what it says if usage was asked for (`IORING_SEND_ZC_REPORT_USAGE`). None if
     /// no notification came, which is so when nothing was sent.
-    #[allow(dead_code, reason = "zero-copy operations are to come")]
     pub(crate) fn notified(&self) -> Option<u32> {
         let [a, b, c, d, ..] = self.extra[0].to_le_bytes();
         self.is_notification()

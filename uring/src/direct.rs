@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use uring_sys::io_uring_rsrc_update;
+use uring_sys::{io_uring_file_index_range, io_uring_rsrc_update};
 
 use crate::engine::Core;
 use crate::entry::address;
@@ -22,6 +22,23 @@ pub struct Direct {
 #[derive(Debug)]
 pub struct DirectSlot {
     place: Reserved,
+}
+
+/// Whichever slot of a ring's file table is free when a file is opened, for tables whose slots the kernel
+/// [gives out](crate::Ring::register_direct_allocated).
+///
+/// It reserves nothing: an operation that finds no free slot completes with `ENFILE`.
+#[derive(Clone, Debug)]
+#[doc(alias = "IORING_FILE_INDEX_ALLOC")]
+pub struct AnyDirectSlot {
+    table: Arc<Shared>,
+}
+
+/// Two reserved empty slots of a ring's file table that lie side by side, for a [`Pipe`](crate::op::Pipe). Dropping it frees them.
+#[derive(Debug)]
+pub struct DirectPair {
+    first: DirectSlot,
+    second: DirectSlot,
 }
 
 /// One index of the table, which comes back when dropped.
@@ -97,6 +114,8 @@ pub(crate) struct DirectTable {
     shared: Arc<Shared>,
     free: Vec<u32>,
     len: u32,
+    /// Whether the kernel gives the slots out, all of them.
+    allocated: bool,
 }
 
 impl Direct {
@@ -137,6 +156,38 @@ impl DirectSlot {
     }
 }
 
+impl DirectPair {
+    pub(crate) fn index(&self) -> u32 {
+        self.first.index()
+    }
+
+    pub(crate) fn ring(&self) -> u64 {
+        self.first.ring()
+    }
+
+    /// The files that the kernel has opened into the slots.
+    pub(crate) fn filled(self) -> (Direct, Direct) {
+        (self.first.filled(), self.second.filled())
+    }
+}
+
+impl AnyDirectSlot {
+    pub(crate) fn ring(&self) -> u64 {
+        self.table.ring
+    }
+
+    /// The file that the kernel has opened into the slot that it chose.
+    pub(crate) fn filled(&self, index: u32) -> Direct {
+        Direct {
+            place: Reserved {
+                index,
+                holds_file: true,
+                table: Arc::clone(&self.table),
+            },
+        }
+    }
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
         let dropped = Dropped {
@@ -148,11 +199,13 @@ impl Drop for Reserved {
 }
 
 impl DirectTable {
-    fn new(ring: u64, len: u32) -> DirectTable {
+    fn new(ring: u64, len: u32, allocated: bool) -> DirectTable {
+        let given_out = if allocated { 0 } else { len };
         DirectTable {
             shared: Arc::new(Shared::new(ring, len)),
-            free: (0..len).rev().collect(),
+            free: (0..given_out).rev().collect(),
             len,
+            allocated,
         }
     }
 
@@ -162,13 +215,54 @@ impl DirectTable {
     }
 }
 
+/// Two neighbours out of the free slots, the lower one first.
+fn take_pair(free: &mut Vec<u32>) -> Option<[u32; 2]> {
+    // The lowest is the next to be given out.
+    free.sort_unstable_by(|one, other| other.cmp(one));
+    let at = free.windows(2).rposition(|pair| pair[0] == pair[1] + 1)?;
+    let second = free.remove(at);
+    let first = free.remove(at);
+    Some([first, second])
+}
+
 /// One slot more than the kernel has in a table (`IORING_MAX_FIXED_FILES`): it refuses that as it does any larger number, for which no
 /// memory should be filled first.
 const TOO_MANY: u32 = (1 << 20) + 1;
 
 impl Core {
-    /// Gives the ring a file table with `len` empty slots.
+    /// Gives the ring a file table with `len` empty slots, which the library gives out.
     pub(crate) fn register_direct(&mut self, len: u32) -> Result<(), Error> {
+        self.register_table(len)?;
+        self.set_direct(DirectTable::new(self.id(), len, false));
+        Ok(())
+    }
+
+    /// Gives the ring a file table with `len` empty slots, which the kernel gives out.
+    ///
+    /// All of them or none: the kernel forgets the range that it was told to keep to as soon as a file enters or leaves a slot outside
+    /// of it, and would then give out a slot that the library has reserved for somebody.
+    pub(crate) fn register_direct_allocated(&mut self, len: u32) -> Result<(), Error> {
+        self.register_table(len)?;
+        let mut range = io_uring_file_index_range {
+            off: 0,
+            len,
+            ..io_uring_file_index_range::default()
+        };
+        let arg = (&raw mut range).cast();
+        // SAFETY: one range, read during the call only.
+        let ranged = unsafe { self.register(uring_sys::IORING_REGISTER_FILE_ALLOC_RANGE, arg, 0) };
+        if let Err(error) = ranged {
+            // SAFETY: the opcode takes no argument; nobody knows of the table yet.
+            let _ = unsafe {
+                self.register(uring_sys::IORING_UNREGISTER_FILES, std::ptr::null_mut(), 0)
+            };
+            return Err(error);
+        }
+        self.set_direct(DirectTable::new(self.id(), len, true));
+        Ok(())
+    }
+
+    fn register_table(&mut self, len: u32) -> Result<(), Error> {
         let call = Call::register(uring_sys::IORING_REGISTER_FILES);
         self.check_process(call)?;
         if self.direct().is_some() {
@@ -179,13 +273,50 @@ impl Core {
         let empty = vec![-1_i32; usize::try_from(len).unwrap_or(usize::MAX)];
         let arg = empty.as_ptr().cast_mut().cast();
         // SAFETY: `len` descriptors, which the kernel only reads, and only during the call.
-        unsafe { self.register(uring_sys::IORING_REGISTER_FILES, arg, len) }?;
-        self.set_direct(DirectTable::new(self.id(), len));
-        Ok(())
+        unsafe { self.register(uring_sys::IORING_REGISTER_FILES, arg, len) }.map(drop)
+    }
+
+    /// Whichever slot is free when a file is opened.
+    pub(crate) fn any_direct_slot(&self) -> Result<AnyDirectSlot, Error> {
+        let call = Call::register(uring_sys::IORING_REGISTER_FILES);
+        self.check_process(call)?;
+        match self.direct() {
+            Some(table) if table.allocated => Ok(AnyDirectSlot {
+                table: Arc::clone(&table.shared),
+            }),
+            _ => {
+                let hint = Hint::contradiction(
+                    &"the kernel gives out no slots of this ring's table of direct descriptors: register_direct_allocated",
+                );
+                Err(Error::refused(call, hint))
+            }
+        }
     }
 
     /// Reserves an empty slot.
     pub(crate) fn direct_slot(&mut self) -> Result<DirectSlot, Error> {
+        let [slot] = self.reserve(
+            |free| free.pop().map(|index| [index]),
+            &"every slot of the ring's table of direct descriptors is taken",
+        )?;
+        Ok(slot)
+    }
+
+    /// Reserves two empty slots side by side.
+    pub(crate) fn direct_pair(&mut self) -> Result<DirectPair, Error> {
+        let [first, second] = self.reserve(
+            take_pair,
+            &"no two slots side by side are free in the ring's table of direct descriptors",
+        )?;
+        Ok(DirectPair { first, second })
+    }
+
+    /// Reserves the empty slots that `take` takes out of the free ones.
+    fn reserve<const N: usize>(
+        &mut self,
+        take: fn(&mut Vec<u32>) -> Option<[u32; N]>,
+        none: &'static &'static str,
+    ) -> Result<[DirectSlot; N], Error> {
         let call = Call::register(uring_sys::IORING_REGISTER_FILES);
         self.check_process(call)?;
         let Some(table) = self.direct() else {
@@ -194,25 +325,28 @@ impl Core {
             );
             return Err(Error::refused(call, hint));
         };
+        if table.allocated {
+            let hint = Hint::contradiction(
+                &"the kernel gives out the slots of this table of direct descriptors: any_direct_slot",
+            );
+            return Err(Error::refused(call, hint));
+        }
         if table.has_dropped() {
             self.close_dropped();
         }
-        let table = self.direct_mut().filter(|table| !table.free.is_empty());
-        let Some((index, shared)) =
-            table.and_then(|table| Some((table.free.pop()?, Arc::clone(&table.shared))))
-        else {
-            let hint = Hint::contradiction(
-                &"every slot of the ring's table of direct descriptors is taken",
-            );
-            return Err(Error::refused(call, hint));
+        let taken = self
+            .direct_mut()
+            .and_then(|table| Some((take(&mut table.free)?, Arc::clone(&table.shared))));
+        let Some((indices, shared)) = taken else {
+            return Err(Error::refused(call, Hint::contradiction(none)));
         };
-        Ok(DirectSlot {
+        Ok(indices.map(|index| DirectSlot {
             place: Reserved {
                 index,
                 holds_file: false,
-                table: shared,
+                table: Arc::clone(&shared),
             },
-        })
+        }))
     }
 
     /// Closes the files of direct descriptors that were dropped, and makes their slots free.
@@ -224,7 +358,7 @@ impl Core {
         shared.take_each(|Dropped { index, holds_file }| {
             // A slot that the kernel would not empty is not used again: a file may still be in it.
             if !holds_file || self.empty_direct(index).is_ok() {
-                if let Some(table) = self.direct_mut() {
+                if let Some(table) = self.direct_mut().filter(|table| !table.allocated) {
                     table.free.push(index);
                 }
             }
@@ -251,7 +385,16 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dropped, Shared};
+    use super::{Dropped, Shared, take_pair};
+
+    #[test]
+    fn pairs_are_neighbours() {
+        let mut free = vec![7, 0, 4, 2, 5];
+        assert_eq!(take_pair(&mut free), Some([4, 5]));
+        assert_eq!(free, [7, 2, 0]);
+        assert_eq!(take_pair(&mut free), None);
+        assert_eq!(free, [7, 2, 0]);
+    }
 
     #[test]
     fn what_was_dropped_is_taken_once() {

@@ -1,6 +1,8 @@
 //! A submission queue entry in the making.
 
-use uring_sys::io_uring_sqe;
+mod socket;
+
+use uring_sys::{io_uring_sqe, io_uring_sqe_anon_5_anon_2, io_uring_sqe_anon_6_anon_2};
 
 use crate::resource::TargetName;
 
@@ -63,6 +65,11 @@ impl Entry {
         entry
     }
 
+    /// The entry where a call takes one.
+    pub(crate) fn as_argument(&mut self) -> *mut std::ffi::c_void {
+        (&raw mut self.0).cast()
+    }
+
     #[inline]
     pub(crate) fn user_data(&self) -> u64 {
         self.0.user_data
@@ -117,6 +124,32 @@ impl Entry {
         self.0.fd = fd;
     }
 
+    /// Where it is no target: the second of two directories, which has its place in `len`.
+    pub(crate) fn set_second_directory(&mut self, directory: TargetName) {
+        self.set_len(u32::from_ne_bytes(directory.number().to_ne_bytes()));
+    }
+
+    /// The second target of a splice.
+    pub(crate) fn set_splice_from(&mut self, from: TargetName) {
+        self.0.anon_5.splice_fd_in = from.number();
+        if from.is_direct() {
+            self.add_op_flags(uring_sys::SPLICE_F_FD_IN_FIXED);
+        }
+    }
+
+    /// Attributes of a read or write, and which kinds there are.
+    pub(crate) fn set_attributes(&mut self, attributes: u64, kinds: u64) {
+        self.0.anon_6.anon_2 = io_uring_sqe_anon_6_anon_2 {
+            attr_ptr: attributes,
+            attr_type_mask: kinds,
+        };
+    }
+
+    /// The third address.
+    pub(crate) fn set_addr3(&mut self, addr: u64) {
+        self.0.anon_6.anon_1.addr3 = addr;
+    }
+
     #[inline]
     pub(crate) fn set_addr(&mut self, addr: u64) {
         self.0.anon_2.addr = addr;
@@ -151,6 +184,55 @@ impl Entry {
         self.set_op_flags(before | flags);
     }
 
+    /// The registered buffer that the memory is in.
+    #[inline]
+    pub(crate) fn set_buf_index(&mut self, index: u16) {
+        self.0.anon_4.buf_index = index;
+    }
+
+    /// The stream that a write is of; zero means none.
+    #[inline]
+    pub(crate) fn set_write_stream(&mut self, stream: u8) {
+        self.0.anon_5.anon_2 = io_uring_sqe_anon_5_anon_2 {
+            write_stream: stream,
+            ..io_uring_sqe_anon_5_anon_2::default()
+        };
+    }
+
+    /// The group of buffers to choose from, with `IOSQE_BUFFER_SELECT`.
+    #[inline]
+    pub(crate) fn set_buf_group(&mut self, group: u16) {
+        self.0.anon_4.buf_group = group;
+    }
+
+    /// What `POLL_ADD` waits for. As 32 bits it is stored so that its lower half is where older kernels look.
+    pub(crate) fn set_poll_events(&mut self, events: u32) {
+        let swapped = cfg!(target_endian = "big");
+        self.set_op_flags(if swapped {
+            events.rotate_left(16)
+        } else {
+            events
+        });
+    }
+
+    /// What a command of `URING_CMD` takes besides its number.
+    pub(crate) fn set_argument(&mut self, argument: [u8; 16]) {
+        let [first, second] = [&argument[..8], &argument[8..]].map(|half| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(half);
+            u64::from_ne_bytes(bytes)
+        });
+        self.0.anon_6.anon_1.addr3 = first;
+        self.0.anon_6.anon_1.__pad2 = [second];
+    }
+
+    /// A command that takes 128 bytes has an opcode of its own where entries of both sizes are mixed.
+    pub(crate) fn name_for_mixed_queue(&mut self) {
+        if self.0.opcode == uring_sys::IORING_OP_URING_CMD {
+            self.0.opcode = uring_sys::IORING_OP_URING_CMD128;
+        }
+    }
+
     /// One more than the index in the ring's file table; zero means none.
     #[inline]
     pub(crate) fn set_file_index(&mut self, file_index: u32) {
@@ -164,6 +246,11 @@ pub(crate) fn address<T: ?Sized>(pointer: *const T) -> u64 {
     let address = pointer.cast::<()>().expose_provenance();
     // Every supported target has addresses of at most 64 bits.
     u64::try_from(address).unwrap_or(u64::MAX)
+}
+
+/// The bits of a signed number, where an entry has an unsigned field for it.
+pub(crate) fn bits(number: i32) -> u32 {
+    u32::from_ne_bytes(number.to_ne_bytes())
 }
 
 /// The bit of `user_data` that marks what the library itself tracks. User code never has it (M15).

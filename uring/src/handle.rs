@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -249,6 +249,18 @@ impl Descriptor {
             Names::AnotherFile => Hint::DescriptorReplaced,
         };
         Err(Error::refused(call, hint))
+    }
+
+    /// Another descriptor of the ring.
+    pub(crate) fn duplicate(self, call: Call) -> Result<OwnedFd, Error> {
+        self.check(call)?;
+        // SAFETY: the number names an open descriptor, and the call changes nothing of it.
+        let fd = unsafe { libc::fcntl(self.number, libc::F_DUPFD_CLOEXEC, 3) };
+        if fd == -1 {
+            return Err(Error::sys(call, crate::memory::last_errno()));
+        }
+        // SAFETY: the descriptor was just made and is known to nobody else.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     fn names(self) -> Names {

@@ -28,13 +28,15 @@
 //! | files without descriptors | [`Ring::register_direct`], [`op::OpenAt::into_direct`] |
 //! | what the kernel has | [`Capabilities`], [`Query`], [`Ring::probe`] |
 //!
-//! # Three ways to run an operation
+//! # Four ways to run an operation
 //!
 //! - *Owned*: [`Ring::push`] gives a [`Token`], [`Ring::wait`] or [`Ring::take`] redeem it. The ring owns what the operation works
 //!   on until its last completion. [`Ring::call`] does both at once.
 //! - *Scoped*: within [`Ring::scope`] operations may work on borrowed memory; nothing of them is in flight afterwards.
 //! - *Raw*: [`Ring::push_raw`] takes operations that own nothing, told by a number of the caller's. It costs least, and the
 //!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …).
+//! - *Awaited*: [`Local`] makes futures of operations and streams of those that complete many times; the [guide](guide::awaited) says who
+//!   turns the ring.
 //!
 //! # What is promised
 //!
@@ -45,9 +47,11 @@
 //! Results of operations are [`std::io::Result`]s with the resources beside them; everything else fails with [`Error`], which
 //! tells what was tried, what the kernel answered and the evidence for the cause.
 
+pub mod net;
 pub mod op;
 
 mod batch;
+mod buffers;
 mod builder;
 mod capabilities;
 mod chain;
@@ -65,6 +69,7 @@ mod flags;
 mod fork;
 mod handle;
 mod id;
+mod local;
 mod memory;
 mod names;
 mod per_thread;
@@ -83,6 +88,9 @@ mod tokens;
 mod transition;
 
 pub use self::batch::Batch;
+pub use self::buffers::{
+    BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
+};
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
 pub use self::chain::{Chain, First, LastMember, Links, Then, Timed};
@@ -90,7 +98,7 @@ pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]
 pub use self::coverage::coverage;
-pub use self::direct::{Direct, DirectSlot};
+pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot};
 pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
@@ -98,6 +106,9 @@ pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::events::{EventKey, EventQueue};
 pub use self::flags::{CompletionFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
+pub use self::local::{
+    Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
+};
 pub use self::names::{opcode_name, register_opcode_name};
 pub use self::per_thread::PerThread;
 pub use self::probe::Probe;
@@ -105,7 +116,9 @@ pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
-    Buf, BufMut, Cwd, Path, RawBuf, RawPath, RawTarget, Target, TargetName, Untracked,
+    Buf, BufMut, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, IoVecs, Path, RawBuf,
+    RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice, Target, TargetName,
+    Untracked, Vectored, VectoredMut,
 };
 pub use self::ring::Ring;
 pub use self::scope::Scope;
@@ -116,6 +129,8 @@ pub use self::transition::TransitionError;
 
 /// Guides, each about one task.
 pub mod guide {
+    #[doc = include_str!("../docs/awaited.md")]
+    pub mod awaited {}
     #[doc = include_str!("../docs/host.md")]
     pub mod host {}
     #[doc = include_str!("../docs/kernels.md")]

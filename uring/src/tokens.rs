@@ -3,10 +3,15 @@
 use crate::engine::Core;
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::op::{Operation, sealed};
+use crate::op::Operation;
 use crate::ring::Ring;
 use crate::scope::Scope;
 use crate::token::{Refused, Token};
+
+/// Not that of the operations, whose parts are arrays and pairs too.
+mod sealed {
+    pub trait Sealed {}
+}
 
 /// Tokens that are waited for together: pairs, as those of a [`Chain`](crate::Chain) are, arrays, vectors, and all of these in each other.
 /// Sealed.

@@ -3,19 +3,24 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use uring::op::{
     Cancel, Cancelled, Close, CloseDirect, Fsync, LinkTimeout, Nop, OpenAt, Read, Statx, Timeout,
     TimeoutEnd, Write,
 };
-use uring::{Any, Chain, EventQueue, Ring};
+use uring::{Any, Chain, EventQueue, Local, Ring, WakeUp};
 use uring_testkit::files::TempDir;
 use uring_testkit::{Context, HandleKind, Suite, TestResult};
 
@@ -48,6 +53,8 @@ unsafe impl GlobalAlloc for Counting {
 
 const OPERATIONS: u64 = 1_000_000;
 const WARM_UP: u32 = 20;
+/// Until the most has been given up and woken at once that there ever is.
+const LONG_WARM_UP: u64 = 300;
 
 /// What the rounds hand to operations and get back.
 struct Resources {
@@ -180,12 +187,61 @@ fn statx_allocates_its_answer(context: &Context) -> TestResult {
     Ok(())
 }
 
+/// Futures cost no allocation either: of the ring, its executor, or a task that goes on.
+fn awaited_operations_do_not_allocate(context: &Context) -> TestResult {
+    for wake_up in [WakeUp::Best, WakeUp::Eventfd, WakeUp::ShortWaits] {
+        let local = Local::with_wake_up(common::ring(context, 8)?, wake_up);
+        awaited(&local, context.rounds(OPERATIONS / 150))?;
+    }
+    Ok(())
+}
+
+fn awaited(local: &Local, wanted: u64) -> TestResult {
+    let file = Arc::new(File::open("/dev/zero")?);
+    let mut buffer = vec![7; 512];
+    let reports = Rc::new(Cell::new(0));
+    let beside = local.spawn({
+        let (local, reports) = (local.clone(), Rc::clone(&reports));
+        async move {
+            while local.submit(Nop::new()).await.is_ok() {
+                reports.set(reports.get() + 1);
+            }
+        }
+    });
+    local.block_on(async {
+        let mut before = 0;
+        for round in 0..LONG_WARM_UP + wanted {
+            if round == LONG_WARM_UP {
+                before = ALLOCATIONS.load(Ordering::Relaxed);
+            }
+            local.submit(Nop::new()).await??;
+            let done = local.submit(Read::new(file.clone(), buffer)).await?;
+            done.result?;
+            buffer = done.buf;
+            // Given up before it has ended, and cancelled.
+            let mut hour = pin!(local.submit(Timeout::after(Duration::from_secs(3600))));
+            poll_fn(|context| Poll::Ready(hour.as_mut().poll(context).is_pending())).await;
+            local
+                .submit(Timeout::after(Duration::from_nanos(1)))
+                .await??;
+        }
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+        assert!(reports.get() > wanted, "the task beside has not run");
+        beside.abort();
+        TestResult::Ok(())
+    })?
+}
+
 fn main() -> ExitCode {
     let mut suite = Suite::new("allocation");
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     suite
         .test("owned_operations", owned_operations_do_not_allocate)
+        .on(HandleKind::ALL)
+        .timeout(Duration::from_secs(120));
+    suite
+        .test("awaited_operations", awaited_operations_do_not_allocate)
         .on(HandleKind::ALL)
         .timeout(Duration::from_secs(120));
     suite

@@ -16,6 +16,7 @@ use uring_testkit::{Feature, Suite};
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("builder");
+    suite.share_processes();
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     best::add_to(&mut suite);

@@ -52,3 +52,25 @@ fn its_errors_are_told() {
         "high-level: Is a directory (os error 21)\n"
     );
 }
+
+/// The ring's own executor, tokio's current-thread runtime and smol's do the same work.
+#[test]
+fn rings_work_under_other_executors() {
+    let manifest = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../consumers/awaited/Cargo.toml"
+    );
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("consumers");
+    let output = Command::new(env!("CARGO"))
+        .args(["test", "--quiet", "--locked", "--manifest-path", manifest])
+        .args(["--test", "executors"])
+        .env("CARGO_TARGET_DIR", target)
+        .output()
+        .expect("cargo runs");
+    let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{stdout}{}", text(&output.stderr));
+    for executor in ["own", "tokio_current_thread", "smol"] {
+        let ran = stdout.contains(&format!("executors::{executor}[fd]"));
+        assert!(ran, "{executor}: {stdout}");
+    }
+}

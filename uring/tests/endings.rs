@@ -190,6 +190,7 @@ fn leaks(handle: HandleKind) -> Leaks {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("endings");
+    suite.share_processes();
     suite.completed_by(common::completed);
     suite
         .test("h08_dropped", h08_a_dropped_ring_leaves_nothing)

@@ -279,6 +279,7 @@ fn a_movable_ring_moves_with_its_work(_: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("lifecycle");
+    suite.share_processes();
     suite.completed_by(common::completed);
     suite
         .test(

@@ -22,6 +22,7 @@ use uring_testkit::Suite;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("queues");
+    suite.share_processes();
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
     flow::add_to(&mut suite);

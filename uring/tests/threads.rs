@@ -446,6 +446,7 @@ fn without_slots_each_thread_has_a_descriptor(_: &Context) -> TestResult {
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("threads");
+    suite.share_processes();
     suite.completed_by(common::completed);
     suite
         .test("h01_same_index", h01_an_index_means_another_ring_elsewhere)

@@ -2,8 +2,8 @@
 //!
 //! A machine boots with an initramfs of three things: this process as `/init`, the suites, and [`SETTINGS`], which
 //! says what to do. The first process makes the machine usable (file systems, the loopback interface, a disk, modules),
-//! runs the suites one after the other, and sends every record to a channel of its own, usually a second serial port:
-//! the console stays the kernel's. It ends with a record that counts the others, and powers off.
+//! runs the suites one after the other, and sends every record to a channel of its own, a disk or a second serial
+//! port: the console stays the kernel's. It ends with a record that counts the others, and powers off.
 //!
 //! # Settings
 //!
@@ -11,9 +11,11 @@
 //!
 //! | word | value |
 //! |---|---|
-//! | `channel` | the device that records go to |
+//! | `channel` | the device that records go to: a serial port, which costs an emulated machine microseconds a byte, or a zeroed block device, said like a disk, which they fill from its beginning |
 //! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR`: its path, or `nsid:1` for the NVMe namespace 1 |
 //! | `nvme` | an NVMe namespace for [tests to overwrite](crate::fixtures::Nvme), said like a disk |
+//! | `protected` | the same, one that [keeps protection information](crate::Facility::NVME_PROTECTED) |
+//! | `protected` | the same, of one that keeps protection information |
 //! | `module` | a kernel module to load: its path, then its parameters, separated by blanks |
 //! | `environment` | `NAME=value`, for the suites |
 //! | `limit` | seconds that one suite may take |
@@ -27,7 +29,7 @@
 //! For example, for one suite on Linux 6.1 and the tests of it whose name contains `slots`:
 //!
 //! ```text
-//! channel /dev/ttyS1
+//! channel nsid:3
 //! disk nsid:1
 //! limit 600
 //! environment URING_EXPECT_KERNEL=6.1
@@ -36,7 +38,8 @@
 //! suite /suites/slots slots
 //! ```
 //!
-//! `URING_REPORT`, `URING_TEST_DIR` and `URING_TEST_NVME` are set by the first process, `PATH` is `/bin`.
+//! `URING_REPORT`, `URING_TEST_DIR`, `URING_TEST_NVME` and `URING_TEST_NVME_PROTECTED` are set by the first process, `PATH` is
+//! `/bin`.
 //!
 //! # Records
 //!
@@ -78,7 +81,7 @@ pub fn main() -> ! {
 fn work() -> Result<(), String> {
     machine::mount_basics()?;
     let mut settings = Settings::read(SETTINGS)?;
-    let channel = Channel::open(&settings.channel)?;
+    let channel = Channel::open(&device::find(&settings.channel)?)?;
     let release = machine::release()?;
     channel.send(&Record::Boot { release });
     facts::send(&channel);
@@ -98,12 +101,14 @@ fn prepare(settings: &mut Settings) -> Result<(), String> {
     if let Some(disk) = &settings.disk {
         machine::mount_disk(&device::find(disk)?)?;
     }
-    if let Some(nvme) = &settings.nvme {
-        let device = device::find(nvme)?;
-        settings.environment.push((
-            "URING_TEST_NVME".to_owned(),
-            device.to_string_lossy().into_owned(),
-        ));
+    for (name, device) in [
+        ("URING_TEST_NVME", &settings.nvme),
+        ("URING_TEST_NVME_PROTECTED", &settings.protected),
+    ] {
+        if let Some(device) = device {
+            let device = device::find(device)?.to_string_lossy().into_owned();
+            settings.environment.push((name.to_owned(), device));
+        }
     }
     settings.conditions.apply()
 }

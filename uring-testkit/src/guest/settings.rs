@@ -21,11 +21,14 @@ pub(super) struct Module {
 /// The settings file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
-    pub(super) channel: PathBuf,
     /// As [`device::find`](super::device::find) takes it.
+    pub(super) channel: String,
+    /// The same.
     pub(super) disk: Option<String>,
     /// The same.
     pub(super) nvme: Option<String>,
+    /// The same.
+    pub(super) protected: Option<String>,
     pub(super) modules: Vec<Module>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) limit: Duration,
@@ -42,9 +45,10 @@ impl Settings {
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut settings = Self {
-            channel: PathBuf::new(),
+            channel: String::new(),
             disk: None,
             nvme: None,
+            protected: None,
             modules: Vec::new(),
             environment: Vec::new(),
             limit: Duration::from_secs(600),
@@ -55,9 +59,10 @@ impl Settings {
         for line in text.lines() {
             let (word, value) = line.split_once(' ').ok_or(format!("no value: {line}"))?;
             match word {
-                "channel" => settings.channel = value.into(),
+                "channel" => value.clone_into(&mut settings.channel),
                 "disk" => settings.disk = Some(value.to_owned()),
                 "nvme" => settings.nvme = Some(value.to_owned()),
+                "protected" => settings.protected = Some(value.to_owned()),
                 "module" => settings.modules.push(module(value)),
                 "environment" => {
                     let (name, value) = value.split_once('=').ok_or(format!("no =: {line}"))?;
@@ -74,7 +79,7 @@ impl Settings {
                 _ => return Err(format!("unheard of: {line}")),
             }
         }
-        if settings.channel.as_os_str().is_empty() {
+        if settings.channel.is_empty() {
             return Err("there is no channel".to_owned());
         }
         Ok(settings)
@@ -103,12 +108,13 @@ mod tests {
 
     #[test]
     fn each_word_is_read() {
-        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nnvme nsid:2\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
+        let text = "channel /dev/ttyS1\ndisk /dev/nvme0n1\nnvme nsid:2\nprotected nsid:4\nmodule /m.ko\nmodule /n.ko a=1 b=2\nenvironment A=b=c\nlimit 7\n\
             suite /s/one\nsuite /s/two --exact a\nshell /busybox sh\nuser 7\n";
         let settings = Settings::parse(text).unwrap();
-        assert_eq!(settings.channel.to_str(), Some("/dev/ttyS1"));
+        assert_eq!(settings.channel, "/dev/ttyS1");
         assert_eq!(settings.disk.as_deref(), Some("/dev/nvme0n1"));
         assert_eq!(settings.nvme.as_deref(), Some("nsid:2"));
+        assert_eq!(settings.protected.as_deref(), Some("nsid:4"));
         assert_eq!(settings.modules, [module("/m.ko"), module("/n.ko a=1 b=2")]);
         assert_eq!(settings.modules[0].parameters, "");
         assert_eq!(settings.modules[1].path, PathBuf::from("/n.ko"));

@@ -13,6 +13,7 @@ use uring_testkit::Suite;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("devices");
+    suite.share_processes();
     nvme::add_to(&mut suite);
     blocks::add_to(&mut suite);
     connections::add_to(&mut suite);

@@ -41,7 +41,7 @@ impl Core {
         // Not with CQE_SKIP_SUCCESS: the kernel refuses drains from the first such entry on, for as long as the ring lives.
         entry.set_user_data(IGNORED);
         self.answers_due = self.answers_due.saturating_add(1);
-        self.enqueue(&entry, false);
+        self.enqueue(&mut entry, false, None);
     }
 
     /// Submits what is in the queue, cancels and waits until what was cancelled is over. Signals do not end the wait.

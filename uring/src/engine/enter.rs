@@ -54,6 +54,9 @@ impl Core {
                 self.close_dropped();
             }
         }
+        if self.buffers.has_waiting() {
+            self.tend_buffers();
+        }
         let want = wait.count().min(self.cq.capacity());
         let mut submitted = 0;
         loop {

@@ -3,6 +3,8 @@
 //! [`Core`] knows the ring by its [`Name`] only. What that name rests on, a descriptor or a slot of the thread's table, is in
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
+mod awaited;
+mod buffers;
 mod cancel;
 mod claim;
 mod drain;
@@ -12,17 +14,20 @@ mod quiet;
 mod register;
 mod slots;
 mod storage;
+mod wakers;
 
+pub(crate) use awaited::Landed;
 pub use drain::leaked_operations;
 pub(crate) use enter::Wait;
 
 pub(crate) use register::{release_slot, unregister_slot};
-pub(crate) use slots::Place;
+pub(crate) use slots::{Place, Remains};
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 
+use crate::buffers::Buffers;
 use crate::completion::Completion;
 #[cfg(uring_coverage)]
 use crate::coverage::{InFlight, Reached};
@@ -37,9 +42,11 @@ use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
+use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
+use wakers::Wakers;
 
 /// A ring, whatever its handle.
 pub struct Core {
@@ -58,10 +65,15 @@ pub struct Core {
     quiet: Vec<quiet::Span>,
     /// Cancellations of the library's own whose completions have not been seen.
     answers_due: u32,
+    registered: Option<RegisteredBufs>,
+    buffers: Buffers,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
     draining: bool,
+    /// Destructors wait until whoever shares the ring has let go of it: see `awaited`.
+    shared: bool,
+    wakers: Wakers,
     /// What the ring was made with, and may still go by; looked at before calls that would change another's ring.
     descriptor: Option<Descriptor>,
     /// The slot of the thread's table to give back at the end.
@@ -118,8 +130,12 @@ impl Core {
             direct: None,
             quiet: Vec::new(),
             answers_due: 0,
+            registered: None,
+            buffers: Buffers::new(),
             cancel_refused: false,
             draining: false,
+            shared: false,
+            wakers: Wakers::default(),
             descriptor: None,
             index,
             #[cfg(uring_coverage)]
@@ -296,10 +312,16 @@ impl Core {
 
     /// Puts an entry into the queue. Room has been made.
     #[inline]
-    fn enqueue(&mut self, entry: &Entry, large: bool) {
+    fn enqueue(&mut self, entry: &mut Entry, large: bool, second_half: Option<[u8; 64]>) {
+        if large && self.sq.size() == crate::EntrySize::Mixed {
+            entry.name_for_mixed_queue();
+        }
         #[cfg(uring_coverage)]
         self.flying.pushed(entry);
         self.sq.place(entry, large);
+        if let Some(half) = second_half {
+            self.sq.write_second_half(half, large);
+        }
     }
 
     /// Puts a tracked operation into the queue. Room has been made and the operation admitted.
@@ -316,13 +338,11 @@ impl Core {
         let unprepared = WithdrawOnUnwind(&mut self.slots, place);
         // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
         unsafe { O::prepare(address, &mut entry) };
+        // SAFETY: as above; the kernel does not know of it yet.
+        let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
         entry.set_user_data(place.user_data());
-        self.enqueue(&entry, O::LARGE);
-        // SAFETY: as above.
-        if let Some(half) = unsafe { O::second_half(address) } {
-            self.sq.write_second_half(half, O::LARGE);
-        }
+        self.enqueue(&mut entry, O::LARGE, second_half);
         Ok(place)
     }
 
@@ -333,12 +353,10 @@ impl Core {
         push.apply(&mut entry);
         // SAFETY: a raw operation has no pointers into itself, so it may go away again (contract of `RawOperation`).
         unsafe { O::prepare(&raw mut op, &mut entry) };
-        entry.set_user_data(user_data);
-        self.enqueue(&entry, O::LARGE);
         // SAFETY: as above.
-        if let Some(half) = unsafe { O::second_half(&raw const op) } {
-            self.sq.write_second_half(half, O::LARGE);
-        }
+        let second_half = unsafe { O::second_half(&raw const op) };
+        entry.set_user_data(user_data);
+        self.enqueue(&mut entry, O::LARGE, second_half);
     }
 
     /// The queue's tail, to push raw operations with. Where there is more to be done for a push than to write an entry there is no room.
@@ -390,7 +408,7 @@ impl Core {
             }
         }
         self.cq.publish();
-        if !self.draining {
+        if !self.draining && !self.shared {
             self.slots.bury();
         }
     }
@@ -402,6 +420,10 @@ impl Core {
             self.cancel_refused |= completion.result == -libc::EACCES;
         } else {
             self.slots.land(completion);
+            self.wakers.landed(completion.user_data);
+            while let Some(index) = self.slots.next_settled() {
+                self.wakers.landed(u64::from(index));
+            }
         }
     }
 
@@ -485,6 +507,18 @@ impl Core {
     pub(crate) fn orphan(&mut self, place: Place) {
         self.slots.orphan(place);
         self.slots.bury();
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        &mut self.buffers
     }
 
     pub(crate) fn direct(&self) -> Option<&DirectTable> {

@@ -32,6 +32,8 @@ pub enum Call {
     Transition,
     /// Finding or making the ring of the calling thread.
     PerThread,
+    /// Using a [`Local`](crate::Local): its executor, its driver, or the ring in it.
+    Local,
 }
 
 impl Call {
@@ -70,6 +72,7 @@ impl fmt::Display for Call {
             Self::Claim => "claiming the result of an operation",
             Self::Transition => "changing how the ring is reached",
             Self::PerThread => "using the ring of this thread",
+            Self::Local => "using the ring of a `Local`",
         })
     }
 }

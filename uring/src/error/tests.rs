@@ -247,6 +247,7 @@ fn call_names_the_system_call_and_the_opcode() {
         (Call::Claim, "claiming the result of an operation"),
         (Call::Transition, "changing how the ring is reached"),
         (Call::PerThread, "using the ring of this thread"),
+        (Call::Local, "using the ring of a `Local`"),
     ];
     for (call, name) in names {
         assert_eq!(call.to_string(), name);

@@ -63,6 +63,18 @@ pub(crate) fn blind_register_failed(opcode: u32, errno: Errno) -> Error {
     explained(Error::sys(Call::register(opcode), errno), hint)
 }
 
+/// Explains a failed `IORING_REGISTER_SEND_MSG_RING`, which is called without a ring.
+pub(crate) fn send_message_failed(errno: Errno) -> Error {
+    let opcode = sys::IORING_REGISTER_SEND_MSG_RING;
+    if errno == Errno::EINVAL {
+        // The argument is right, so it is the opcode that the kernel does not take.
+        let evidence = &"io_uring_register refuses IORING_REGISTER_SEND_MSG_RING";
+        let hint = Hint::needs_linux(6, 13, evidence);
+        return Error::sys(Call::register(opcode), errno).with_hint(hint);
+    }
+    blind_register_failed(opcode, errno)
+}
+
 /// Explains a failed `io_uring_enter` of a ring.
 pub(crate) fn enter_failed(name: Name, errno: Errno) -> Error {
     let hint = match errno {

@@ -4,44 +4,134 @@
 //! [targets](crate::Target), [paths](crate::Path)) is kept by the ring from the push to the operation's last completion and returned in its
 //! [`Output`](Operation::Output), on failure too.
 
+mod accept;
+mod accept_multishot;
+mod advise;
+mod allocate;
 mod cancel;
 mod close;
+mod command;
+mod discard;
+mod epoll;
+mod fixed;
 mod fsync;
+mod futex;
+mod install;
+mod into;
+mod link;
+mod message;
+mod mkdir;
+mod msg_ring;
 mod multishot;
 mod nop;
+mod nop_injected;
 #[cfg(test)]
 mod opcodes;
 mod open;
+mod open2;
+mod pipe;
+mod poll;
+mod poll_change;
+mod protected;
+mod provide_buffers;
 mod raw_entry;
 mod read;
+mod read_selected;
+mod readv;
+mod recv;
+mod recv_message;
+mod recv_selected;
+mod recv_zc;
+mod rename;
+mod send;
+mod send_vectored;
+mod send_zc;
+mod socket;
+mod socket_command;
+mod socket_option;
+mod splice;
 mod statx;
+mod sync_range;
 mod timeout;
+mod timeout_change;
+mod transfer;
+mod tx_timestamp;
 mod unlink;
+mod wait_id;
 mod write;
+mod writev;
+mod xattr;
 
+pub use accept::{Accept, Accepted};
+pub use accept_multishot::{AcceptMultishot, OpensMany};
+pub use advise::{Advised, Fadvise, FileAdvice, Madvise, MemoryAdvice};
+pub use allocate::{Allocation, Fallocate, Ftruncate, Resized};
 pub use cancel::{Cancel, Cancelled};
 pub use close::{Close, CloseDirect, Closes};
+pub use command::{Command, CommandDone, LargeCommand};
+pub use discard::{Discard, Discarded};
+pub use epoll::{
+    EpollCtl, EpollEvent, EpollEvents, EpollMemory, EpollWait, Epolled, RawEpollEvents,
+};
+pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
+pub use futex::{FutexDone, FutexWait, FutexWaitV, FutexWake, FutexWord, RawFutexWord};
+pub use install::{Adopted, Adopts, FilesUpdate, InstallFd, Installed};
+pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
+pub use link::{LinkAt, SymlinkAt, Symlinked};
+pub use message::{Messaged, RecvMsg, SendMsg};
+pub use mkdir::{Made, MkdirAt};
+pub use msg_ring::{DirectSent, MsgRing, MsgRingDone, RingAddress, SendDirect};
 pub(crate) use multishot::Completes;
 pub use multishot::{EndReason, Ended, Multishot};
 pub use nop::{Nop, Nop128};
-pub use open::{IntoDescriptor, IntoDirect, OpenAt, Opened, Opens};
+pub use nop_injected::NopInjected;
+pub use open::{OpenAt, Opened};
+pub use open2::{OpenAt2, Resolve};
+pub use pipe::{Pipe, PipeEnds};
+pub use poll::{Poll, PollEvents, PollMultishot, Polled};
+pub use poll_change::{PollRemove, PollUpdate};
+pub use protected::{Checks, Protected, ProtectedDone, Reads, Writes};
+pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
 pub use raw_entry::{RawEntry, RawEntry128};
 pub use read::{Read, Transferred};
+pub use read_selected::{ReadMultishot, ReadSelected, Selected};
+pub use readv::ReadV;
+pub use recv::Recv;
+pub use recv_message::RecvMsgMultishot;
+pub use recv_selected::{BundleGroup, ManyBuffers, OneBuffer, RecvMultishot, RecvSelected, Takes};
+pub use recv_zc::{ReceivedChunk, RecvZc};
+pub use rename::{RenameAt, Renamed};
+pub use send::Send;
+pub use send_vectored::SendVectored;
+pub use send_zc::{SendMsgZc, SendMsgZcFixed, SendZc, SendZcFixed, ZeroCopied};
+pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};
+pub use socket_command::{GetSockName, SiocInq, SiocOutq};
+pub use socket_option::{GetSockOpt, OptionValue, SetSockOpt, SocketOption, Told};
+pub use splice::{Splice, Spliced, Tee};
 pub use statx::{FileStatus, RawFileStatus, StatusMemory, Statx, StatxDone};
+pub use sync_range::SyncFileRange;
 pub use timeout::{
-    Clock, Limited, LinkTimeout, RawTimespec, Time, TimeLimit, TimeMemory, Timeout, TimeoutEnd,
-    TimeoutMultishot, Timespec,
+    Clock, Limited, LinkTimeout, RawTimespec, Time, TimeByValue, TimeLimit, TimeMemory, Timeout,
+    TimeoutEnd, TimeoutMultishot, Timespec,
 };
+pub use timeout_change::{TimeoutRemove, TimeoutUpdate};
+pub use transfer::RwFlags;
+pub use tx_timestamp::{TxEvent, TxTimestamp, TxTimestamps};
 pub use unlink::{UnlinkAt, Unlinked};
+pub use wait_id::{
+    AnyChild, Child, ChildEnd, ChildStatus, OfGroup, OfPidFd, WaitId, Waited, WaitsFor,
+};
 pub use write::Write;
+pub use writev::WriteV;
+pub use xattr::{FGetXattr, FSetXattr, GetXattr, SetXattr, XattrDone};
 
 use std::io;
 
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::resource::{Target, TargetName};
+use crate::resource::{BufferName, Target, TargetName};
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -130,7 +220,7 @@ pub unsafe trait Operation: Sized + sealed::Sealed {
 /// keeps anything.
 pub trait KeptBy<H: crate::Handle> {}
 
-impl<T: Send> KeptBy<crate::Fd> for T {}
+impl<T: std::marker::Send> KeptBy<crate::Fd> for T {}
 impl<T, H: crate::Bound> KeptBy<H> for T {}
 
 /// An operation that owns nothing, for [`Ring::push_raw`](crate::Ring::push_raw).
@@ -159,6 +249,15 @@ fn admit_target(target: &impl Target, ring: u64) -> Result<(), Hint> {
 
 fn admit_name(target: TargetName, ring: u64) -> Result<(), Hint> {
     if target.belongs_to(ring) {
+        Ok(())
+    } else {
+        Err(Hint::WrongRing)
+    }
+}
+
+/// Refuses a registered buffer that belongs to another ring.
+fn admit_buffer(buffer: BufferName, ring: u64) -> Result<(), Hint> {
+    if buffer.belongs_to(ring) {
         Ok(())
     } else {
         Err(Hint::WrongRing)

@@ -2,95 +2,106 @@
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU32;
 
 use uring_sys as sys;
 
+use crate::entry::Entry;
 use crate::names::opcode_name;
+use crate::net::{RawMessage, SocketAddress};
 use crate::op::*;
+use crate::{Direct, FixedVecs, IoVecs, RegisteredBuf};
 
-/// What stands for an opcode: the opcode and name of an operation, or that there is none yet.
-type Typed = Option<(u8, &'static str)>;
+/// The opcode of an operation, and its name.
+type Typed = (u8, &'static str);
 
+/// An opcode, and the operation that has it.
 type Row = (u8, fn() -> Typed);
 
-const NOT_YET: fn() -> Typed = || None;
-
 fn typed<O: Operation>() -> Typed {
-    Some((O::OPCODE, std::any::type_name::<O>()))
+    (O::OPCODE, std::any::type_name::<O>())
 }
 
-/// All opcodes in order. An operation replaces `NOT_YET` in its row.
+/// It has an opcode of its own where entries are mixed.
+fn large_command() -> Typed {
+    let (opcode, name) = typed::<LargeCommand<OwnedFd>>();
+    let mut entry = Entry::new(opcode);
+    entry.name_for_mixed_queue();
+    (entry.opcode(), name)
+}
+
+/// All opcodes in order.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     (sys::IORING_OP_NOP, typed::<Nop>),
-    (sys::IORING_OP_READV, NOT_YET),
-    (sys::IORING_OP_WRITEV, NOT_YET),
+    (sys::IORING_OP_READV, typed::<ReadV<OwnedFd, IoVecs<Vec<u8>>>>),
+    (sys::IORING_OP_WRITEV, typed::<WriteV<OwnedFd, IoVecs<Vec<u8>>>>),
     (sys::IORING_OP_FSYNC, typed::<Fsync<OwnedFd>>),
-    (sys::IORING_OP_READ_FIXED, NOT_YET),
-    (sys::IORING_OP_WRITE_FIXED, NOT_YET),
-    (sys::IORING_OP_POLL_ADD, NOT_YET),
-    (sys::IORING_OP_POLL_REMOVE, NOT_YET),
-    (sys::IORING_OP_SYNC_FILE_RANGE, NOT_YET),
-    (sys::IORING_OP_SENDMSG, NOT_YET),
-    (sys::IORING_OP_RECVMSG, NOT_YET),
+    (sys::IORING_OP_READ_FIXED, typed::<ReadFixed<OwnedFd, RegisteredBuf>>),
+    (sys::IORING_OP_WRITE_FIXED, typed::<WriteFixed<OwnedFd, RegisteredBuf>>),
+    (sys::IORING_OP_POLL_ADD, typed::<Poll<OwnedFd>>),
+    (sys::IORING_OP_POLL_REMOVE, typed::<PollUpdate>),
+    (sys::IORING_OP_SYNC_FILE_RANGE, typed::<SyncFileRange<OwnedFd>>),
+    (sys::IORING_OP_SENDMSG, typed::<SendMsg<OwnedFd, RawMessage>>),
+    (sys::IORING_OP_RECVMSG, typed::<RecvMsg<OwnedFd, RawMessage>>),
     (sys::IORING_OP_TIMEOUT, typed::<Timeout>),
-    (sys::IORING_OP_TIMEOUT_REMOVE, NOT_YET),
-    (sys::IORING_OP_ACCEPT, NOT_YET),
+    (sys::IORING_OP_TIMEOUT_REMOVE, typed::<TimeoutUpdate>),
+    (sys::IORING_OP_ACCEPT, typed::<Accept<OwnedFd>>),
     (sys::IORING_OP_ASYNC_CANCEL, typed::<Cancel>),
     (sys::IORING_OP_LINK_TIMEOUT, typed::<TimeLimit>),
-    (sys::IORING_OP_CONNECT, NOT_YET),
-    (sys::IORING_OP_FALLOCATE, NOT_YET),
+    (sys::IORING_OP_CONNECT, typed::<Connect<OwnedFd, SocketAddress>>),
+    (sys::IORING_OP_FALLOCATE, typed::<Fallocate<OwnedFd>>),
     (sys::IORING_OP_OPENAT, typed::<OpenAt<CString>>),
     (sys::IORING_OP_CLOSE, typed::<Close>),
-    (sys::IORING_OP_FILES_UPDATE, NOT_YET),
+    (sys::IORING_OP_FILES_UPDATE, typed::<FilesUpdate<OwnedFd>>),
     (sys::IORING_OP_STATX, typed::<Statx<CString>>),
     (sys::IORING_OP_READ, typed::<Read<OwnedFd, Vec<u8>>>),
     (sys::IORING_OP_WRITE, typed::<Write<OwnedFd, Vec<u8>>>),
-    (sys::IORING_OP_FADVISE, NOT_YET),
-    (sys::IORING_OP_MADVISE, NOT_YET),
-    (sys::IORING_OP_SEND, NOT_YET),
-    (sys::IORING_OP_RECV, NOT_YET),
-    (sys::IORING_OP_OPENAT2, NOT_YET),
-    (sys::IORING_OP_EPOLL_CTL, NOT_YET),
-    (sys::IORING_OP_SPLICE, NOT_YET),
-    (sys::IORING_OP_PROVIDE_BUFFERS, NOT_YET),
-    (sys::IORING_OP_REMOVE_BUFFERS, NOT_YET),
-    (sys::IORING_OP_TEE, NOT_YET),
-    (sys::IORING_OP_SHUTDOWN, NOT_YET),
-    (sys::IORING_OP_RENAMEAT, NOT_YET),
+    (sys::IORING_OP_FADVISE, typed::<Fadvise<OwnedFd>>),
+    (sys::IORING_OP_MADVISE, typed::<Madvise<Vec<u8>>>),
+    (sys::IORING_OP_SEND, typed::<Send<OwnedFd, Vec<u8>>>),
+    (sys::IORING_OP_RECV, typed::<Recv<OwnedFd, Vec<u8>>>),
+    (sys::IORING_OP_OPENAT2, typed::<OpenAt2<CString>>),
+    (sys::IORING_OP_EPOLL_CTL, typed::<EpollCtl<OwnedFd, OwnedFd>>),
+    (sys::IORING_OP_SPLICE, typed::<Splice<OwnedFd, OwnedFd>>),
+    (sys::IORING_OP_PROVIDE_BUFFERS, typed::<ProvideBuffers>),
+    (sys::IORING_OP_REMOVE_BUFFERS, typed::<RemoveBuffers>),
+    (sys::IORING_OP_TEE, typed::<Tee<OwnedFd, OwnedFd>>),
+    (sys::IORING_OP_SHUTDOWN, typed::<Shutdown<OwnedFd>>),
+    (sys::IORING_OP_RENAMEAT, typed::<RenameAt<CString, CString>>),
     (sys::IORING_OP_UNLINKAT, typed::<UnlinkAt<CString>>),
-    (sys::IORING_OP_MKDIRAT, NOT_YET),
-    (sys::IORING_OP_SYMLINKAT, NOT_YET),
-    (sys::IORING_OP_LINKAT, NOT_YET),
-    (sys::IORING_OP_MSG_RING, NOT_YET),
-    (sys::IORING_OP_FSETXATTR, NOT_YET),
-    (sys::IORING_OP_SETXATTR, NOT_YET),
-    (sys::IORING_OP_FGETXATTR, NOT_YET),
-    (sys::IORING_OP_GETXATTR, NOT_YET),
-    (sys::IORING_OP_SOCKET, NOT_YET),
-    (sys::IORING_OP_URING_CMD, NOT_YET),
-    (sys::IORING_OP_SEND_ZC, NOT_YET),
-    (sys::IORING_OP_SENDMSG_ZC, NOT_YET),
-    (sys::IORING_OP_READ_MULTISHOT, NOT_YET),
-    (sys::IORING_OP_WAITID, NOT_YET),
-    (sys::IORING_OP_FUTEX_WAIT, NOT_YET),
-    (sys::IORING_OP_FUTEX_WAKE, NOT_YET),
-    (sys::IORING_OP_FUTEX_WAITV, NOT_YET),
-    (sys::IORING_OP_FIXED_FD_INSTALL, NOT_YET),
-    (sys::IORING_OP_FTRUNCATE, NOT_YET),
-    (sys::IORING_OP_BIND, NOT_YET),
-    (sys::IORING_OP_LISTEN, NOT_YET),
-    (sys::IORING_OP_RECV_ZC, NOT_YET),
-    (sys::IORING_OP_EPOLL_WAIT, NOT_YET),
-    (sys::IORING_OP_READV_FIXED, NOT_YET),
-    (sys::IORING_OP_WRITEV_FIXED, NOT_YET),
-    (sys::IORING_OP_PIPE, NOT_YET),
+    (sys::IORING_OP_MKDIRAT, typed::<MkdirAt<CString>>),
+    (sys::IORING_OP_SYMLINKAT, typed::<SymlinkAt<CString, CString>>),
+    (sys::IORING_OP_LINKAT, typed::<LinkAt<CString, CString>>),
+    (sys::IORING_OP_MSG_RING, typed::<MsgRing<OwnedFd>>),
+    (sys::IORING_OP_FSETXATTR, typed::<FSetXattr<OwnedFd, CString, Vec<u8>>>),
+    (sys::IORING_OP_SETXATTR, typed::<SetXattr<CString, CString, Vec<u8>>>),
+    (sys::IORING_OP_FGETXATTR, typed::<FGetXattr<OwnedFd, CString, Vec<u8>>>),
+    (sys::IORING_OP_GETXATTR, typed::<GetXattr<CString, CString, Vec<u8>>>),
+    (sys::IORING_OP_SOCKET, typed::<Socket>),
+    (sys::IORING_OP_URING_CMD, typed::<SiocInq<OwnedFd>>),
+    (sys::IORING_OP_SEND_ZC, typed::<SendZc<OwnedFd, Vec<u8>>>),
+    (sys::IORING_OP_SENDMSG_ZC, typed::<SendMsgZc<OwnedFd, RawMessage>>),
+    (sys::IORING_OP_READ_MULTISHOT, typed::<ReadMultishot<OwnedFd>>),
+    (sys::IORING_OP_WAITID, typed::<WaitId<AnyChild>>),
+    (sys::IORING_OP_FUTEX_WAIT, typed::<FutexWait<&AtomicU32>>),
+    (sys::IORING_OP_FUTEX_WAKE, typed::<FutexWake<&AtomicU32>>),
+    (sys::IORING_OP_FUTEX_WAITV, typed::<FutexWaitV<&AtomicU32>>),
+    (sys::IORING_OP_FIXED_FD_INSTALL, typed::<InstallFd<Direct>>),
+    (sys::IORING_OP_FTRUNCATE, typed::<Ftruncate<OwnedFd>>),
+    (sys::IORING_OP_BIND, typed::<Bind<OwnedFd, SocketAddress>>),
+    (sys::IORING_OP_LISTEN, typed::<Listen<OwnedFd>>),
+    (sys::IORING_OP_RECV_ZC, typed::<RecvZc<OwnedFd>>),
+    (sys::IORING_OP_EPOLL_WAIT, typed::<EpollWait<OwnedFd>>),
+    (sys::IORING_OP_READV_FIXED, typed::<ReadFixed<OwnedFd, FixedVecs<RegisteredBuf>>>),
+    (sys::IORING_OP_WRITEV_FIXED, typed::<WriteFixed<OwnedFd, FixedVecs<RegisteredBuf>>>),
+    (sys::IORING_OP_PIPE, typed::<Pipe>),
     (sys::IORING_OP_NOP128, typed::<Nop128>),
-    (sys::IORING_OP_URING_CMD128, NOT_YET),
+    (sys::IORING_OP_URING_CMD128, large_command),
 ];
 
 #[test]
-fn every_opcode_has_its_operation_or_is_known_to_have_none() {
+fn every_opcode_has_its_operation() {
     let mut rows = TABLE.iter();
     for opcode in 0..sys::IORING_OP_LAST {
         let name = opcode_name(opcode).unwrap_or("without a name");
@@ -98,9 +109,8 @@ fn every_opcode_has_its_operation_or_is_known_to_have_none() {
             panic!("opcode {opcode} ({name}) is new: it needs a row");
         };
         assert_eq!(*of_row, opcode, "the row of {name} is elsewhere");
-        if let Some((of_operation, operation)) = operation() {
-            assert_eq!(of_operation, opcode, "{operation} is not {name}");
-        }
+        let (of_operation, operation) = operation();
+        assert_eq!(of_operation, opcode, "{operation} is not {name}");
     }
     assert!(rows.next().is_none(), "a row is left");
 }

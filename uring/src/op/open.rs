@@ -1,13 +1,15 @@
 //! Opening a file, as a descriptor or straight into the ring's file table.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 use crate::completion::Completion;
-use crate::direct::{Direct, DirectSlot};
+use crate::direct::{AnyDirectSlot, DirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::{Operation, RawOperation, admit_directory, sealed};
+use crate::op::{
+    IntoAnyDirect, IntoDescriptor, IntoDirect, Opens, Operation, RawOperation, admit_directory,
+    sealed,
+};
 use crate::resource::{Cwd, Path, Target, Untracked};
 
 /// Opens a file.
@@ -37,11 +39,11 @@ use crate::resource::{Cwd, Path, Target, Untracked};
 #[doc(alias = "IORING_OP_OPENAT")]
 #[must_use]
 pub struct OpenAt<P, D = Cwd, R = IntoDescriptor> {
-    path: P,
-    directory: D,
-    into: R,
-    flags: i32,
-    mode: u32,
+    pub(super) path: P,
+    pub(super) directory: D,
+    pub(super) into: R,
+    pub(super) flags: i32,
+    pub(super) mode: u32,
 }
 
 impl<P: Path> OpenAt<P> {
@@ -71,10 +73,19 @@ impl<P: Path, D: Target, R: Opens> OpenAt<P, D, R> {
 
     /// Opens into a reserved slot of the ring's file table.
     pub fn into_direct(self, slot: DirectSlot) -> OpenAt<P, D, IntoDirect> {
+        self.into_file(IntoDirect::new(slot))
+    }
+
+    /// Opens into whichever slot of the ring's file table is free. Since Linux 5.19.
+    pub fn into_any_direct(self, slot: AnyDirectSlot) -> OpenAt<P, D, IntoAnyDirect> {
+        self.into_file(IntoAnyDirect::new(slot))
+    }
+
+    fn into_file<N>(self, into: N) -> OpenAt<P, D, N> {
         OpenAt {
             path: self.path,
             directory: self.directory,
-            into: IntoDirect(slot),
+            into,
             flags: self.flags,
             mode: self.mode,
         }
@@ -133,89 +144,6 @@ pub struct Opened<F, P, D> {
     pub directory: D,
 }
 
-/// What a file is opened as: [`IntoDescriptor`] or [`IntoDirect`]. Sealed.
-pub trait Opens: sealed::Sealed {
-    /// The open file.
-    type File;
-
-    #[doc(hidden)]
-    fn admit(&self, ring: u64) -> Result<(), Hint>;
-    #[doc(hidden)]
-    fn prepare(&self, flags: i32, entry: &mut Entry);
-    #[doc(hidden)]
-    fn success(&self) -> Option<i32> {
-        None
-    }
-    /// # Safety
-    ///
-    /// As for [`Operation::complete`].
-    #[doc(hidden)]
-    unsafe fn opened(self, completion: Completion) -> io::Result<Self::File>;
-}
-
-/// Opens as a descriptor.
-#[derive(Clone, Copy, Debug)]
-pub struct IntoDescriptor;
-
-/// Opens as a direct descriptor.
-#[derive(Debug)]
-pub struct IntoDirect(DirectSlot);
-
-impl sealed::Sealed for IntoDescriptor {}
-impl sealed::Sealed for IntoDirect {}
-
-impl Opens for IntoDescriptor {
-    type File = OwnedFd;
-
-    fn admit(&self, _: u64) -> Result<(), Hint> {
-        Ok(())
-    }
-
-    fn prepare(&self, flags: i32, entry: &mut Entry) {
-        entry.set_op_flags((flags | libc::O_CLOEXEC).unsigned_abs());
-    }
-
-    unsafe fn opened(self, completion: Completion) -> io::Result<OwnedFd> {
-        completion.result()?;
-        // SAFETY: the completion of an open that nobody has claimed: the kernel has just opened this descriptor for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(completion.raw_result()) })
-    }
-}
-
-impl Opens for IntoDirect {
-    type File = Direct;
-
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        if self.0.ring() == ring {
-            Ok(())
-        } else {
-            Err(Hint::WrongRing)
-        }
-    }
-
-    fn prepare(&self, flags: i32, entry: &mut Entry) {
-        entry.set_op_flags(flags.unsigned_abs());
-        entry.set_file_index(self.0.index() + 1);
-    }
-
-    fn success(&self) -> Option<i32> {
-        Some(0)
-    }
-
-    unsafe fn opened(self, completion: Completion) -> io::Result<Direct> {
-        if completion.result()? == 0 {
-            return Ok(self.0.filled());
-        }
-        // A kernel before 5.15 knows of no slot and opens a descriptor, which nobody is to have.
-        // SAFETY: as for `IntoDescriptor`.
-        drop(unsafe { OwnedFd::from_raw_fd(completion.raw_result()) });
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "opening into a direct descriptor needs Linux 5.15 (the kernel opened a descriptor instead)",
-        ))
-    }
-}
-
 impl<P, D, R> sealed::Sealed for OpenAt<P, D, R> {}
 
 // SAFETY: the path stays where it is as long as the value lives (contract of `Path`).
@@ -238,7 +166,8 @@ unsafe impl<P: Path, D: Target, R: Opens> Operation for OpenAt<P, D, R> {
         entry.set_fd(this.directory.target().number());
         entry.set_pointer(this.path.as_ptr());
         entry.set_len(this.mode);
-        this.into.prepare(this.flags, entry);
+        entry.set_op_flags((this.flags | R::CLOSE_ON_EXEC).unsigned_abs());
+        this.into.prepare(entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {

@@ -5,7 +5,8 @@ use std::io;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::{Operation, RawOperation, admit_target, count, entry_len, sealed};
+use crate::op::transfer::Transfer;
+use crate::op::{Operation, RawOperation, RwFlags, admit_target, count, entry_len, sealed};
 use crate::resource::{BufMut, Target, Untracked};
 
 /// Reads from a file, socket or pipe into a buffer.
@@ -34,12 +35,9 @@ use crate::resource::{BufMut, Target, Untracked};
 pub struct Read<T, B> {
     target: T,
     buf: B,
-    offset: u64,
+    transfer: Transfer,
     limit: usize,
 }
-
-/// The file's own position, moved by the bytes transferred.
-pub(crate) const CURRENT_POSITION: u64 = u64::MAX;
 
 impl<T: Target, B: BufMut> Read<T, B> {
     /// Reads at the file's current position, as much as fits.
@@ -47,14 +45,22 @@ impl<T: Target, B: BufMut> Read<T, B> {
         Read {
             target,
             buf,
-            offset: CURRENT_POSITION,
+            transfer: Transfer::CURRENT,
             limit: usize::MAX,
         }
     }
 
     /// Reads at that byte of the file, and leaves its position as it is.
-    pub fn at(self, offset: u64) -> Self {
-        Read { offset, ..self }
+    pub fn at(mut self, offset: u64) -> Self {
+        self.transfer.offset = offset;
+        self
+    }
+
+    /// Reads in that way.
+    #[doc(alias = "rw_flags")]
+    pub fn flags(mut self, flags: RwFlags) -> Self {
+        self.transfer.flags = flags;
+        self
     }
 
     /// Reads at most that many bytes.
@@ -93,7 +99,7 @@ unsafe impl<T: Target, B: BufMut> Operation for Read<T, B> {
         entry.set_target(this.target.target());
         entry.set_pointer(this.buf.as_mut_ptr().cast_const());
         entry.set_len(entry_len(this.buf.capacity().min(this.limit)));
-        entry.set_off(this.offset);
+        this.transfer.fill(entry);
     }
 
     #[inline]

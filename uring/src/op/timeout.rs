@@ -7,7 +7,7 @@ use std::time::Duration;
 use uring_sys::__kernel_timespec;
 
 use crate::completion::Completion;
-use crate::entry::Entry;
+use crate::entry::{Entry, address};
 use crate::op::{Completes, EndReason, Ended, Multishot, Operation, RawOperation, sealed};
 use crate::resource::Untracked;
 
@@ -23,22 +23,27 @@ impl From<Duration> for Timespec {
     }
 }
 
-/// Where the kernel reads a time from: inside the operation ([`Timespec`]), or by promise somewhere else ([`RawTimespec`]). Sealed.
+/// Where the kernel reads a time from: inside the operation ([`Timespec`]), by promise somewhere else ([`RawTimespec`]), or in the entry
+/// itself ([`TimeByValue`]). Sealed.
 pub trait TimeMemory: sealed::Sealed {
-    /// The address to read, given where the value is.
+    /// Added to the flags of the operation.
+    #[doc(hidden)]
+    const FLAGS: u32 = 0;
+
+    /// The address to read, given where the value is, or the time.
     ///
     /// # Safety
     ///
     /// `this` is the address of a value.
     #[doc(hidden)]
-    unsafe fn pointer(this: *const Self) -> *const Timespec;
+    unsafe fn argument(this: *const Self) -> u64;
 }
 
 impl sealed::Sealed for Timespec {}
 
 impl TimeMemory for Timespec {
-    unsafe fn pointer(this: *const Timespec) -> *const Timespec {
-        this
+    unsafe fn argument(this: *const Timespec) -> u64 {
+        address(this)
     }
 }
 
@@ -61,14 +66,43 @@ impl RawTimespec {
 impl sealed::Sealed for RawTimespec {}
 
 impl TimeMemory for RawTimespec {
-    unsafe fn pointer(this: *const RawTimespec) -> *const Timespec {
+    unsafe fn argument(this: *const RawTimespec) -> u64 {
         // SAFETY: the caller vouches for the address.
-        unsafe { (*this).0 }.as_ptr().cast_const()
+        address(unsafe { (*this).0 }.as_ptr().cast_const())
     }
 }
 
 // SAFETY: the constructor carries the promise.
 unsafe impl Untracked for RawTimespec {}
+
+/// A time that the entry itself carries, in nanoseconds, so that the kernel reads no memory for it.
+///
+/// Since Linux 7.1; older kernels complete with `EINVAL`. What is longer than 2⁶³ nanoseconds, some 292 years, lasts that long.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias = "IORING_TIMEOUT_IMMEDIATE_ARG")]
+pub struct TimeByValue(u64);
+
+impl From<Duration> for TimeByValue {
+    fn from(duration: Duration) -> TimeByValue {
+        // The kernel reads it as a signed number.
+        let most = i64::MAX.unsigned_abs();
+        TimeByValue(u64::try_from(duration.as_nanos()).unwrap_or(most).min(most))
+    }
+}
+
+impl sealed::Sealed for TimeByValue {}
+
+impl TimeMemory for TimeByValue {
+    const FLAGS: u32 = uring_sys::IORING_TIMEOUT_IMMEDIATE_ARG;
+
+    unsafe fn argument(this: *const TimeByValue) -> u64 {
+        // SAFETY: the caller vouches for the address.
+        unsafe { (*this).0 }
+    }
+}
+
+// SAFETY: there is no memory.
+unsafe impl Untracked for TimeByValue {}
 
 /// Which clock a timeout goes by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,10 +155,10 @@ impl<M: TimeMemory> Time<M> {
     /// `this` is where the value stays while the kernel reads it.
     unsafe fn prepare(this: *const Time<M>, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; the address is taken without a reference to the rest.
-        let (time, flags) = unsafe { (M::pointer(&raw const (*this).memory), (*this).flags) };
-        entry.set_pointer(time);
+        let (time, flags) = unsafe { (M::argument(&raw const (*this).memory), (*this).flags) };
+        entry.set_addr(time);
         entry.set_len(1);
-        entry.set_op_flags(flags);
+        entry.set_op_flags(flags | M::FLAGS);
     }
 }
 

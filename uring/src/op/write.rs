@@ -3,8 +3,10 @@
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::read::CURRENT_POSITION;
-use crate::op::{Operation, RawOperation, Transferred, admit_target, count, entry_len, sealed};
+use crate::op::transfer::Transfer;
+use crate::op::{
+    Operation, RawOperation, RwFlags, Transferred, admit_target, count, entry_len, sealed,
+};
 use crate::resource::{Buf, Target, Untracked};
 
 /// Writes a buffer to a file, socket or pipe.
@@ -30,7 +32,7 @@ use crate::resource::{Buf, Target, Untracked};
 pub struct Write<T, B> {
     target: T,
     buf: B,
-    offset: u64,
+    transfer: Transfer,
     skip: usize,
 }
 
@@ -40,14 +42,32 @@ impl<T: Target, B: Buf> Write<T, B> {
         Write {
             target,
             buf,
-            offset: CURRENT_POSITION,
+            transfer: Transfer::CURRENT,
             skip: 0,
         }
     }
 
     /// Writes at that byte of the file, and leaves its position as it is.
-    pub fn at(self, offset: u64) -> Self {
-        Write { offset, ..self }
+    pub fn at(mut self, offset: u64) -> Self {
+        self.transfer.offset = offset;
+        self
+    }
+
+    /// Writes in that way.
+    #[doc(alias = "rw_flags")]
+    pub fn flags(mut self, flags: RwFlags) -> Self {
+        self.transfer.flags = flags;
+        self
+    }
+
+    /// Marks the data as being of that stream, which the device keeps apart from others.
+    ///
+    /// Since Linux 6.16, on devices with write streams, with `O_DIRECT`; a stream that the device does not have makes the operation
+    /// complete with `EINVAL`. Older kernels write as ever.
+    #[doc(alias = "write_stream")]
+    pub fn stream(mut self, stream: u8) -> Self {
+        self.transfer.stream = stream;
+        self
     }
 
     /// Leaves out that many bytes at the beginning of the buffer: what an earlier write has written already.
@@ -84,7 +104,7 @@ unsafe impl<T: Target, B: Buf> Operation for Write<T, B> {
         entry.set_target(this.target.target());
         entry.set_pointer(this.buf.as_ptr().wrapping_add(skip));
         entry.set_len(entry_len(this.buf.len() - skip));
-        entry.set_off(this.offset);
+        this.transfer.fill(entry);
     }
 
     #[inline]

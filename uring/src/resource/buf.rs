@@ -1,15 +1,48 @@
 //! Memory that the kernel reads from or writes to.
 
 use std::ptr::NonNull;
-use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::resource::Untracked;
 
 /// Memory that an operation may read from.
 ///
-/// Implemented for owned memory (`Vec<u8>`, `Box<[u8]>`, shared slices), `&'static` and, in a [scope](crate::Ring::scope), borrowed
-/// slices, and for [`RawBuf`].
+/// Implemented for owned memory (`Vec<u8>`, `String`, `Box<[u8]>`, `Box<[u8; N]>`, `Cow`), shared memory (`Arc`, `Rc`), for `&'static` and,
+/// in a [scope](crate::Ring::scope), borrowed slices and strings, for a [`Slice`](crate::Slice) of each, and for [`RawBuf`]. An array by
+/// value is none: it moves with what holds it. [`Vectored`](crate::Vectored) is for several buffers at once.
+///
+/// Implementing it for a type of one's own is a promise:
+///
+/// ```
+/// use std::sync::Arc;
+/// use uring::op::Write;
+///
+/// /// A part of a message that several writers share.
+/// #[derive(Clone)]
+/// struct Part {
+///     message: Arc<[u8]>,
+///     start: usize,
+///     len: usize,
+/// }
+///
+/// // SAFETY: the part is within the message (whoever makes one sees to it), which the reference keeps alive and in place, and which
+/// // nobody can write to while it is shared. Both methods do nothing but arithmetic.
+/// unsafe impl uring::Buf for Part {
+///     fn as_ptr(&self) -> *const u8 {
+///         self.message.as_ptr().wrapping_add(self.start)
+///     }
+///
+///     fn len(&self) -> usize {
+///         self.len
+///     }
+/// }
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// # let (one, other) = std::os::unix::net::UnixStream::pair()?;
+/// let part = Part { message: Arc::from(*b"to one and to the other"), start: 3, len: 3 };
+/// let written = ring.push(Write::new(one, part.clone()))?;
+/// assert_eq!(ring.wait(written)?.result?, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Safety
 ///
@@ -29,13 +62,51 @@ pub unsafe trait Buf {
 
 /// Memory that an operation may write to.
 ///
-/// Implemented for owned memory (`Vec<u8>`, filled from its beginning up to its capacity; `Box<[u8]>`), in a
-/// [scope](crate::Ring::scope) for `&mut [u8]`, and for [`RawBuf`].
+/// Implemented for owned memory (`Vec<u8>`, filled from its beginning up to its capacity; `Box<[u8]>`, `Box<[u8; N]>`), in a
+/// [scope](crate::Ring::scope) for `&mut [u8]`, `&mut [u8; N]` and `&mut Vec<u8>`, for a [`Slice`](crate::Slice) of each, and for
+/// [`RawBuf`]. Slices of [`MaybeUninit`](std::mem::MaybeUninit) are filled too, and stay such: the operation's result tells how much is
+/// initialised now.
+///
+/// Memory that is not initialised is never shown: what tells how much is, is [`set_filled`](BufMut::set_filled). A type of one's own
+/// does as much:
+///
+/// ```
+/// use uring::op::Read;
+///
+/// /// Memory that is given out once and comes back filled.
+/// struct Page {
+///     bytes: Box<[u8]>,
+///     filled: usize,
+/// }
+///
+/// // SAFETY: heap memory owned by the value, and as long as it says. No method does more than return and set.
+/// unsafe impl uring::BufMut for Page {
+///     fn as_mut_ptr(&mut self) -> *mut u8 {
+///         self.bytes.as_mut_ptr()
+///     }
+///
+///     fn capacity(&self) -> usize {
+///         self.bytes.len()
+///     }
+///
+///     unsafe fn set_filled(&mut self, filled: usize) {
+///         self.filled = filled;
+///     }
+/// }
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let page = Page { bytes: vec![0; 4096].into(), filled: 0 };
+/// let token = ring.push(Read::new(std::fs::File::open("/proc/version")?, page).limit(5))?;
+/// let page = ring.wait(token)?.buf;
+/// assert_eq!(&page.bytes[..page.filled], b"Linux");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Safety
 ///
 /// As long as the value lives, the `capacity` bytes at `as_mut_ptr` are writable, used by nobody else, and stay where they are
-/// even when the value itself is moved. No method panics or calls into this library.
+/// even when the value itself is moved. Asked again while nothing was noted, both give the same answer. No method panics or calls into
+/// this library.
 pub unsafe trait BufMut {
     /// The address of the first byte.
     fn as_mut_ptr(&mut self) -> *mut u8;
@@ -47,136 +118,16 @@ pub unsafe trait BufMut {
     ///
     /// They have.
     unsafe fn set_filled(&mut self, filled: usize);
-}
-
-// SAFETY: heap memory owned by the value; `len` bytes are initialised.
-unsafe impl Buf for Vec<u8> {
-    fn as_ptr(&self) -> *const u8 {
-        Vec::as_ptr(self)
+    /// Notes that `filled` bytes from `start` on have been written, and that the rest is as it was.
+    ///
+    /// What keeps no account of what it holds has nothing to do here.
+    ///
+    /// # Safety
+    ///
+    /// They have, and they are within the capacity.
+    unsafe fn set_filled_from(&mut self, start: usize, filled: usize) {
+        let _ = (start, filled);
     }
-
-    fn len(&self) -> usize {
-        Vec::len(self)
-    }
-}
-
-// SAFETY: heap memory owned by the value.
-unsafe impl BufMut for Vec<u8> {
-    fn as_mut_ptr(&mut self) -> *mut u8 {
-        Vec::as_mut_ptr(self)
-    }
-
-    fn capacity(&self) -> usize {
-        Vec::capacity(self)
-    }
-
-    unsafe fn set_filled(&mut self, filled: usize) {
-        // SAFETY: the caller vouches that the first `filled` bytes were written; they are within the capacity.
-        unsafe { self.set_len(filled) };
-    }
-}
-
-// SAFETY: heap memory owned by the value.
-unsafe impl Buf for Box<[u8]> {
-    fn as_ptr(&self) -> *const u8 {
-        <[u8]>::as_ptr(self)
-    }
-
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-}
-
-// SAFETY: heap memory owned by the value, initialised throughout.
-unsafe impl BufMut for Box<[u8]> {
-    fn as_mut_ptr(&mut self) -> *mut u8 {
-        <[u8]>::as_mut_ptr(self)
-    }
-
-    fn capacity(&self) -> usize {
-        <[u8]>::len(self)
-    }
-
-    unsafe fn set_filled(&mut self, _: usize) {}
-}
-
-// SAFETY: heap memory kept alive by the value; nobody writes to what is shared.
-unsafe impl Buf for Arc<[u8]> {
-    fn as_ptr(&self) -> *const u8 {
-        <[u8]>::as_ptr(self)
-    }
-
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-}
-
-// SAFETY: as for `Arc<[u8]>`.
-unsafe impl Buf for Rc<[u8]> {
-    fn as_ptr(&self) -> *const u8 {
-        <[u8]>::as_ptr(self)
-    }
-
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-}
-
-// SAFETY: the borrow keeps the memory in place and unwritten.
-unsafe impl Buf for &[u8] {
-    fn as_ptr(&self) -> *const u8 {
-        <[u8]>::as_ptr(self)
-    }
-
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-}
-
-// SAFETY: as for `&[u8]`.
-unsafe impl<const N: usize> Buf for &[u8; N] {
-    fn as_ptr(&self) -> *const u8 {
-        <[u8]>::as_ptr(*self)
-    }
-
-    fn len(&self) -> usize {
-        N
-    }
-}
-
-// SAFETY: as for `&[u8]`.
-unsafe impl Buf for &str {
-    fn as_ptr(&self) -> *const u8 {
-        str::as_ptr(self)
-    }
-
-    fn len(&self) -> usize {
-        str::len(self)
-    }
-}
-
-// SAFETY: the exclusive borrow keeps the memory in place and out of everybody else's hands.
-unsafe impl Buf for &mut [u8] {
-    fn as_ptr(&self) -> *const u8 {
-        <[u8]>::as_ptr(self)
-    }
-
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-}
-
-// SAFETY: as above; the memory is initialised throughout.
-unsafe impl BufMut for &mut [u8] {
-    fn as_mut_ptr(&mut self) -> *mut u8 {
-        <[u8]>::as_mut_ptr(self)
-    }
-
-    fn capacity(&self) -> usize {
-        <[u8]>::len(self)
-    }
-
-    unsafe fn set_filled(&mut self, _: usize) {}
 }
 
 /// A bare address and a length: nothing is kept alive.

@@ -1,12 +1,26 @@
 //! What operations work with: targets, buffers and paths, borrowed, owned, shared or raw.
 
+pub(crate) mod address;
 mod buf;
+pub(crate) mod control;
+pub(crate) mod message;
 mod path;
+pub(crate) mod received;
+mod registered;
+mod slice;
+mod std_bufs;
 mod target;
+mod vectored;
 
 pub use buf::{Buf, BufMut, RawBuf};
 pub use path::{Path, RawPath};
+pub(crate) use registered::RegisteredBufs;
+pub use registered::{
+    BufferName, Fixed, FixedMemory, FixedMut, FixedVecs, RawRegisteredBuf, RegisteredBuf,
+};
+pub use slice::Slice;
 pub use target::{Cwd, RawTarget, Target, TargetName};
+pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};
 
 /// A resource that owns nothing, so that an operation made of nothing else may be pushed
 /// [raw](crate::Ring::push_raw).

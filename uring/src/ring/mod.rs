@@ -1,5 +1,7 @@
 //! The ring, with its handle as a type.
 
+mod buffers;
+mod provided;
 mod submit;
 
 use std::fmt;
@@ -496,6 +498,47 @@ impl<H: Handle> Ring<H> {
         self.core.register_direct(slots)
     }
 
+    /// Gives the ring a table for that many direct descriptors, whose slots the kernel gives out.
+    ///
+    /// It is for operations that make files without end, such as
+    /// [`AcceptMultishot`](crate::op::AcceptMultishot), for which no slot can be reserved beforehand. A table is of one kind or the other: the
+    /// kernel does not keep to a part of a table if files come and go beside it, so slots that the library has reserved would not be safe.
+    ///
+    /// Since Linux 6.0.
+    ///
+    /// ```
+    /// # if uring::Ring::best(8)?.setup().features().contains(uring::Features::REG_REG_RING) {
+    /// use uring::op::{OpenAt, Read};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.register_direct_allocated(4)?;
+    /// let slot = ring.any_direct_slot()?;
+    /// let version = ring.call(OpenAt::new(c"/proc/version").into_any_direct(slot))?.result?;
+    /// let done = ring.call(Read::new(&version, Vec::with_capacity(100)))?;
+    /// assert!(done.buf.starts_with(b"Linux version"));
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`register_direct`](Ring::register_direct); on older kernels `EINVAL`.
+    ///
+    /// Source: `io_uring_register_file_alloc_range(3)`.
+    #[doc(alias = "io_uring_register_file_alloc_range")]
+    pub fn register_direct_allocated(&mut self, slots: u32) -> Result<(), Error> {
+        self.core.register_direct_allocated(slots)
+    }
+
+    /// Whichever slot is free when a file is opened.
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives out no slots: there is no table, or the library gives its slots out.
+    pub fn any_direct_slot(&self) -> Result<crate::AnyDirectSlot, Error> {
+        self.core.any_direct_slot()
+    }
+
     /// Slots of the ring's table of direct descriptors; zero without a table.
     #[must_use]
     pub fn direct_slots(&self) -> u32 {
@@ -506,9 +549,18 @@ impl<H: Handle> Ring<H> {
     ///
     /// # Errors
     ///
-    /// There is no table, or every slot is taken.
+    /// There is no table, every slot is taken, or the kernel gives them out.
     pub fn direct_slot(&mut self) -> Result<crate::DirectSlot, Error> {
         self.core.direct_slot()
+    }
+
+    /// Reserves two empty slots of the table that lie side by side, to make a [pipe](crate::op::Pipe) in.
+    ///
+    /// # Errors
+    ///
+    /// As for [`direct_slot`](Ring::direct_slot); or no two neighbours are free.
+    pub fn direct_pair(&mut self) -> Result<crate::DirectPair, Error> {
+        self.core.direct_pair()
     }
 }
 

@@ -10,19 +10,25 @@ use uring_testkit::{Context, HandleKind, Suite, TestResult};
 use crate::common;
 
 pub(crate) fn add_to(suite: &mut Suite) {
+    // They look for the threads of their process, and one of another ring may take its time to end.
     suite
         .test(
             "a_submission_thread_runs_where_it_should",
             runs_where_it_should,
         )
-        .on(HandleKind::ALL);
+        .on(HandleKind::ALL)
+        .own_process();
     suite
         .test("a_submission_thread_needs_a_processor", needs_a_processor)
-        .on(HandleKind::ALL);
+        .on(HandleKind::ALL)
+        .own_process();
     suite
         .test("a_submission_thread_sleeps", sleeps)
-        .on(HandleKind::ALL);
-    suite.test("a_submission_thread_is_shared", is_shared);
+        .on(HandleKind::ALL)
+        .own_process();
+    suite
+        .test("a_submission_thread_is_shared", is_shared)
+        .own_process();
 }
 
 /// The submission threads of this process, which have their name from when they first run.

@@ -18,7 +18,7 @@ use crate::common;
 use crate::files::c_path;
 
 /// Pushes, waits, and gives the completion.
-fn call(
+pub(crate) fn call(
     ring: &mut Ring<Any>,
     op: impl RawOperation + 'static,
     number: u64,

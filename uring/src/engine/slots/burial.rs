@@ -69,6 +69,15 @@ impl Slots {
         }
     }
 
+    /// The next operation that was given up, out of its slot, for its resources to be dropped when nothing is borrowed. What is left of
+    /// operations in flight is dropped at once: items are no code of users.
+    pub(crate) fn exhume_next(&mut self) -> Option<Remains> {
+        while let Some(index) = self.littered.pop() {
+            self.clean(index);
+        }
+        self.corpses.pop().map(|index| self.exhume(index))
+    }
+
     /// Takes an operation that was given up out of its slot, and the items that were not taken with it.
     fn exhume(&mut self, index: u32) -> Remains {
         let slot = self.slot(index);
@@ -129,7 +138,7 @@ impl Drop for Burial<'_> {
 
 /// An operation out of its slot that nobody claims. Dropping it runs destructors: of the items, then of the operation, also if one of
 /// the items unwinds.
-struct Remains {
+pub(crate) struct Remains {
     items: Vec<Completion>,
     operation: Erased,
 }

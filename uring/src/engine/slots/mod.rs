@@ -20,6 +20,7 @@ use crate::engine::storage::{ErasedCalls, Storage, locate, retrieve, store};
 use crate::entry::TRACKED;
 use crate::op::{Completes, Operation};
 use announced::Announce;
+pub(crate) use burial::Remains;
 use burial::discard_all;
 use quiet::Ends;
 
@@ -149,6 +150,8 @@ pub(crate) struct Slots {
     littered: Vec<u32>,
     items: Items,
     quiet: Option<Ends>,
+    /// Operations that have landed with another of their chain, for those who watch slots.
+    settled: Vec<u32>,
     /// Operations that have gone on and are to be told of, oldest first.
     announced: VecDeque<Place>,
     /// A completion that is not the last has come.
@@ -185,6 +188,7 @@ impl Slots {
             littered: Vec::new(),
             items: Items::default(),
             quiet: None,
+            settled: Vec::new(),
             announced: VecDeque::new(),
             heard_more: false,
         }

@@ -41,6 +41,12 @@ impl Slots {
         });
     }
 
+    /// The slot of an operation that has landed without a completion of its own.
+    #[inline]
+    pub(crate) fn next_settled(&mut self) -> Option<u32> {
+        self.settled.pop()
+    }
+
     /// Lands all other members of the chain of `slot`, whose own completion has come.
     ///
     /// # Safety
@@ -65,6 +71,7 @@ impl Slots {
                     (*other).result = -libc::ECANCELED;
                 }
                 self.has_completed(index);
+                self.settled.push(index);
                 index = next;
             }
         }

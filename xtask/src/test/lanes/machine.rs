@@ -32,6 +32,14 @@ pub(super) const DISK_NAMESPACE: u32 = 1;
 pub(super) const RAW_NAMESPACE: u32 = 2;
 /// A namespace without a file system, for tests that want the device itself.
 const RAW_BYTES: u64 = 64 << 20;
+/// A namespace that keeps protection information beside each block, for nothing but tests of that.
+pub(super) const PROTECTED_NAMESPACE: u32 = 4;
+const PROTECTED_BYTES: u64 = 1 << 20;
+/// Where records go: a serial port would take microseconds for each byte.
+pub(super) const RECORDS_NAMESPACE: u32 = 3;
+const RECORDS_BYTES: u64 = 64 << 20;
+const RECORDS: &str = "records.jsonl";
+const CONSOLE: &str = "console.log";
 const MEMORY_MIB: u32 = 768;
 /// What costs an emulator most and io_uring knows nothing of: more levels of page tables, checks at each access of the
 /// kernel's to user memory, strings that are copied by the byte.
@@ -124,10 +132,12 @@ impl Machine<'_> {
             "file={},if=none,id=disk,format=raw,cache=unsafe,throttling.bps-read={DISK_BYTES_READ_A_SECOND}",
             self.file("disk").display()
         );
-        let raw = format!(
-            "file={},if=none,id=raw,format=raw,cache=unsafe",
-            self.file("raw").display()
-        );
+        let plain = |name: &str, file: &str| {
+            format!(
+                "file={},if=none,id={name},format=raw,cache=unsafe",
+                self.file(file).display()
+            )
+        };
         command
             .args(["-M", "q35", "-accel", self.accelerator, "-cpu", &cpu])
             .args(["-smp", &self.cpus.to_string()])
@@ -139,10 +149,17 @@ impl Machine<'_> {
                 "none",
                 "-no-reboot",
             ])
-            .args(["-drive", &disk, "-drive", &raw])
+            .args(["-drive", &disk, "-drive", &plain("raw", "raw")])
+            .args(["-drive", &plain("records", RECORDS)])
             .args(["-device", "nvme,id=nvme,serial=disk"])
             .args(["-device", &namespace(DISK_NAMESPACE, "disk")])
             .args(["-device", &namespace(RAW_NAMESPACE, "raw")])
+            .args(["-device", &namespace(RECORDS_NAMESPACE, "records")])
+            .args(["-drive", &plain("protected", "protected")])
+            .args([
+                "-device",
+                &(namespace(PROTECTED_NAMESPACE, "protected") + ",ms=8,pi=1"),
+            ])
             .arg("-kernel")
             .arg(&self.lane.image)
             .arg("-initrd")
@@ -172,13 +189,8 @@ impl Machine<'_> {
 
     fn with_logs(&self) -> Result<Command> {
         let mut command = self.command()?;
-        for log in ["console.log", "records.jsonl"] {
-            let log = self.file(log);
-            command
-                .arg("-serial")
-                .arg(format!("file:{}", log.display()));
-        }
-        command.args(["-append", &self.boot_line(false)]);
+        let console = format!("file:{}", self.file(CONSOLE).display());
+        command.args(["-serial", &console, "-append", &self.boot_line(false)]);
         Ok(command)
     }
 
@@ -190,11 +202,11 @@ impl Machine<'_> {
     fn prepare(&self, work: &Work) -> Result<()> {
         let dir = &self.lane.dir;
         fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
-        for log in ["console.log", "records.jsonl"] {
-            File::create(self.file(log))?;
-        }
+        File::create(self.file(CONSOLE))?;
+        File::create(self.file(RECORDS))?.set_len(RECORDS_BYTES)?;
         fs::write(self.file("initrd"), &work.archive)?;
         File::create(self.file("raw"))?.set_len(RAW_BYTES)?;
+        File::create(self.file("protected"))?.set_len(PROTECTED_BYTES)?;
         let disk = self.file("disk");
         File::create(&disk)?.set_len(DISK_BYTES)?;
         // A journal would be worth its time to nobody: the disk lives as long as the machine.
@@ -222,8 +234,8 @@ impl Machine<'_> {
             .stderr(said);
         let start = Instant::now();
         let mut child = command.spawn().context("starting QEMU")?;
-        let mut records = Follower::open(&self.file("records.jsonl"))?;
-        let mut console = Follower::open(&self.file("console.log"))?;
+        let mut records = Follower::open(&self.file(RECORDS), true)?;
+        let mut console = Follower::open(&self.file(CONSOLE), false)?;
         let (mut last_sign, mut too_long) = (start, false);
         loop {
             let ended = child.try_wait()?.is_some();
@@ -242,8 +254,15 @@ impl Machine<'_> {
             }
             thread::sleep(Duration::from_millis(20));
         }
+        let records = records.text();
+        // What is left of the disk is nothing to look at.
+        let end = u64::try_from(records.len())?;
+        File::options()
+            .write(true)
+            .open(self.file(RECORDS))?
+            .set_len(end)?;
         Ok(Boot {
-            records: records.text(),
+            records,
             console: console.text(),
             emulator: fs::read_to_string(self.file("qemu.log")).unwrap_or_default(),
             seconds: start.elapsed().as_secs_f64(),
@@ -256,9 +275,8 @@ impl Machine<'_> {
         self.prepare(work)?;
         println!("Ctrl-A X ends the machine\n");
         let mut command = self.command()?;
-        let records = format!("file:{}", self.file("records.jsonl").display());
         command
-            .args(["-serial", "mon:stdio", "-serial", &records])
+            .args(["-serial", "mon:stdio"])
             .args(["-append", &self.boot_line(true)]);
         let status = command.status().context("starting QEMU")?;
         if !status.success() {
@@ -277,7 +295,7 @@ impl Machine<'_> {
 
     /// Removes what is large and can be made again.
     pub(super) fn remove_disks(&self) {
-        for name in ["disk", "raw", "initrd"] {
+        for name in ["disk", "raw", "protected", "initrd"] {
             // What stays is overwritten by the next run.
             let _ = fs::remove_file(self.file(name));
         }
@@ -288,19 +306,22 @@ fn namespace(number: u32, drive: &str) -> String {
     format!("nvme-ns,bus=nvme,nsid={number},drive={drive}")
 }
 
-/// A file that grows.
+/// A file that is written from its beginning on.
 #[derive(Debug)]
 struct Follower {
     file: File,
+    /// Whether it is long from the start, and zero where nothing was written yet.
+    is_disk: bool,
     bytes: Vec<u8>,
     lines: usize,
 }
 
 impl Follower {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, is_disk: bool) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("{}", path.display()))?;
         Ok(Self {
             file,
+            is_disk,
             bytes: Vec::new(),
             lines: 0,
         })
@@ -308,10 +329,21 @@ impl Follower {
 
     /// Whether there was something new.
     fn read(&mut self) -> Result<bool> {
-        // The emulator truncates the file when it opens it.
+        // The emulator truncates the console's file when it opens it.
         let known = self.bytes.len();
         self.file.seek(SeekFrom::Start(u64::try_from(known)?))?;
-        let new = self.file.read_to_end(&mut self.bytes)? > 0;
+        let mut part = [0; 1 << 16];
+        loop {
+            let read = self.file.read(&mut part)?;
+            let written = part[..read]
+                .iter()
+                .position(|byte| self.is_disk && *byte == 0);
+            self.bytes.extend(&part[..written.unwrap_or(read)]);
+            if read == 0 || written.is_some() {
+                break;
+            }
+        }
+        let new = self.bytes.len() > known;
         let newlines = self.bytes[known..].iter().filter(|byte| **byte == b'\n');
         self.lines += newlines.count();
         Ok(new)
@@ -359,13 +391,19 @@ mod tests {
     fn a_growing_file_is_followed() {
         let path = std::env::temp_dir().join(format!("xtask-follow-{}", std::process::id()));
         fs::write(&path, "").unwrap();
-        let mut follower = Follower::open(&path).unwrap();
-        assert!(!follower.read().unwrap());
-        fs::write(&path, "a\nb").unwrap();
-        assert!(follower.read().unwrap());
-        assert!(!follower.read().unwrap());
-        assert_eq!(follower.lines(), 1);
-        assert_eq!(follower.text(), "a\nb");
+        for (is_disk, zeros, text) in [(false, "\0", "a\nb\0c\n"), (true, "", "a\nbc\n")] {
+            fs::write(&path, "").unwrap();
+            let mut follower = Follower::open(&path, is_disk).unwrap();
+            assert!(!follower.read().unwrap());
+            fs::write(&path, "a\nb").unwrap();
+            assert!(follower.read().unwrap());
+            assert!(!follower.read().unwrap());
+            fs::write(&path, format!("a\nb{zeros}c\n\0\0")).unwrap();
+            assert!(follower.read().unwrap());
+            assert!(!follower.read().unwrap());
+            assert_eq!(follower.lines(), 2);
+            assert!(follower.text().starts_with(text), "{is_disk}");
+        }
         fs::remove_file(&path).unwrap();
     }
 }

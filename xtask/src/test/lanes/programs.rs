@@ -25,7 +25,7 @@ use crate::{
 const FIRST_PROCESS: &str = "uring-guest";
 const TESTKIT: &str = "uring-testkit";
 /// Emulated machines are slower than this one by up to this much.
-const TIMEOUT_FACTOR: &str = "20";
+const TIMEOUT_FACTOR: &str = "5";
 /// What tests repeat is for this machine to repeat; on an emulated one they show that the kernel behaves.
 const ROUNDS: &str = "0.02";
 /// Tests that run at a time: many of them wait, and a machine's processors have something to do meanwhile.
@@ -194,9 +194,11 @@ fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static st
 
 fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     let mut settings = format!(
-        "channel /dev/ttyS1\ndisk nsid:{}\nnvme nsid:{}\nlimit {LIMIT}\n",
+        "channel nsid:{}\ndisk nsid:{}\nnvme nsid:{}\nprotected nsid:{}\nlimit {LIMIT}\n",
+        machine::RECORDS_NAMESPACE,
         machine::DISK_NAMESPACE,
-        machine::RAW_NAMESPACE
+        machine::RAW_NAMESPACE,
+        machine::PROTECTED_NAMESPACE
     );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [

@@ -1,0 +1,269 @@
+//! The ring's side of its groups: registering them, and taking them back when nobody uses them any more.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use uring_sys::{Errno, io_uring_buf_reg, io_uring_buf_status};
+
+use crate::buffers::group::{Group, Supply};
+use crate::buffers::pool::Pool;
+use crate::buffers::provided::{ProvidedBuffers, Stock};
+use crate::buffers::ring::{BufferRing, Queue};
+use crate::engine::Core;
+use crate::entry::address;
+use crate::error::{Call, Error, Hint};
+
+/// What a group leaves: the kernel knows its memory until it has been unregistered.
+pub(crate) struct Remains {
+    id: u16,
+    supply: Supply,
+    _pool: Pool,
+}
+
+impl Remains {
+    pub(crate) fn new(id: u16, pool: Pool, supply: Supply) -> Remains {
+        Remains {
+            id,
+            supply,
+            _pool: pool,
+        }
+    }
+}
+
+/// What the ring and its groups have in common; the latter may live longer and be on other threads.
+#[derive(Default)]
+pub(crate) struct Registry {
+    anything: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    remains: Vec<Remains>,
+    /// Groups of which a buffer is back whose end the kernel has to confirm.
+    doubtful: Vec<Weak<Group>>,
+}
+
+impl Registry {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn hand_in(&self, remains: Remains) {
+        self.waiting().remains.push(remains);
+        self.anything.store(true, Ordering::Release);
+    }
+
+    /// The ring is to look which of the buffers that are back the kernel has really let go of.
+    pub(crate) fn ask_about(&self, group: &Arc<Group>) {
+        self.waiting().doubtful.push(Arc::downgrade(group));
+        self.anything.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> Waiting {
+        self.anything.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *self.waiting())
+    }
+}
+
+/// The groups of one ring.
+pub(crate) struct Buffers {
+    registry: Arc<Registry>,
+    next_id: u16,
+    free_ids: Vec<u16>,
+    /// What the kernel could not be brought to forget; it goes with the ring.
+    kept: Vec<Remains>,
+}
+
+/// The first number of a group. Linux 5.19 to 6.7 go on, in a group below it, where the group before it with the same number ended, so that the
+/// first buffers of the new one are never taken.
+const FIRST_ID: u16 = 64;
+
+impl Buffers {
+    pub(crate) fn new() -> Buffers {
+        Buffers {
+            registry: Arc::default(),
+            next_id: FIRST_ID,
+            free_ids: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.registry.anything.load(Ordering::Acquire)
+    }
+
+    fn take_id(&mut self) -> Option<u16> {
+        self.free_ids.pop().or_else(|| {
+            let id = self.next_id;
+            self.next_id = id.checked_add(1)?;
+            Some(id)
+        })
+    }
+}
+
+/// The most buffers of a group: twice as many could not be told from none by a 16-bit index.
+const MOST: u16 = 1 << 15;
+
+/// An address that no process can have mapped.
+const UNREADABLE: usize = usize::MAX - 0xfff;
+
+impl Core {
+    /// Registers a buffer ring with memory of its own.
+    pub(crate) fn buffer_ring(
+        &mut self,
+        count: u16,
+        size: u32,
+        incremental: bool,
+    ) -> Result<BufferRing, Error> {
+        let call = Call::register(uring_sys::IORING_REGISTER_PBUF_RING);
+        self.check_process(call)?;
+        if !count.is_power_of_two() || count > MOST {
+            let hint = Hint::contradiction(
+                &"a buffer ring has a power of two of buffers, and at most 32768",
+            );
+            return Err(Error::refused(call, hint));
+        }
+        let pool = pool(call, count, size)?;
+        let queue =
+            Queue::new(&pool, self.process()).map_err(|errno| Error::sys(Call::Map, errno))?;
+        let id = self.take_group_id(call)?;
+        let mut arg = io_uring_buf_reg {
+            ring_addr: address(queue.start().as_ptr().cast_const()),
+            ring_entries: u32::from(count),
+            bgid: id,
+            flags: if incremental {
+                uring_sys::IOU_PBUF_RING_INC
+            } else {
+                0
+            },
+            ..io_uring_buf_reg::default()
+        };
+        let arg = (&raw mut arg).cast::<c_void>();
+        // SAFETY: one structure of the kernel's type, read during the call; the queue that it names is mapped until the group is
+        // unregistered or the ring has gone, and pinned by the kernel beyond that.
+        let registered = unsafe { self.register(uring_sys::IORING_REGISTER_PBUF_RING, arg, 1) };
+        if let Err(error) = registered {
+            self.buffers_mut().free_ids.push(id);
+            return Err(self.explain_buffer_ring(error, call, incremental));
+        }
+        let group = self.group(id, pool, Supply::Queue(queue), incremental);
+        Ok(BufferRing::new(group))
+    }
+
+    /// Sets memory aside for `PROVIDE_BUFFERS`; the kernel hears of it from the operations.
+    pub(crate) fn provided_buffers(
+        &mut self,
+        count: u16,
+        size: u32,
+    ) -> Result<ProvidedBuffers, Error> {
+        self.check_process(Call::Build)?;
+        let pool = pool(Call::Build, count, size)?;
+        let id = self.take_group_id(Call::Build)?;
+        let group = self.group(id, pool, Supply::Stock(Stock::new(count)), false);
+        Ok(ProvidedBuffers::new(group))
+    }
+
+    /// `EINVAL` is what a kernel says that does not know the call, or one of its flags; nothing else can be wrong with the argument.
+    fn explain_buffer_ring(&self, error: Error, call: Call, incremental: bool) -> Error {
+        if error.errno() != Some(libc::EINVAL) {
+            return error;
+        }
+        let nowhere = std::ptr::without_provenance_mut(UNREADABLE);
+        // SAFETY: the kernel cannot read an argument there, and changes nothing.
+        let trial = unsafe { self.register(uring_sys::IORING_REGISTER_PBUF_RING, nowhere, 1) };
+        let hint = match trial {
+            Err(trial) if trial.errno() == Some(libc::EINVAL) => {
+                Hint::needs_linux(5, 19, &"IORING_REGISTER_PBUF_RING is refused")
+            }
+            _ if incremental => Hint::needs_linux(6, 12, &"IOU_PBUF_RING_INC is refused"),
+            _ => return error,
+        };
+        Error::refused(call, hint)
+    }
+
+    fn group(&mut self, id: u16, pool: Pool, supply: Supply, incremental: bool) -> Arc<Group> {
+        let registry = Arc::clone(&self.buffers_mut().registry);
+        Group::new(
+            self.id(),
+            id,
+            pool,
+            supply,
+            incremental,
+            registry,
+            self.process(),
+        )
+    }
+
+    fn take_group_id(&mut self, call: Call) -> Result<u16, Error> {
+        if self.buffers().has_waiting() {
+            self.tend_buffers();
+        }
+        let hint =
+            Hint::contradiction(&"the ring has as many groups of buffers as there are numbers for");
+        let id = self.buffers_mut().take_id();
+        id.ok_or_else(|| Error::refused(call, hint))
+    }
+
+    /// Unregisters groups that nobody uses any more, and gives buffers back whose end had to be confirmed.
+    #[cold]
+    pub(crate) fn tend_buffers(&mut self) {
+        let waiting = self.buffers().registry.take();
+        for group in waiting.doubtful {
+            if let Some(group) = group.upgrade() {
+                if let Supply::Queue(queue) = &mut *group.supply() {
+                    queue.settle(group.pool(), self.buffer_ring_head(group.id));
+                }
+            }
+        }
+        for remains in waiting.remains {
+            match remains.supply {
+                Supply::Queue(_) if self.unregister_buffer_ring(remains.id).is_ok() => {
+                    self.buffers_mut().free_ids.push(remains.id);
+                }
+                _ => self.buffers_mut().kept.push(remains),
+            }
+        }
+    }
+
+    fn unregister_buffer_ring(&self, id: u16) -> Result<(), Error> {
+        let mut arg = io_uring_buf_reg {
+            bgid: id,
+            ..io_uring_buf_reg::default()
+        };
+        let arg = (&raw mut arg).cast::<c_void>();
+        // SAFETY: one structure of the kernel's type, read during the call.
+        unsafe { self.register(uring_sys::IORING_UNREGISTER_PBUF_RING, arg, 1) }.map(drop)
+    }
+
+    /// How many buffers of the group the kernel has taken, modulo 2^16.
+    pub(crate) fn buffer_ring_head(&self, id: u16) -> Result<u16, Error> {
+        let mut status = io_uring_buf_status {
+            buf_group: u32::from(id),
+            ..io_uring_buf_status::default()
+        };
+        let arg = (&raw mut status).cast::<c_void>();
+        // SAFETY: one structure of the kernel's type, read and written during the call.
+        let told = unsafe { self.register(uring_sys::IORING_REGISTER_PBUF_STATUS, arg, 1) };
+        let call = Call::register(uring_sys::IORING_REGISTER_PBUF_STATUS);
+        told.map_err(|error| {
+            if error.errno() == Some(libc::EINVAL) {
+                let evidence = &"IORING_REGISTER_PBUF_STATUS is refused for a registered group";
+                Error::refused(call, Hint::needs_linux(6, 8, evidence))
+            } else {
+                error
+            }
+        })?;
+        u16::try_from(status.head).map_err(|_| Error::sys(call, Errno::EOVERFLOW))
+    }
+}
+
+fn pool(call: Call, count: u16, size: u32) -> Result<Pool, Error> {
+    if count == 0 || size == 0 {
+        let hint = Hint::contradiction(&"a group has at least one buffer of at least one byte");
+        return Err(Error::refused(call, hint));
+    }
+    Pool::new(count, size).ok_or_else(|| Error::sys(call, Errno::ENOMEM))
+}

@@ -1,0 +1,131 @@
+//! Messages in buffers that the kernel has chosen.
+
+use uring_sys::io_uring_recvmsg_out;
+
+use crate::buffers::BufferLease;
+use crate::resource::address::{SocketAddress, address_len};
+use crate::resource::control::{ControlMessage, Cursor};
+use crate::resource::message::Header;
+
+/// How much of a buffer a multishot receive keeps for address and control data; the kernel is told with a header that points nowhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layout(Header);
+
+/// What the kernel puts in front of a message.
+const OUT: usize = size_of::<io_uring_recvmsg_out>();
+
+impl Layout {
+    pub(crate) fn with_address(mut self) -> Layout {
+        self.0.name_len = address_len::<libc::sockaddr_storage>();
+        self
+    }
+
+    pub(crate) fn with_control(mut self, bytes: usize) -> Layout {
+        self.0.control_len = bytes;
+        self
+    }
+
+    pub(crate) fn header(&self) -> *const libc::msghdr {
+        (&raw const self.0).cast()
+    }
+
+    /// Where the address begins, where the control data does, and where the bytes do.
+    fn starts(self) -> [usize; 3] {
+        let address = usize::try_from(self.0.name_len).unwrap_or(usize::MAX);
+        let control = OUT.saturating_add(address);
+        [OUT, control, control.saturating_add(self.0.control_len)]
+    }
+}
+
+/// A message in a buffer that the kernel has chosen, with its sender's address and control data.
+///
+/// Dropping it gives the buffer back, and closes the descriptors that were not taken.
+#[derive(Debug)]
+#[doc(alias = "io_uring_recvmsg_out")]
+pub struct ReceivedMessage {
+    lease: BufferLease,
+    layout: Layout,
+    cursor: Cursor,
+}
+
+impl ReceivedMessage {
+    /// # Safety
+    ///
+    /// The kernel has filled the buffer with a message of that layout, and nobody has taken descriptors out of it.
+    pub(crate) unsafe fn new(lease: BufferLease, layout: Layout) -> ReceivedMessage {
+        ReceivedMessage {
+            lease,
+            layout,
+            cursor: Cursor::default(),
+        }
+    }
+
+    fn out(&self) -> io_uring_recvmsg_out {
+        let word = |index: usize| {
+            let bytes = self.lease.get(4 * index..)?.first_chunk()?;
+            Some(u32::from_ne_bytes(*bytes))
+        };
+        io_uring_recvmsg_out {
+            namelen: word(0).unwrap_or(0),
+            controllen: word(1).unwrap_or(0),
+            payloadlen: word(2).unwrap_or(0),
+            flags: word(3).unwrap_or(0),
+        }
+    }
+
+    /// The message.
+    #[doc(alias = "io_uring_recvmsg_payload")]
+    #[doc(alias = "io_uring_recvmsg_payload_length")]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        let [.., start] = self.layout.starts();
+        self.lease.get(start..).unwrap_or(&[])
+    }
+
+    /// Where it came from, if that was asked for. Stream sockets do not say.
+    #[doc(alias = "io_uring_recvmsg_name")]
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddress> {
+        let [start, end, _] = self.layout.starts();
+        let len = usize::try_from(self.out().namelen).ok()?;
+        let bytes = self.lease.get(start..end.min(start.saturating_add(len)))?;
+        SocketAddress::from_bytes(bytes).filter(|address| !address.as_bytes().is_empty())
+    }
+
+    /// The flags of the message: `MSG_EOR`, `MSG_TRUNC`, `MSG_CTRUNC`, …
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        self.out().flags
+    }
+
+    /// Whether the message was longer than the rest of the buffer, and the rest of it is lost.
+    #[doc(alias = "MSG_TRUNC")]
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.flags() & libc::MSG_TRUNC.unsigned_abs() != 0
+    }
+
+    /// Whether there was more control data than room for it, and the rest is lost: descriptors in it were never opened.
+    #[doc(alias = "MSG_CTRUNC")]
+    #[must_use]
+    pub fn is_control_truncated(&self) -> bool {
+        self.flags() & libc::MSG_CTRUNC.unsigned_abs() != 0
+    }
+
+    /// The next piece of control data that came with the message; each is given out once.
+    #[doc(alias = "io_uring_recvmsg_cmsg_firsthdr")]
+    #[doc(alias = "io_uring_recvmsg_cmsg_nexthdr")]
+    pub fn next_control(&mut self) -> Option<ControlMessage<'_>> {
+        let [_, start, end] = self.layout.starts();
+        let len = usize::try_from(self.out().controllen).ok()?;
+        let control = self.lease.get(start..end.min(start.saturating_add(len)))?;
+        // SAFETY: the promise of `new`; nobody can write to the buffer, and only this cursor goes over it.
+        unsafe { self.cursor.next(control) }
+    }
+}
+
+impl Drop for ReceivedMessage {
+    fn drop(&mut self) {
+        while self.next_control().is_some() {}
+    }
+}
