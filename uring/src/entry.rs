@@ -261,3 +261,6 @@ pub(crate) const IGNORED: u64 = u64::MAX;
 
 /// The `user_data` of fillers, which complete only if they are in a chain that has failed.
 pub(crate) const FILLER: u64 = u64::MAX - 1;
+
+/// A `user_data` that no entry has.
+pub(crate) const NOBODY: u64 = u64::MAX - 2;

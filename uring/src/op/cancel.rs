@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::completion::Completion;
-use crate::entry::Entry;
+use crate::entry::{Entry, NOBODY};
 use crate::error::Hint;
 use crate::op::{Operation, RawOperation, admit_name, sealed};
 use crate::resource::{Target, TargetName};
@@ -97,7 +97,9 @@ impl Cancel {
         Cancel::what(What::Target(target.target()))
     }
 
-    /// Cancels an operation of that kind (`IORING_OP_*`). Since Linux 6.6; older kernels complete with `EINVAL`.
+    /// Cancels an operation of that kind (`IORING_OP_*`).
+    ///
+    /// Since Linux 6.6. Older kernels complete with `EINVAL`; some to which it was brought in part, such as Debian's 6.1, find nothing.
     ///
     /// ```
     /// use std::time::Duration;
@@ -118,8 +120,10 @@ impl Cancel {
         Cancel::what(What::Opcode).of_kind(opcode)
     }
 
-    /// Cancels only what is of that kind (`IORING_OP_*`) too. Since Linux 6.6; older kernels complete with `EINVAL`, as all do with
-    /// [`any`](Cancel::any).
+    /// Cancels only what is of that kind (`IORING_OP_*`) too.
+    ///
+    /// Since Linux 6.6. Older kernels complete with `EINVAL`, as all do with [`any`](Cancel::any); some to which it was brought in part, such
+    /// as Debian's 6.1, do not look at the kind.
     pub const fn of_kind(self, opcode: u8) -> Cancel {
         Cancel {
             opcode: Some(opcode),
@@ -159,7 +163,8 @@ impl Cancel {
         };
         match self.what {
             What::UserData(user_data) => fields.addr = user_data,
-            What::Opcode => {}
+            // Kernels that take the flag and do not go by it find nobody.
+            What::Opcode => fields.addr = NOBODY,
             What::Any => fields.flags |= uring_sys::IORING_ASYNC_CANCEL_ANY,
             What::Target(target) => {
                 fields.flags |= uring_sys::IORING_ASYNC_CANCEL_FD;

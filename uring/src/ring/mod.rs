@@ -400,6 +400,9 @@ impl<H: Handle> Ring<H> {
 
     /// Asks for an operation to be cancelled, with the next submission. Its token yields what became of it.
     ///
+    /// It may not be found, and go on: a member of a chain that has not begun, a multishot timeout that has fired and is not armed again yet.
+    /// Asking again finds it later.
+    ///
     /// # Errors
     ///
     /// The queue is full and the kernel takes nothing; see [`submit`](Ring::submit).
