@@ -64,9 +64,15 @@ fn call(
     offset: u64,
     buffer: &[u8],
 ) -> io::Result<usize> {
-    // SAFETY: the buffer is borrowed until the completion is there; the callers' borrow is exclusive for reads.
-    let completed = unsafe { ring.call(entry(opcode, file, offset, buffer)) }?;
-    usize::try_from(completed.res).map_err(|_| io::Error::from_raw_os_error(-completed.res))
+    loop {
+        // SAFETY: the buffer is borrowed until the completion is there; the callers' borrow is exclusive for reads.
+        let completed = unsafe { ring.call(entry(opcode, file, offset, buffer)) }?;
+        // The kernel's worker may be interrupted before it has done anything, as any thread in a terminal's calls.
+        if completed.res != -libc::EINTR {
+            return usize::try_from(completed.res)
+                .map_err(|_| io::Error::from_raw_os_error(-completed.res));
+        }
+    }
 }
 
 /// The entry of a read or a write.
