@@ -128,9 +128,9 @@ pub(crate) fn chain_options(context: &Context) -> TestResult {
 pub(crate) fn drain_after_cancel(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let hour = ring.push(Timeout::after(HOUR))?;
-    let soon = ring.push(Timeout::after(10 * SHORT))?;
     ring.submit()?;
     ring.cancel(&hour)?;
+    let soon = ring.push(Timeout::after(10 * SHORT))?;
     ring.submit_and_wait(2)?;
     assert!(ring.take(soon).is_ok(), "it was waited for something else");
     assert_errno(ring.wait(hour)?, libc::ECANCELED);
@@ -147,7 +147,7 @@ pub(crate) fn skip_success(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let path = dir.path().join("file");
     let file = Arc::new(File::create(&path)?);
-    let read_only = Arc::new(File::open(&path)?);
+    let full = Arc::new(File::create("/dev/full")?);
     for round in 0..context.rounds(50) {
         let write = |text, at| Write::new(Arc::clone(&file), text).at(at);
         let chain = Chain::new(write("some", 0))
@@ -171,7 +171,7 @@ pub(crate) fn skip_success(context: &Context) -> TestResult {
         // The first that fails, in each place; the last also before it begins.
         let failing = |member: usize| {
             let write = |at, text| {
-                let target = if at == member { &read_only } else { &file };
+                let target = if at == member { &full } else { &file };
                 Write::new(Arc::clone(target), text).at(0)
             };
             Chain::new(write(0, "one"))
@@ -187,7 +187,7 @@ pub(crate) fn skip_success(context: &Context) -> TestResult {
             for (at, result) in results.into_iter().enumerate() {
                 match at.cmp(&member) {
                     Ordering::Less => assert_eq!(result?, lengths[at]),
-                    Ordering::Equal => assert_errno(result, libc::EBADF),
+                    Ordering::Equal => assert_errno(result, libc::ENOSPC),
                     Ordering::Greater => assert_errno(result, libc::ECANCELED),
                 }
             }
