@@ -92,7 +92,25 @@ impl Core {
         // If the kernel takes no cancellation the operation goes on, and is dropped when it is done.
         let _ = self.cancel(place);
         self.slots.orphan(place);
+        if self.slots.flying_at(place).is_some() {
+            self.abandoned.push(place);
+        }
         waker
+    }
+
+    /// Cancels again what has completed and goes on: a timeout that is over and not armed again yet is not found.
+    fn cancel_abandoned(&mut self) {
+        if self.abandoned.is_empty() {
+            return;
+        }
+        let slots = &self.slots;
+        self.abandoned
+            .retain(|place| slots.flying_at(*place).is_some());
+        if self.slots.has_heard_more() {
+            for index in 0..self.abandoned.len() {
+                let _ = self.cancel(self.abandoned[index]);
+            }
+        }
     }
 
     pub(crate) fn next_woken(&mut self) -> Option<Waker> {
@@ -111,6 +129,7 @@ impl Core {
     /// Submits and takes in what has come, waiting if `wait` says so. An interruption or the end of the time is no error.
     pub(crate) fn turn(&mut self, wait: Wait) -> Result<(), Error> {
         self.check_process(Call::Local)?;
+        self.cancel_abandoned();
         let dropped = self
             .direct
             .as_ref()

@@ -73,6 +73,8 @@ pub struct Core {
     draining: bool,
     /// Destructors wait until whoever shares the ring has let go of it: see `awaited`.
     shared: bool,
+    /// What was cancelled because nobody awaits it any more, and may not have been found.
+    abandoned: Vec<Place>,
     wakers: Wakers,
     /// What the ring was made with, and may still go by; looked at before calls that would change another's ring.
     descriptor: Option<Descriptor>,
@@ -135,6 +137,7 @@ impl Core {
             cancel_refused: false,
             draining: false,
             shared: false,
+            abandoned: Vec::new(),
             wakers: Wakers::default(),
             descriptor: None,
             index,

@@ -336,6 +336,9 @@ pub(crate) fn provided_buffers(context: &Context) -> TestResult {
     assert_eq!(buffers.at_hand(), 4);
     assert_errno(read(&mut ring, 0)?, libc::ENOBUFS);
     assert_eq!(ring.call(ProvideBuffers::new(&buffers))??, 4);
+    ring.call(RemoveBuffers::new(&buffers))??;
+    assert_eq!(buffers.at_hand(), 4);
+    assert_eq!(ring.call(ProvideBuffers::new(&buffers))??, 4);
     let mut other = common::ring(context, 4)?;
     let refused = other.push(ProvideBuffers::new(&buffers));
     assert!(refused.expect_err("another's").error().is_wrong_ring());

@@ -12,18 +12,57 @@ use uring_testkit::{Feature, FeatureKind, HandleKind, KernelVersion};
 use super::Finished;
 use crate::kernels::Facts;
 
-/// Calls that are possible on some handles only, and why.
-const BY_NATURE: [(&str, &[HandleKind], &str); 2] = [
-    (
-        "IORING_REGISTER_RING_FDS",
-        &[HandleKind::Fd],
-        "a ring is registered while it goes by its descriptor",
-    ),
-    (
-        "IORING_REGISTER_ENABLE_RINGS",
-        &[HandleKind::Fd],
-        "a disabled ring goes by its descriptor",
-    ),
+/// Calls that are not possible wherever the kernel knows them.
+struct ByNature {
+    name: &'static str,
+    /// The handles that they are possible on.
+    handles: &'static [HandleKind],
+    /// The first kernel that they are possible on.
+    since: KernelVersion,
+    why: &'static str,
+}
+
+const ANY: KernelVersion = KernelVersion::new(0, 0);
+/// Those with deferred task work.
+const BOUND: &[HandleKind] = &HandleKind::BOUND;
+
+const BY_NATURE: &[ByNature] = &[
+    ByNature {
+        name: "IORING_REGISTER_RING_FDS",
+        handles: &[HandleKind::Fd],
+        since: ANY,
+        why: "a ring is registered while it goes by its descriptor",
+    },
+    ByNature {
+        name: "IORING_REGISTER_ENABLE_RINGS",
+        handles: &[HandleKind::Fd],
+        since: ANY,
+        why: "a disabled ring goes by its descriptor",
+    },
+    ByNature {
+        name: "IORING_OP_RECV_ZC",
+        handles: BOUND,
+        since: KernelVersion::new(7, 1),
+        why: "it needs deferred task work, and before 7.1 a network device that no machine here has",
+    },
+    ByNature {
+        name: "IORING_REGISTER_EVENTFD",
+        handles: BOUND,
+        since: ANY,
+        why: "a movable ring wakes its poller by its own descriptor",
+    },
+    ByNature {
+        name: "IORING_UNREGISTER_EVENTFD",
+        handles: BOUND,
+        since: ANY,
+        why: "as for the registration",
+    },
+    ByNature {
+        name: "IORING_UNREGISTER_FILES",
+        handles: &[],
+        since: ANY,
+        why: "a table is taken back only where the kernel cannot give out its slots",
+    },
 ];
 
 /// The account of a run.
@@ -104,13 +143,17 @@ impl Account {
             if handles.keys().all(|handle| *handle == "-") {
                 continue;
             }
-            let by_nature = BY_NATURE.iter().find(|(name, ..)| name == opcode);
+            let by_nature = BY_NATURE.iter().find(|rule| rule.name == opcode);
             for handle in HandleKind::ALL {
-                if by_nature.is_some_and(|(_, possible, _)| !possible.contains(&handle)) {
+                if by_nature.is_some_and(|rule| !rule.handles.contains(&handle)) {
                     continue;
                 }
                 for lane in finished {
                     let Some(facts) = &lane.facts else { continue };
+                    let kernel: Option<KernelVersion> = lane.lane.series.parse().ok();
+                    if by_nature.is_some_and(|rule| kernel < Some(rule.since)) {
+                        continue;
+                    }
                     let has_handle = facts.handles.get(handle.word()) == Some(&true);
                     let has_opcode = has_opcode(lane, facts, opcode);
                     let lanes = handles.entry(handle.word()).or_default();
@@ -152,11 +195,18 @@ impl Account {
             table.add_row(cells);
         }
         let mut text = table.to_string();
-        for (opcode, possible, why) in BY_NATURE {
-            if self.completed.contains_key(opcode) {
-                let possible: Vec<_> = possible.iter().map(|handle| handle.word()).collect();
-                write!(text, "\n{opcode} by {} only: {why}", possible.join(", "))
-                    .expect("a String takes every write");
+        for ByNature {
+            name, handles, why, ..
+        } in BY_NATURE
+        {
+            if self.completed.contains_key(*name) {
+                let possible: Vec<_> = handles.iter().map(|handle| handle.word()).collect();
+                let possible = if possible.is_empty() {
+                    "not everywhere".to_owned()
+                } else {
+                    format!("by {} only", possible.join(", "))
+                };
+                write!(text, "\n{name} {possible}: {why}").expect("a String takes every write");
             }
         }
         for prefix in ["IORING_OP_", "IORING_REGISTER_"] {
