@@ -27,7 +27,7 @@ const TESTKIT: &str = "uring-testkit";
 /// Emulated machines are slower than this one by up to this much.
 const TIMEOUT_FACTOR: &str = "5";
 /// What tests repeat is for this machine to repeat; on an emulated one they show that the kernel behaves.
-const ROUNDS: &str = "0.02";
+const ROUNDS: &str = "0.005";
 /// Tests that run at a time: many of them wait, and a machine's processors have something to do meanwhile.
 const TEST_THREADS: &str = "--test-threads=8";
 /// Seconds for one suite: longer than one of its tests may hang.
