@@ -135,6 +135,8 @@ pub mod guide {
     pub mod host {}
     #[doc = include_str!("../docs/kernels.md")]
     pub mod kernels {}
+    #[doc = include_str!("../docs/liburing.md")]
+    pub mod liburing {}
 }
 
 /// The program of the README, so that it is compiled and run.

@@ -29,6 +29,8 @@ mod nop_injected;
 mod opcodes;
 mod open;
 mod open2;
+#[cfg(test)]
+mod parity;
 mod pipe;
 mod poll;
 mod poll_change;

@@ -35,6 +35,7 @@ use crate::resource::{Cwd, Path, Target, Untracked};
 #[derive(Debug)]
 #[doc(alias = "io_uring_prep_openat")]
 #[doc(alias = "io_uring_prep_open")]
+#[doc(alias = "io_uring_prep_open_direct")]
 #[doc(alias = "io_uring_prep_openat_direct")]
 #[doc(alias = "IORING_OP_OPENAT")]
 #[must_use]
