@@ -44,6 +44,10 @@ impl Push {
     ///
     /// The kernel refuses it with `EOPNOTSUPP` on a ring that has ever left out a successful completion: that of a
     /// [chain](crate::Chain::skip_success), or of what aligns a 128-byte entry in a queue of [mixed](crate::EntrySize::Mixed) ones.
+    ///
+    /// It holds cancellations back too: what is in flight before it and never completes by itself is only cancelled by
+    /// [`Ring::cancel_sync`](crate::Ring::cancel_sync), which the end of a ring uses as well. Before Linux 6.0 there is no such call, and a ring
+    /// that is dropped in that state waits until what comes before the drain has completed.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)

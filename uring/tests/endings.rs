@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::Recorded;
 use common::pending::{self, PipeRead};
 use uring::op::{Nop, Read, Timeout};
-use uring::{Builder, Error, Ring};
+use uring::{Builder, Error, Push, Ring};
 use uring_testkit::{
     Context, FdTable, Feature, HandleKind, Leaks, Recording, Slots, Suite, TestResult, files,
 };
@@ -54,6 +54,20 @@ fn h13_h18_what_is_in_flight_ends_with_the_ring(context: &Context) -> TestResult
         read.expect_over()?;
     }
     assert!(pending::has_no_writer(&reader)?, "the ring lives on");
+    nothing_is_left()
+}
+
+/// H13: a drain would hold the cancellation back until what it is to cancel is over.
+fn h13_what_is_in_flight_before_a_drain_ends_with_the_ring(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let (reader, _writer) = files::pipe()?;
+    let (buffer, recording) = Recorded::new(16)?;
+    let read = ring.push(Read::new(reader, buffer))?;
+    let nop = ring.push_with(Nop::new(), Push::new().drain())?;
+    ring.submit()?;
+    assert!(recording.dropped().is_none());
+    drop((read, nop, ring));
+    assert!(recording.dropped().is_some());
     nothing_is_left()
 }
 
@@ -192,6 +206,14 @@ fn main() -> ExitCode {
     let mut suite = Suite::new("endings");
     suite.share_processes();
     suite.completed_by(common::completed);
+    suite
+        .test(
+            "h13_before_a_drain",
+            h13_what_is_in_flight_before_a_drain_ends_with_the_ring,
+        )
+        .on(HandleKind::ALL)
+        .needs([Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)])
+        .no_refusal("older kernels cancel by entries alone, and a drain holds those back: `Push::drain` says so");
     suite
         .test("h08_dropped", h08_a_dropped_ring_leaves_nothing)
         .on(HandleKind::ALL)

@@ -71,6 +71,18 @@ impl Core {
         }
     }
 
+    /// Cancels without an entry, which a drain would hold back until what is to be cancelled is over. Linux 6.0 and newer can.
+    pub(super) fn cancel_past_a_drain(&self, user_data: u64) {
+        let mut arg = io_uring_sync_cancel_reg {
+            addr: user_data,
+            fd: -1,
+            timeout: crate::time::timespec(Duration::ZERO),
+            ..io_uring_sync_cancel_reg::default()
+        };
+        // What comes of it shows in the completions.
+        let _ = self.register_cancel((&raw mut arg).cast());
+    }
+
     fn cancel_until(&self, cancel: Cancel, deadline: Option<Instant>) -> Result<u32, Error> {
         let fields = cancel.fields();
         let mut arg = io_uring_sync_cancel_reg {

@@ -139,6 +139,11 @@ impl Core {
                 }
             }
             self.reap();
+            if quiet && !self.cancel_refused {
+                for user_data in self.slots.flying_user_data(depth, only_multishot) {
+                    self.cancel_past_a_drain(user_data);
+                }
+            }
             let heard = self.slots.has_heard_more();
             if !self.cancel_refused && (quiet || (heard && self.is_flying(depth, true))) {
                 if let Err(error) = self.cancel_flying(depth, only_multishot || !quiet) {
