@@ -47,7 +47,8 @@ impl Push {
     ///
     /// It holds cancellations back too: what is in flight before it and never completes by itself is only cancelled by
     /// [`Ring::cancel_sync`](crate::Ring::cancel_sync), which the end of a ring uses as well. Before Linux 6.0 there is no such call, and a ring
-    /// that is dropped in that state waits until what comes before the drain has completed.
+    /// that is dropped in that state waits until what comes before the drain has completed. With many operations around a drain the end
+    /// of a ring has been seen to wait for ever on Linux 6.18 too: bring what is in flight to an end before the ring is dropped.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)
