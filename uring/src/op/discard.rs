@@ -27,6 +27,7 @@ use crate::resource::{Target, Untracked};
 ///
 /// Source: `BLOCK_URING_CMD_DISCARD` in `linux/blkdev.h`.
 #[derive(Clone, Copy, Debug)]
+#[doc(alias = "io_uring_prep_cmd_discard")]
 #[doc(alias = "BLOCK_URING_CMD_DISCARD")]
 #[must_use]
 pub struct Discard<T> {
