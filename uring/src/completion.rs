@@ -30,6 +30,7 @@ impl Completion {
 
     /// The number that the operation was pushed with.
     #[doc(alias = "io_uring_cqe_get_data64")]
+    #[doc(alias = "io_uring_cqe_get_data")]
     #[must_use]
     pub const fn user_data(&self) -> u64 {
         self.user_data

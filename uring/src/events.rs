@@ -137,6 +137,7 @@ impl<T, E> EventQueue<T, E> {
     ///
     /// See [`Ring::push`], and: the queue belongs to another ring ([`is_wrong_ring`](Error::is_wrong_ring)). Operation and tag are given
     /// back.
+    #[doc(alias = "io_uring_sqe_set_data")]
     pub fn push<O, H>(
         &mut self,
         ring: &mut Ring<H>,

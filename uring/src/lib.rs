@@ -27,6 +27,7 @@
 //! | anything else about a ring | [`Builder`] |
 //! | files without descriptors | [`Ring::register_direct`], [`op::OpenAt::into_direct`] |
 //! | what the kernel has | [`Capabilities`], [`Query`], [`Ring::probe`] |
+//! | what a function of liburing is called here | [the guide](guide::liburing) |
 //!
 //! # Four ways to run an operation
 //!

@@ -25,6 +25,7 @@ use crate::entry::Entry;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "io_uring_sqe_set_flags")]
 #[must_use]
 pub struct Push {
     flags: u8,

@@ -15,6 +15,7 @@ use crate::resource::Untracked;
 
 /// Where an operation takes its buffer from: a [`BufferRing`], [`ProvidedBuffers`], a reference to one of them, or by promise a
 /// [`RawBufferGroup`]. Sealed.
+#[doc(alias = "io_uring_sqe_set_buf_group")]
 pub trait BufferGroup: sealed::Sealed {
     /// What a completion yields.
     type Lease;

@@ -18,6 +18,7 @@ use crate::resource::{Target, Untracked};
 /// Source: `io_uring_prep_uring_cmd(3)`.
 #[derive(Clone, Copy, Debug)]
 #[doc(alias = "io_uring_prep_uring_cmd")]
+#[doc(alias = "__io_uring_prep_uring_cmd")]
 #[doc(alias = "IORING_OP_URING_CMD")]
 #[must_use]
 pub struct Command<T, M = ()> {

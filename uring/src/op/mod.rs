@@ -3,6 +3,61 @@
 //! An operation is a value that is built, pushed, and given back. What it owns ([buffers](crate::BufMut),
 //! [targets](crate::Target), [paths](crate::Path)) is kept by the ring from the push to the operation's last completion and returned in its
 //! [`Output`](Operation::Output), on failure too.
+//!
+//! # At a glance
+//!
+//! | | | |
+//! |---|---|---|
+//! | Reading and writing | [`Read`], [`Write`] | one buffer |
+//! |  | [`ReadV`], [`WriteV`] | several buffers, one after the other |
+//! |  | [`ReadFixed`], [`WriteFixed`] | registered buffers, one or [several](crate::FixedVecs) |
+//! |  | [`ReadSelected`] | into a buffer that the kernel chooses |
+//! |  | [`ReadMultishot`] | again and again, as data come |
+//! |  | [`Protected`] | with the protection information of a block device |
+//! |  | [`Splice`], [`Tee`] | between pipes and files, without copying through the process |
+//! |  | [`Pipe`] | makes a pipe |
+//! | Contents of files | [`Fsync`], [`SyncFileRange`] | brings them to the device |
+//! |  | [`Fallocate`], [`Ftruncate`] | space and length |
+//! |  | [`Fadvise`], [`Madvise`] | how a file or memory will be used |
+//! |  | [`Discard`] | throws parts of a block device away |
+//! | Opening and closing | [`OpenAt`], [`OpenAt2`] | opens, as a descriptor or a direct descriptor |
+//! |  | [`Close`], [`CloseDirect`] | closes one or the other |
+//! |  | [`InstallFd`], [`FilesUpdate`] | makes one of the other |
+//! | Names | [`Statx`] | size, mode, times |
+//! |  | [`MkdirAt`], [`LinkAt`], [`SymlinkAt`] | makes directories and links |
+//! |  | [`RenameAt`], [`UnlinkAt`] | renames and removes |
+//! |  | [`GetXattr`], [`SetXattr`], [`FGetXattr`], [`FSetXattr`] | extended attributes, by path or of an open file |
+//! | Sockets | [`Socket`], [`Bind`], [`Listen`], [`Connect`], [`Shutdown`] | makes, names, connects and ends them |
+//! |  | [`Accept`], [`AcceptMultishot`] | accepts a connection, or one after the other |
+//! |  | [`SetSockOpt`], [`GetSockOpt`], [`GetSockName`] | options and addresses |
+//! |  | [`SiocInq`], [`SiocOutq`] | how much waits in it |
+//! |  | [`TxTimestamps`] | when something was sent |
+//! | Sending | [`Send`], [`SendVectored`] | one buffer, several buffers |
+//! |  | [`SendMsg`] | several buffers and control data |
+//! |  | [`SendZc`], [`SendMsgZc`] | without copying |
+//! |  | [`SendZcFixed`], [`SendMsgZcFixed`] | without copying, from registered buffers |
+//! | Receiving | [`Recv`], [`RecvMsg`] | into the caller's buffers |
+//! |  | [`RecvSelected`] | into one or several that the kernel chooses |
+//! |  | [`RecvMultishot`], [`RecvMsgMultishot`] | again and again |
+//! |  | [`RecvZc`] | into memory that the device fills |
+//! | Waiting | [`Poll`], [`PollMultishot`] | for a file to be ready, once or again and again |
+//! |  | [`PollRemove`], [`PollUpdate`] | ends or changes that |
+//! |  | [`EpollCtl`], [`EpollWait`] | with an epoll instance |
+//! |  | [`FutexWait`], [`FutexWaitV`], [`FutexWake`] | at words in memory |
+//! |  | [`WaitId`] | for a child process |
+//! | Time | [`Timeout`], [`TimeoutMultishot`] | a time that is over once, or again and again |
+//! |  | [`TimeoutRemove`], [`TimeoutUpdate`] | ends or changes one |
+//! |  | [`LinkTimeout`] | a limit for a member of a [chain](crate::Chain) |
+//! | Rings | [`Cancel`] | ends other operations |
+//! |  | [`MsgRing`], [`SendDirect`] | a completion, or a file, for another ring |
+//! |  | [`ProvideBuffers`], [`RemoveBuffers`] | buffers for the kernel to choose from, as before [`BufferRing`](crate::BufferRing) |
+//! |  | [`Nop`], [`Nop128`], [`NopInjected`] | nothing |
+//! | Anything else | [`Command`], [`LargeCommand`] | a command for the driver of a file |
+//! |  | [`RawEntry`], [`RawEntry128`] | any opcode, field by field |
+//!
+//! Which of them a helper of liburing is here says [a guide](crate::guide::liburing).
+//!
+//! Import them by name: `use uring::op::*` would hide the standard library's trait [`Send`](std::marker::Send) behind the operation [`Send`].
 
 mod accept;
 mod accept_multishot;
@@ -29,8 +84,6 @@ mod nop_injected;
 mod opcodes;
 mod open;
 mod open2;
-#[cfg(test)]
-mod parity;
 mod pipe;
 mod poll;
 mod poll_change;

@@ -27,6 +27,7 @@ use crate::resource::{Cwd, Target, Untracked};
 ///
 /// Source: `io_uring_prep_nop(3)`, `linux/io_uring.h`.
 #[derive(Clone, Copy, Debug)]
+#[doc(alias = "io_uring_prep_nop")]
 #[doc(alias = "IORING_NOP_INJECT_RESULT")]
 #[must_use]
 pub struct NopInjected<T = Cwd> {

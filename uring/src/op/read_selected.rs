@@ -32,6 +32,7 @@ use crate::resource::{Target, Untracked};
 ///
 /// Source: `io_uring_prep_read(3)`, `IOSQE_BUFFER_SELECT` in `io_uring_enter(2)`.
 #[derive(Debug)]
+#[doc(alias = "io_uring_prep_read")]
 #[doc(alias = "IOSQE_BUFFER_SELECT")]
 #[doc(alias = "IORING_OP_READ")]
 #[must_use]

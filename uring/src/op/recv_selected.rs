@@ -94,6 +94,7 @@ impl<G: BundleGroup> Takes<G> for ManyBuffers {
 ///
 /// Source: `io_uring_prep_recv(3)`, `IOSQE_BUFFER_SELECT` in `io_uring_enter(2)`.
 #[derive(Debug)]
+#[doc(alias = "io_uring_prep_recv")]
 #[doc(alias = "IOSQE_BUFFER_SELECT")]
 #[doc(alias = "IORING_OP_RECV")]
 #[must_use]

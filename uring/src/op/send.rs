@@ -11,6 +11,8 @@ use crate::resource::{Buf, Target, Untracked};
 ///
 /// A stream may take less than all of it; datagrams and packets go whole. A peer that is gone is `EPIPE` and never a signal.
 ///
+/// It has the name of the standard library's trait: where a glob import or this type hides [`std::marker::Send`], the trait is written in full.
+///
 /// Since Linux 5.6.
 ///
 /// ```

@@ -284,6 +284,7 @@ unsafe impl<M: TimeMemory + Untracked> RawOperation for Timeout<M> {}
 ///
 /// Source: `io_uring_prep_timeout(3)`, `IORING_TIMEOUT_MULTISHOT`.
 #[derive(Clone, Copy, Debug)]
+#[doc(alias = "io_uring_prep_timeout")]
 #[doc(alias = "IORING_TIMEOUT_MULTISHOT")]
 #[must_use]
 pub struct TimeoutMultishot<M = Timespec> {

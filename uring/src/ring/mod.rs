@@ -165,6 +165,7 @@ impl<H: Handle> Ring<H> {
     ///
     /// Those of `io_uring_register(2)`.
     #[doc(alias = "io_uring_get_probe_ring")]
+    #[doc(alias = "io_uring_register_probe")]
     pub fn probe(&self) -> Result<Probe, Error> {
         // SAFETY: `Probe::read` passes an argument that fits the opcode that it passes.
         Probe::read(|opcode, arg, count| unsafe { self.core.register(opcode, arg, count) })
@@ -315,6 +316,7 @@ impl<H: Handle> Ring<H> {
     /// ring.push_raw(uring::op::Read::new(std::io::stdin(), vec![0; 10]), 1)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "io_uring_sqe_set_data64")]
     #[inline]
     pub fn push_raw<O: RawOperation>(&mut self, op: O, user_data: u64) -> Result<(), PushError<O>> {
         self.push_raw_with(op, user_data, Push::new())

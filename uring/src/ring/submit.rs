@@ -31,6 +31,7 @@ impl<H: Handle> Ring<H> {
     ///
     /// See [`submit`](Ring::submit). What was submitted before a signal came stays submitted.
     #[doc(alias = "io_uring_submit_and_wait")]
+    #[doc(alias = "io_uring_wait_cqe_nr")]
     pub fn submit_and_wait(&mut self, completions: u32) -> Result<u32, Error> {
         let more = self.core.still_to_come(completions);
         self.core.transact(Wait::For(more))
@@ -45,6 +46,8 @@ impl<H: Handle> Ring<H> {
     /// See [`submit`](Ring::submit), and [`is_timed_out`](Error::is_timed_out): then, too, what was submitted stays submitted. On an
     /// older kernel [`is_unsupported`](Error::is_unsupported).
     #[doc(alias = "io_uring_submit_and_wait_timeout")]
+    #[doc(alias = "io_uring_wait_cqes")]
+    #[doc(alias = "io_uring_wait_cqe_timeout")]
     pub fn submit_and_wait_timeout(
         &mut self,
         completions: u32,
