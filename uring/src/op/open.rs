@@ -37,7 +37,6 @@ use crate::resource::{Cwd, Path, Target, Untracked};
 #[doc(alias = "io_uring_prep_open")]
 #[doc(alias = "io_uring_prep_open_direct")]
 #[doc(alias = "io_uring_prep_openat_direct")]
-#[doc(alias = "io_uring_prep_open_direct")]
 #[doc(alias = "IORING_OP_OPENAT")]
 #[must_use]
 pub struct OpenAt<P, D = Cwd, R = IntoDescriptor> {
