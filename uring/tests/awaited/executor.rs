@@ -163,7 +163,8 @@ pub(crate) fn tasks_panic(context: &Context) -> TestResult {
     });
     let panicking = local.spawn(async { panic!("a task's own panic") });
     let ended = catch_unwind(AssertUnwindSafe(|| local.block_on(pending::<()>())));
-    assert!(ended.is_err());
+    let panic = ended.expect_err("the task's panic goes on");
+    assert_eq!(panic.downcast_ref(), Some(&"a task's own panic"));
     assert!(other.is_finished() && panicking.is_finished());
     assert_eq!(drops.count(), 1);
     local.block_on(local.submit(Nop::new()))???;
