@@ -87,6 +87,7 @@ mod time;
 mod token;
 mod tokens;
 mod transition;
+mod waiting;
 
 pub use self::batch::Batch;
 pub use self::buffers::{
@@ -124,9 +125,11 @@ pub use self::resource::{
 pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;
+pub use self::time::WaitClock;
 pub use self::token::{PushError, Refused, Token, WaitError};
 pub use self::tokens::Tokens;
 pub use self::transition::TransitionError;
+pub use self::waiting::{SignalMask, WaitOptions};
 
 /// Guides, each about one task.
 pub mod guide {

@@ -11,6 +11,7 @@ pub(crate) struct CompletionQueue {
     shared_head: NonNull<AtomicU32>,
     shared_tail: NonNull<AtomicU32>,
     shared_overflow: NonNull<AtomicU32>,
+    shared_flags: NonNull<AtomicU32>,
     completions: NonNull<u8>,
     capacity: u32,
     mask: u32,
@@ -60,12 +61,13 @@ impl CompletionQueue {
         capacity: u32,
         size: CompletionSize,
     ) -> CompletionQueue {
-        // SAFETY: all four offsets are the kernel's own for this ring.
-        let (shared_head, shared_tail, shared_overflow, completions) = unsafe {
+        // SAFETY: all five offsets are the kernel's own for this ring.
+        let (shared_head, shared_tail, shared_overflow, shared_flags, completions) = unsafe {
             (
                 layout.word(layout.cq.head),
                 layout.word(layout.cq.tail),
                 layout.word(layout.cq.overflow),
+                layout.word(layout.cq.flags),
                 layout.bytes(layout.cq.cqes),
             )
         };
@@ -75,6 +77,7 @@ impl CompletionQueue {
             shared_head,
             shared_tail,
             shared_overflow,
+            shared_flags,
             completions,
             capacity,
             mask: capacity - 1,
@@ -93,6 +96,33 @@ impl CompletionQueue {
     pub(crate) fn ready(&mut self) -> u32 {
         self.refresh_tail();
         self.tail.wrapping_sub(self.head)
+    }
+
+    /// The same, noting nothing; zero if the memory was lost.
+    pub(crate) fn waiting(&self) -> u32 {
+        // SAFETY: as in `dropped`. Nothing is read by this tail.
+        let tail = unsafe { self.shared_tail.as_ref() }.load(Ordering::Relaxed);
+        let waiting = tail.wrapping_sub(self.head);
+        if waiting <= self.capacity { waiting } else { 0 }
+    }
+
+    /// Whether the kernel writes to an eventfd for each completion, if it has one. The word is ours alone to write.
+    pub(crate) fn set_eventfd_enabled(&mut self, enabled: bool) {
+        // SAFETY: as in `dropped`.
+        let word = unsafe { self.shared_flags.as_ref() };
+        let others = word.load(Ordering::Relaxed) & !uring_sys::IORING_CQ_EVENTFD_DISABLED;
+        let flag = if enabled {
+            0
+        } else {
+            uring_sys::IORING_CQ_EVENTFD_DISABLED
+        };
+        word.store(others | flag, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_eventfd_enabled(&self) -> bool {
+        // SAFETY: as in `dropped`.
+        let flags = unsafe { self.shared_flags.as_ref() }.load(Ordering::Relaxed);
+        flags & uring_sys::IORING_CQ_EVENTFD_DISABLED == 0
     }
 
     /// Completions that the kernel dropped for want of room and memory, ever.

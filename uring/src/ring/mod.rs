@@ -3,6 +3,7 @@
 mod buffers;
 mod provided;
 mod submit;
+mod waits;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};

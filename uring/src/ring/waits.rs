@@ -1,0 +1,214 @@
+//! What waits go by, and what tells of completions without one.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::ring::Ring;
+use crate::time::WaitClock;
+use crate::waiting::WaitOptions;
+
+impl<H: Handle> Ring<H> {
+    /// Submits, and waits until `completions` are there to be reaped or an option ends the wait.
+    ///
+    /// An option needs the kernel that [`WaitOptions`] says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use uring::{WaitOptions, op::Nop};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.push_raw(Nop::new(), 1)?;
+    /// // Four if they come within 50 microseconds, else what there is by then.
+    /// let few = WaitOptions::new().batch_for(Duration::from_micros(50));
+    /// match ring.submit_and_wait_with(4, &few) {
+    ///     Ok(_) => assert_eq!(ring.for_each(drop)?, 1),
+    ///     Err(error) => assert!(error.is_unsupported()),
+    /// }
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`submit`](Ring::submit), and:
+    /// - [`is_timed_out`](Error::is_timed_out): then, too, what was submitted stays submitted;
+    /// - [`is_interrupted`](Error::is_interrupted): a signal came that the options let through;
+    /// - [`is_unsupported`](Error::is_unsupported): the kernel does not have an option.
+    ///
+    /// Source: `io_uring_enter(2)`, `io_uring/wait.c`.
+    #[doc(alias = "io_uring_submit_and_wait_min_timeout")]
+    #[doc(alias = "io_uring_wait_cqes_min_timeout")]
+    #[doc(alias = "IORING_ENTER_EXT_ARG")]
+    pub fn submit_and_wait_with(
+        &mut self,
+        completions: u32,
+        options: &WaitOptions,
+    ) -> Result<u32, Error> {
+        self.core_mut().wait_with(completions, options)
+    }
+
+    /// Has the limits of this ring's waits go by that clock; at first they go by [`WaitClock::Monotonic`]. Timeouts that are operations say
+    /// themselves by which they go.
+    ///
+    /// Since Linux 6.12.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use uring::{WaitClock, WaitOptions};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// match ring.register_clock(WaitClock::Boottime) {
+    ///     Ok(()) => {
+    ///         let soon = WaitClock::Boottime.now() + Duration::from_millis(1);
+    ///         let waited = ring.submit_and_wait_with(1, &WaitOptions::new().until(soon));
+    ///         assert!(waited.unwrap_err().is_timed_out());
+    ///     }
+    ///     Err(error) => assert!(error.is_unsupported()),
+    /// }
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_unsupported`](Error::is_unsupported) on older kernels; others of `io_uring_register(2)`.
+    ///
+    /// Source: `io_uring_register(2)`, `IORING_REGISTER_CLOCK`.
+    #[doc(alias = "io_uring_register_clock")]
+    #[doc(alias = "IORING_REGISTER_CLOCK")]
+    pub fn register_clock(&mut self, clock: WaitClock) -> Result<(), Error> {
+        self.core_mut().register_clock(clock)
+    }
+
+    /// Says whether a thread that waits in this ring counts as waiting for I/O, which it does at first if operations are in flight.
+    ///
+    /// The kernel raises a processor's frequency for such threads, and its statistics show them as time lost to I/O. The ring keeps
+    /// what was said for all its waits.
+    ///
+    /// Since Linux 6.15 (`IORING_FEAT_NO_IOWAIT`).
+    ///
+    /// ```
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// if let Err(error) = ring.set_iowait(false) {
+    ///     assert!(error.is_unsupported());
+    /// }
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`is_unsupported`](Error::is_unsupported) on older kernels.
+    ///
+    /// Source: `io_uring_enter(2)`, `IORING_ENTER_NO_IOWAIT`.
+    #[doc(alias = "io_uring_set_iowait")]
+    #[doc(alias = "IORING_ENTER_NO_IOWAIT")]
+    pub fn set_iowait(&mut self, counts: bool) -> Result<(), Error> {
+        self.core_mut().set_iowait(counts)
+    }
+
+    /// Completions that have come and were not looked at: those in the queue, whoever they are for, and raw ones that were put aside.
+    ///
+    /// The kernel is not entered, so those that wait in it do not count. In mixed queues a completion of 32 bytes counts twice.
+    ///
+    /// ```
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.push_raw(uring::op::Nop::new(), 1)?;
+    /// ring.submit_and_wait(1)?;
+    /// assert_eq!(ring.completions_ready(), 1);
+    /// ring.for_each(drop)?;
+    /// assert_eq!(ring.completions_ready(), 0);
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    #[doc(alias = "io_uring_cq_ready")]
+    #[must_use]
+    pub fn completions_ready(&self) -> usize {
+        self.core().completions_ready()
+    }
+
+    /// Has the kernel add one to that eventfd for completions, at least one for all that have come since it was read.
+    ///
+    /// The kernel keeps the file, so the descriptor may be closed if another names it. It ends with
+    /// [`unregister_eventfd`](Ring::unregister_eventfd) or with the ring. A ring has one eventfd at a time, and
+    /// [`Local::driver`](crate::Local::driver) may take one too.
+    ///
+    /// Since Linux 5.2.
+    ///
+    /// ```
+    /// use std::io::Read as _;
+    /// use std::os::fd::FromRawFd as _;
+    /// use uring::op::Nop;
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// // SAFETY: the call takes no pointers, and the descriptor that it makes is nobody else's.
+    /// let mut eventfd = unsafe { std::fs::File::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC)) };
+    /// ring.register_eventfd(&eventfd)?;
+    /// ring.call(Nop::new())??;
+    /// let mut count = [0; 8];
+    /// eventfd.read_exact(&mut count)?;
+    /// assert!(u64::from_ne_bytes(count) >= 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: the ring has an eventfd already;
+    /// - `EINVAL`: the file is no eventfd;
+    /// - others of `io_uring_register(2)`.
+    ///
+    /// Source: `io_uring_register(2)`, `IORING_REGISTER_EVENTFD`.
+    #[doc(alias = "io_uring_register_eventfd")]
+    #[doc(alias = "IORING_REGISTER_EVENTFD")]
+    pub fn register_eventfd(&mut self, eventfd: impl AsFd) -> Result<(), Error> {
+        let opcode = uring_sys::IORING_REGISTER_EVENTFD;
+        let number = eventfd.as_fd().as_raw_fd();
+        self.core().register_eventfd(opcode, number)
+    }
+
+    /// The same, for those completions alone that the kernel's worker threads bring about: what the submitting thread completes itself, and
+    /// what becomes ready later, does not count.
+    ///
+    /// Since Linux 5.6.
+    ///
+    /// # Errors
+    ///
+    /// See [`register_eventfd`](Ring::register_eventfd).
+    ///
+    /// Source: `io_uring_register(2)`, `IORING_REGISTER_EVENTFD_ASYNC`; `io_uring/eventfd.c`.
+    #[doc(alias = "io_uring_register_eventfd_async")]
+    #[doc(alias = "IORING_REGISTER_EVENTFD_ASYNC")]
+    pub fn register_eventfd_async(&mut self, eventfd: impl AsFd) -> Result<(), Error> {
+        let opcode = uring_sys::IORING_REGISTER_EVENTFD_ASYNC;
+        let number = eventfd.as_fd().as_raw_fd();
+        self.core().register_eventfd(opcode, number)
+    }
+
+    /// Takes the ring's eventfd away from it.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO`: the ring has none. Others of `io_uring_register(2)`.
+    #[doc(alias = "io_uring_unregister_eventfd")]
+    #[doc(alias = "IORING_UNREGISTER_EVENTFD")]
+    pub fn unregister_eventfd(&mut self) -> Result<(), Error> {
+        self.core().unregister_eventfd()
+    }
+
+    /// Says whether the kernel writes to the ring's eventfd, at the price of one store. At first it does.
+    ///
+    /// Since Linux 5.8. A completion that comes at the same moment may do so either way.
+    ///
+    /// # Errors
+    ///
+    /// [`is_forked`](Error::is_forked).
+    #[doc(alias = "io_uring_cq_eventfd_toggle")]
+    #[doc(alias = "IORING_CQ_EVENTFD_DISABLED")]
+    pub fn set_eventfd_enabled(&mut self, enabled: bool) -> Result<(), Error> {
+        self.core_mut().set_eventfd_enabled(enabled)
+    }
+
+    /// Whether the kernel writes to the ring's eventfd, should it have one.
+    #[doc(alias = "io_uring_cq_eventfd_enabled")]
+    #[must_use]
+    pub fn is_eventfd_enabled(&self) -> bool {
+        self.core().is_eventfd_enabled()
+    }
+}
