@@ -12,6 +12,7 @@ mod enter;
 mod items;
 mod quiet;
 mod register;
+mod registered_waits;
 mod slots;
 mod storage;
 mod waits;
@@ -47,6 +48,7 @@ use crate::resource::RegisteredBufs;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use crate::time::WaitClock;
+use registered_waits::RegisteredWaits;
 use slots::Slots;
 use wakers::Wakers;
 
@@ -84,6 +86,7 @@ pub struct Core {
     clock: WaitClock,
     /// What goes with each call that waits.
     wait_flags: u32,
+    waits: Option<RegisteredWaits>,
     /// The slot of the thread's table to give back at the end.
     index: Option<u8>,
     #[cfg(uring_coverage)]
@@ -148,6 +151,7 @@ impl Core {
             descriptor: None,
             clock: WaitClock::Monotonic,
             wait_flags: 0,
+            waits: None,
             index,
             #[cfg(uring_coverage)]
             flying: InFlight::new(),
