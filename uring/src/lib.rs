@@ -78,6 +78,7 @@ mod probe;
 mod push;
 mod query;
 mod queue;
+mod resize;
 mod resource;
 mod ring;
 mod scope;

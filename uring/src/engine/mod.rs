@@ -92,7 +92,7 @@ pub struct Core {
     #[cfg(uring_coverage)]
     flying: InFlight,
     /// Unmapped last.
-    _memory: Vec<Mapping>,
+    memory: Vec<Mapping>,
 }
 
 impl fmt::Debug for Core {
@@ -155,8 +155,25 @@ impl Core {
             index,
             #[cfg(uring_coverage)]
             flying: InFlight::new(),
-            _memory: parts.memory,
+            memory: parts.memory,
         })
+    }
+
+    /// The same ring, with new queues. Nothing is in the old ones.
+    pub(crate) fn move_to(&mut self, parts: Parts) {
+        self.sq = parts.sq;
+        self.cq = parts.cq;
+        self.setup = parts.setup;
+        self.memory = parts.memory;
+    }
+
+    /// The kernel has other queues by now: from here on every call says that they are lost.
+    pub(crate) fn give_queues_up(&mut self) {
+        self.sq.give_up();
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<Descriptor> {
+        self.descriptor
     }
 
     pub(crate) fn id(&self) -> u64 {
