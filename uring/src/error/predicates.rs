@@ -72,6 +72,12 @@ impl Error {
         self.hint() == Some(Hint::NoSlot)
     }
 
+    /// A zero-copy send would wait behind a [drain](crate::Push::drain): wait until nothing is in flight, or send with a copy.
+    #[must_use]
+    pub fn is_behind_drain(&self) -> bool {
+        self.hint() == Some(Hint::BehindDrain)
+    }
+
     /// The completion queue overflowed, and the kernel takes no entries before completions were reaped.
     #[must_use]
     pub fn is_completions_waiting(&self) -> bool {

@@ -113,6 +113,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "every slot for an operation in flight is taken; take or detach results first",
         ),
         (
+            Hint::BehindDrain,
+            "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it; wait until nothing is in flight, or send with a copy",
+        ),
+        (
             Hint::CompletionsWaiting,
             "the completion queue overflowed, and completions wait in the kernel; reap completions, then submit again",
         ),
@@ -321,6 +325,7 @@ fn predicates_hold_for_their_hints_alone() {
     );
     assert_eq!(true_for(Error::is_queue_full), [Hint::QueueFull]);
     assert_eq!(true_for(Error::is_out_of_slots), [Hint::NoSlot]);
+    assert_eq!(true_for(Error::is_behind_drain), [Hint::BehindDrain]);
     assert_eq!(
         true_for(Error::is_completions_waiting),
         [Hint::CompletionsWaiting]

@@ -64,6 +64,7 @@ pub(crate) struct World {
     sockets: (Arc<OwnedFd>, Arc<OwnedFd>),
     listener: Arc<TcpListener>,
     clients: Vec<TcpStream>,
+    drained: bool,
     _dir: TempDir,
 }
 
@@ -101,6 +102,7 @@ impl World {
             sockets: (Arc::new(one), Arc::new(other)),
             listener: Arc::new(TcpListener::bind("127.0.0.1:0")?),
             clients: Vec::new(),
+            drained: false,
             _dir: dir,
         })
     }
@@ -138,9 +140,11 @@ impl World {
         Ok(buffer)
     }
 
-    /// Without drains, which hold back what the end of a ring cancels with.
     fn options(&mut self) -> Push {
-        if self.random.one_in(8) {
+        if self.random.one_in(24) {
+            self.drained = true;
+            Push::new().drain()
+        } else if self.random.one_in(8) {
             Push::new().always_async()
         } else {
             Push::new()
@@ -242,7 +246,8 @@ impl World {
             }
             4 => drop(self.clients.pop()),
             5 => self.chain()?,
-            6 => self.scope()?,
+            6 if !self.drained => self.scope()?,
+            6 => {}
             what => {
                 if self.flying.is_empty() {
                     return Ok(());
