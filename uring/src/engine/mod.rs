@@ -71,6 +71,8 @@ pub struct Core {
     buffers: Buffers,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
+    /// There was a zero-copy send.
+    notified: bool,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -139,6 +141,7 @@ impl Core {
             registered: None,
             buffers: Buffers::new(),
             drained: false,
+            notified: false,
             cancel_refused: false,
             draining: false,
             shared: false,
@@ -350,7 +353,7 @@ impl Core {
         let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
         entry.set_user_data(place.user_data());
-        self.note_drain(push);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
         Ok(place)
     }
@@ -365,7 +368,7 @@ impl Core {
         // SAFETY: as above.
         let second_half = unsafe { O::second_half(&raw const op) };
         entry.set_user_data(user_data);
-        self.note_drain(push);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
     }
 

@@ -72,10 +72,13 @@ impl Error {
         self.hint() == Some(Hint::NoSlot)
     }
 
-    /// A zero-copy send would wait behind a [drain](crate::Push::drain): wait until nothing is in flight, or send with a copy.
+    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring.
     #[must_use]
-    pub fn is_behind_drain(&self) -> bool {
-        self.hint() == Some(Hint::BehindDrain)
+    pub fn is_drain_conflict(&self) -> bool {
+        matches!(
+            self.hint(),
+            Some(Hint::BehindDrain | Hint::DrainAfterZeroCopy)
+        )
     }
 
     /// The completion queue overflowed, and the kernel takes no entries before completions were reaped.
