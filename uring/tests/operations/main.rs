@@ -3,6 +3,7 @@
 #[cfg(uring_coverage)]
 mod account;
 mod attributes;
+mod buffer_rings;
 mod buffer_tables;
 mod buffers;
 mod cancels;
@@ -336,6 +337,19 @@ fn main() -> ExitCode {
             .needs([Feature::ring(uring_sys::IORING_FEAT_RSRC_TAGS)])
             .no_refusal("every lane has it");
     }
+    suite
+        .test(
+            "buffer_ring_in_the_kernel",
+            buffer_rings::kernel_buffer_ring,
+        )
+        .on(HandleKind::WITH_FD)
+        .needs([Feature::BUFFER_RING_MMAP])
+        .refused_by(buffer_rings::kernel_buffer_ring_refused);
+    suite
+        .test("buffer_ring_by_hand", buffer_rings::buffer_ring_by_hand)
+        .on(HandleKind::ALL)
+        .needs([Feature::BUFFER_RING])
+        .no_refusal("buffer_ring has it");
     suite
         .test("buffer_table_clones", buffer_tables::clone_buffers)
         .on(HandleKind::ALL)
