@@ -92,8 +92,8 @@ impl<H: Handle> Ring<H> {
     /// [`register_buf`](Ring::register_buf) with a tag, which tells when the kernel does not keep the memory resident any more for this slot.
     ///
     /// When the buffer has left its slot and all operations on it are over, a completion comes out of the ring as that of an operation that was
-    /// pushed [raw](Ring::push_raw): its number is the tag, its result zero. Older kernels take up to a second for it. Whose memory it is does not
-    /// depend on that.
+    /// pushed [raw](Ring::push_raw): its number is the tag, its result zero. Before Linux 6.13 that takes up to a second,
+    /// and none comes when [`unregister_buffers`](Ring::unregister_buffers) takes the buffer away. Whose memory it is does not depend on it.
     ///
     /// Since Linux 5.13.
     ///

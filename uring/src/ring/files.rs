@@ -47,8 +47,8 @@ impl<H: Handle> Ring<H> {
     /// [`register_files`](Ring::register_files) with a tag for each file, which tells when the kernel has let go of it.
     ///
     /// When a tagged file has left its slot, and all operations on it are over, a completion comes out of the ring as that of an operation that
-    /// was pushed [raw](Ring::push_raw): its number is the tag, its result zero. Older kernels take up to a second for it. None comes when
-    /// the ring ends with the file in its table.
+    /// was pushed [raw](Ring::push_raw): its number is the tag, its result zero. Before Linux 6.13 that takes up to a second. None comes
+    /// when the ring ends with the file in its table.
     ///
     /// Since Linux 5.13.
     ///
