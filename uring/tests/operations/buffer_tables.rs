@@ -8,6 +8,7 @@ use uring::{Any, BufferMemory, FixedVecs, HugePages, RegisteredBuf, Ring, Slice}
 use uring_testkit::files::{TempDir, pipe};
 use uring_testkit::{Context, Feature, HandleKind, TestResult};
 
+use crate::common::child::Child;
 use crate::common::{self, Recorded};
 use crate::registered::READV_FIXED;
 use crate::tables::{assert_no_tag, tags};
@@ -140,6 +141,13 @@ fn huge_pages(context: &Context, ring: &mut Ring<Any>, version: &File) -> TestRe
         );
         pages[TWO_MIB - 1] = 1;
         ring.register_buf(0, pages)?;
+        // A child has nothing of it, and comes to no harm.
+        let buf = buffer(ring, 0)?;
+        let child = Child::run(|| {
+            assert!(buf.is_empty() && buf.split_at(1).1.is_empty());
+            Ok(())
+        })?;
+        child.end()?;
         let buf = buffer(ring, 0)?;
         let buf = read(ring, version, buf)?;
         assert_eq!((&buf[..6], buf[TWO_MIB - 1]), (&b"Linux\0"[..], 1));

@@ -20,6 +20,7 @@ mod known;
 mod messages;
 mod multishot;
 mod names;
+mod neighbours;
 mod network;
 mod pipes;
 mod polled;
@@ -294,6 +295,13 @@ fn main() -> ExitCode {
         .on(HandleKind::ALL)
         .needs([Feature::SINGLE_ISSUER])
         .no_refusal("as old as this feature; before it the operation completes with EINVAL");
+    suite
+        .test("two_in_a_thread", neighbours::two_in_a_thread)
+        .on(HandleKind::ALL)
+        .needs([Feature::SINGLE_ISSUER])
+        .no_refusal(
+            "messages with files are as old as this feature; each part has its own refusal",
+        );
     suite
         .test("nop_injected", commands::nop_injected)
         .on(HandleKind::ALL)
