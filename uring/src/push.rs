@@ -46,10 +46,17 @@ impl Push {
     /// The kernel refuses it with `EOPNOTSUPP` on a ring that has ever left out a successful completion: that of a
     /// [chain](crate::Chain::skip_success), or of what aligns a 128-byte entry in a queue of [mixed](crate::EntrySize::Mixed) ones.
     ///
-    /// It holds cancellations back too: what is in flight before it and never completes by itself is only cancelled by
-    /// [`Ring::cancel_sync`](crate::Ring::cancel_sync), which the end of a ring uses as well. Before Linux 6.0 there is no such call, and a ring
-    /// that is dropped in that state waits until what comes before the drain has completed. With many operations around a drain the end
-    /// of a ring has been seen to wait for ever on Linux 6.18 too: bring what is in flight to an end before the ring is dropped.
+    /// The kernel goes on holding everything back, operation for operation, until one is pushed while nothing else is in flight: on a ring
+    /// with operations that last, such as a multishot accept, a drain is the end of all that comes after it. A scope that is left while
+    /// its operations are held back waits for what they wait for.
+    ///
+    /// It would hold cancellations back too, so after a drain they go by a call. Before Linux 6.0 there is no such call: then what comes before
+    /// the drain cannot be cancelled, and a ring that is dropped in that state gives it up after a second
+    /// ([`leaked_operations`](crate::leaked_operations)).
+    ///
+    /// Drains and zero-copy sends do not go together. Such a send is [refused](crate::Error::is_drain_conflict) as a drain and while one may
+    /// hold it back, since Linux 6.16 and newer would never run it; and a drain is refused on a ring that has had one, since before
+    /// 6.16 it would never start. Whoever pushes raw operations has to see to that.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)

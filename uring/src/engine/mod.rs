@@ -4,6 +4,7 @@
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
 mod awaited;
+mod behind_drain;
 mod buffers;
 mod cancel;
 mod claim;
@@ -17,6 +18,7 @@ mod storage;
 mod wakers;
 
 pub(crate) use awaited::Landed;
+pub(crate) use behind_drain::notifies;
 pub use drain::leaked_operations;
 pub(crate) use enter::Wait;
 
@@ -67,6 +69,10 @@ pub struct Core {
     answers_due: u32,
     registered: Option<BufferTable>,
     buffers: Buffers,
+    /// There was a drain, and the kernel may still hold entries back for it.
+    drained: bool,
+    /// There was a zero-copy send.
+    notified: bool,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -134,6 +140,8 @@ impl Core {
             answers_due: 0,
             registered: None,
             buffers: Buffers::new(),
+            drained: false,
+            notified: false,
             cancel_refused: false,
             draining: false,
             shared: false,
@@ -345,6 +353,7 @@ impl Core {
         let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
         entry.set_user_data(place.user_data());
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
         Ok(place)
     }
@@ -359,6 +368,7 @@ impl Core {
         // SAFETY: as above.
         let second_half = unsafe { O::second_half(&raw const op) };
         entry.set_user_data(user_data);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
     }
 

@@ -105,6 +105,10 @@ pub enum Hint {
     QueueFull,
     /// Every slot for an operation in flight is taken.
     NoSlot,
+    /// A zero-copy send would wait behind a drain, for ever on some kernels.
+    BehindDrain,
+    /// A drain on a ring that has had a zero-copy send would never start on some kernels.
+    DrainAfterZeroCopy,
     /// Completions that found no room in their queue wait in the kernel.
     CompletionsWaiting,
     /// The kernel could not allocate requests for the entries.
@@ -205,6 +209,12 @@ impl Hint {
             Self::SubmissionThreadDied => "the submission thread of this ring is gone",
             Self::QueueFull => "the submission queue is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
+            Self::DrainAfterZeroCopy => {
+                "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
+            }
+            Self::BehindDrain => {
+                "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it"
+            }
             Self::CompletionsWaiting => {
                 "the completion queue overflowed, and completions wait in the kernel"
             }
@@ -259,6 +269,10 @@ impl Hint {
             Self::NotEnabled => "enable it first",
             Self::QueueFull => "submit first",
             Self::NoSlot => "take or detach results first",
+            Self::DrainAfterZeroCopy => {
+                "wait until nothing is in flight instead, or drain on another ring"
+            }
+            Self::BehindDrain => "wait until nothing is in flight, or send with a copy",
             Self::CompletionsWaiting => "reap completions, then submit again",
             Self::OutOfRequests => "wait for completions, then submit again",
             Self::Interrupted => "call again",

@@ -72,6 +72,15 @@ impl Error {
         self.hint() == Some(Hint::NoSlot)
     }
 
+    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring.
+    #[must_use]
+    pub fn is_drain_conflict(&self) -> bool {
+        matches!(
+            self.hint(),
+            Some(Hint::BehindDrain | Hint::DrainAfterZeroCopy)
+        )
+    }
+
     /// The completion queue overflowed, and the kernel takes no entries before completions were reaped.
     #[must_use]
     pub fn is_completions_waiting(&self) -> bool {

@@ -113,6 +113,14 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "every slot for an operation in flight is taken; take or detach results first",
         ),
         (
+            Hint::DrainAfterZeroCopy,
+            "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send; wait until nothing is in flight instead, or drain on another ring",
+        ),
+        (
+            Hint::BehindDrain,
+            "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it; wait until nothing is in flight, or send with a copy",
+        ),
+        (
             Hint::CompletionsWaiting,
             "the completion queue overflowed, and completions wait in the kernel; reap completions, then submit again",
         ),
@@ -326,6 +334,10 @@ fn predicates_hold_for_their_hints_alone() {
     );
     assert_eq!(true_for(Error::is_queue_full), [Hint::QueueFull]);
     assert_eq!(true_for(Error::is_out_of_slots), [Hint::NoSlot]);
+    assert_eq!(
+        true_for(Error::is_drain_conflict),
+        [Hint::DrainAfterZeroCopy, Hint::BehindDrain]
+    );
     assert_eq!(
         true_for(Error::is_completions_waiting),
         [Hint::CompletionsWaiting]

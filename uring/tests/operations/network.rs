@@ -128,6 +128,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
             zero_copy::ZERO_COPY,
             "send_zc has it",
         ),
+        (
+            "send_zc_behind_a_drain",
+            zero_copy::behind_a_drain,
+            zero_copy::ZERO_COPY,
+            "send_zc has it",
+        ),
     ];
     for &(name, body, feature, why) in covered {
         suite
