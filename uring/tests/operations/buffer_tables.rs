@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::thread;
 
 use uring::op::{Nop, Read, ReadFixed, Write, WriteFixed};
-use uring::{Any, BufferMemory, FixedVecs, HugePages, RegisteredBuf, Ring, Slice};
+use uring::{Any, FixedVecs, HugePages, RegisteredBuf, Ring, Slice};
 use uring_testkit::files::{TempDir, pipe};
 use uring_testkit::{Context, Feature, HandleKind, TestResult};
 
@@ -289,13 +289,6 @@ fn across_threads(context: &Context, source: &Ring<Any>) -> TestResult {
     let mut here = common::ring(context, 4)?;
     assert_eq!(here.call(Read::new(&reader, vec![0; 4]))?.result?, 3);
     Ok(())
-}
-
-// SAFETY: a mapping that the value owns, initialised throughout and always the same.
-unsafe impl BufferMemory for Recorded {
-    fn bytes(&mut self) -> std::ptr::NonNull<[u8]> {
-        std::ptr::NonNull::from(&mut *self.0)
-    }
 }
 
 /// M7: the memory outlives every ring and every user, in whichever order they end, and is not written to afterwards.
