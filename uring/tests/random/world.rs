@@ -142,9 +142,10 @@ impl World {
             chosen,
             used_up,
             provided,
+            other,
             ..
         } = self;
-        let resources = (flying, kept, directs, chosen, used_up, provided);
+        let resources = (flying, kept, directs, chosen, used_up, provided, other);
         if ring_first {
             drop(ring);
             drop(resources);
@@ -167,6 +168,11 @@ impl World {
         let (buffer, recording) = Recorded::new(LENGTH)?;
         self.recordings.push(recording);
         Ok(buffer)
+    }
+
+    /// Nothing is dropped before chance has it so.
+    pub(crate) fn keep(&mut self, result: impl Anything) {
+        self.kept.push(Box::new(result));
     }
 
     /// A place in the file, or behind its end.

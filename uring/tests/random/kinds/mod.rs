@@ -3,6 +3,7 @@
 mod data;
 mod names;
 mod net;
+mod resources;
 mod selected;
 mod tables;
 mod waits;
@@ -67,6 +68,12 @@ pub(crate) const ALL: &[Kind] = &[
     net::bytes_waiting,
     net::own_name,
     net::timestamps,
+    resources::adopt_all,
+    resources::replace,
+    resources::take_table_away,
+    resources::swap_buffer,
+    resources::share_buffer,
+    resources::replace_group,
     selected::read,
     selected::read_multishot,
     selected::receive,
