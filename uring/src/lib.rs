@@ -73,7 +73,9 @@ mod id;
 mod local;
 mod memory;
 mod names;
+mod napi;
 mod per_thread;
+mod personality;
 mod probe;
 mod push;
 mod query;
@@ -87,6 +89,7 @@ mod time;
 mod token;
 mod tokens;
 mod transition;
+mod workers;
 
 pub use self::batch::Batch;
 pub use self::buffers::{
@@ -111,7 +114,9 @@ pub use self::local::{
     Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
 };
 pub use self::names::{opcode_name, register_opcode_name};
+pub use self::napi::{Napi, NapiTracking};
 pub use self::per_thread::PerThread;
+pub use self::personality::Personality;
 pub use self::probe::Probe;
 pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
@@ -127,6 +132,7 @@ pub use self::setup::Setup;
 pub use self::token::{PushError, Refused, Token, WaitError};
 pub use self::tokens::Tokens;
 pub use self::transition::TransitionError;
+pub use self::workers::{CpuSet, WorkerLimits};
 
 /// Guides, each about one task.
 pub mod guide {

@@ -1,6 +1,7 @@
 //! How an operation is pushed: what is asked of the kernel beside the operation itself.
 
 use crate::entry::Entry;
+use crate::personality::{Named, Personality};
 
 /// Options of one push.
 ///
@@ -29,7 +30,9 @@ use crate::entry::Entry;
 #[must_use]
 pub struct Push {
     flags: u8,
-    personality: u16,
+    /// Of the two, whichever was set last is there.
+    personality: Option<Named>,
+    personality_id: u16,
 }
 
 impl Push {
@@ -37,7 +40,8 @@ impl Push {
     pub const fn new() -> Push {
         Push {
             flags: 0,
-            personality: 0,
+            personality: None,
+            personality_id: 0,
         }
     }
 
@@ -69,15 +73,32 @@ impl Push {
         self.with(uring_sys::IOSQE_ASYNC)
     }
 
-    /// Runs the operation with registered credentials. Since Linux 5.6.
+    /// Runs the operation with [registered credentials](crate::Ring::register_personality). Since Linux 5.6.
     ///
-    /// An id that is not registered makes the operation fail with `EINVAL`.
+    /// The push is refused if the personality is of another ring ([`is_wrong_ring`](crate::Error::is_wrong_ring)), or was dropped.
     #[doc(alias = "io_uring_register_personality")]
-    pub const fn personality(self, id: u16) -> Push {
+    pub const fn personality(self, personality: &Personality) -> Push {
         Push {
-            personality: id,
+            personality: Some(personality.named()),
+            personality_id: 0,
             ..self
         }
+    }
+
+    /// Runs the operation with credentials that were registered by other means than this library's. Since Linux 5.6.
+    ///
+    /// An id that is not registered makes the operation fail with `EINVAL`.
+    pub const fn personality_id(self, id: u16) -> Push {
+        Push {
+            personality: None,
+            personality_id: id,
+            ..self
+        }
+    }
+
+    /// The personality that has to be looked up before the push.
+    pub(crate) const fn named(self) -> Option<Named> {
+        self.personality
     }
 
     /// Ties the operation to the next one of its chain.
@@ -108,6 +129,7 @@ impl Push {
     #[inline]
     pub(crate) fn apply(self, entry: &mut Entry) {
         entry.add_flags(self.flags);
-        entry.set_personality(self.personality);
+        let named = self.personality.map_or(self.personality_id, Named::id);
+        entry.set_personality(named);
     }
 }

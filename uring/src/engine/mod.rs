@@ -42,6 +42,7 @@ use crate::handle::Descriptor;
 use crate::handle::HandleKind;
 use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
+use crate::personality::Personalities;
 use crate::push::Push;
 use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
 use crate::resource::RegisteredBufs;
@@ -69,6 +70,7 @@ pub struct Core {
     answers_due: u32,
     registered: Option<RegisteredBufs>,
     buffers: Buffers,
+    personalities: Personalities,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
@@ -138,6 +140,7 @@ impl Core {
             answers_due: 0,
             registered: None,
             buffers: Buffers::new(),
+            personalities: Personalities::default(),
             drained: false,
             cancel_refused: false,
             draining: false,
@@ -529,6 +532,14 @@ impl Core {
 
     pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
         &mut self.buffers
+    }
+
+    pub(crate) fn personalities(&self) -> &Personalities {
+        &self.personalities
+    }
+
+    pub(crate) fn personalities_mut(&mut self) -> &mut Personalities {
+        &mut self.personalities
     }
 
     pub(crate) fn direct(&self) -> Option<&DirectTable> {

@@ -52,6 +52,8 @@ pub enum Hint {
     },
     /// The kernel was built without io_uring: `ENOSYS`, and no seccomp filter is active.
     NotBuilt,
+    /// The kernel was built without something that this rests on.
+    NotConfigured(Evidence),
     /// `kernel.io_uring_disabled` forbids this process to make rings.
     DisabledBySysctl {
         /// The value: 1 allows `CAP_SYS_ADMIN` and the members of a group, 2 nobody.
@@ -147,6 +149,11 @@ impl Hint {
         Self::Contradiction(Evidence::new(explanation))
     }
 
+    /// [`Hint::NotConfigured`] with what is missing, and what showed it.
+    pub(crate) const fn not_configured(evidence: &'static &'static str) -> Self {
+        Self::NotConfigured(Evidence::new(evidence))
+    }
+
     fn fmt_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self {
             Self::NeedsLinux {
@@ -156,6 +163,9 @@ impl Hint {
             } => return write!(f, "needs Linux {major}.{minor} ({evidence})"),
             Self::NotBuilt => {
                 "this kernel was built without io_uring (no seccomp filter is active in this thread)"
+            }
+            Self::NotConfigured(evidence) => {
+                return write!(f, "this kernel was built without it ({evidence})");
             }
             Self::DisabledBySysctl { value, .. } => {
                 return write!(
@@ -274,6 +284,7 @@ impl Hint {
             Self::ContiguousMemory => "ask for queues that fit in one page, or reserve huge pages",
             Self::NeedsLinux { .. }
             | Self::NotBuilt
+            | Self::NotConfigured(_)
             | Self::SecurityPolicy
             | Self::Contradiction(_)
             | Self::WrongRing => return None,

@@ -9,7 +9,7 @@ impl Error {
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         match self.hint() {
-            Some(Hint::NeedsLinux { .. } | Hint::NotBuilt) => true,
+            Some(Hint::NeedsLinux { .. } | Hint::NotBuilt | Hint::NotConfigured(_)) => true,
             Some(_) => false,
             None => self.errno() == Some(libc::ENOSYS),
         }

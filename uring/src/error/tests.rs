@@ -21,6 +21,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "this kernel was built without io_uring (no seccomp filter is active in this thread)",
         ),
         (
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+            "this kernel was built without it (CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP)",
+        ),
+        (
             Hint::DisabledBySysctl {
                 value: 2,
                 group: Some(7),
