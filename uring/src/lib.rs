@@ -81,6 +81,7 @@ mod push;
 mod query;
 mod queue;
 mod resource;
+mod restrictions;
 mod ring;
 mod scope;
 mod setup;
@@ -108,7 +109,7 @@ pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::events::{EventKey, EventQueue};
-pub use self::flags::{CompletionFlags, Features, SetupFlags};
+pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
 pub use self::local::{
     Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
@@ -126,6 +127,7 @@ pub use self::resource::{
     RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice, Target, TargetName,
     Untracked, Vectored, VectoredMut,
 };
+pub use self::restrictions::Restrictions;
 pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;

@@ -46,6 +46,7 @@ use crate::personality::Personalities;
 use crate::push::Push;
 use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
 use crate::resource::RegisteredBufs;
+use crate::restrictions::Restrictions;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -71,6 +72,7 @@ pub struct Core {
     registered: Option<RegisteredBufs>,
     buffers: Buffers,
     personalities: Personalities,
+    restrictions: Option<Box<Restrictions>>,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
@@ -141,6 +143,7 @@ impl Core {
             registered: None,
             buffers: Buffers::new(),
             personalities: Personalities::default(),
+            restrictions: None,
             drained: false,
             cancel_refused: false,
             draining: false,
@@ -430,7 +433,8 @@ impl Core {
     fn land(&mut self, completion: Completion) {
         if completion.user_data == crate::entry::IGNORED {
             self.answers_due = self.answers_due.saturating_sub(1);
-            self.cancel_refused |= completion.result == -libc::EACCES;
+            // EINVAL: older kernels take no cancellation with the flags that the ring's restrictions require.
+            self.cancel_refused |= matches!(-completion.result, libc::EACCES | libc::EINVAL);
         } else {
             self.slots.land(completion);
             self.wakers.landed(completion.user_data);
@@ -532,6 +536,14 @@ impl Core {
 
     pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
         &mut self.buffers
+    }
+
+    pub(crate) fn restrictions(&self) -> Option<&Restrictions> {
+        self.restrictions.as_deref()
+    }
+
+    pub(crate) fn set_restrictions(&mut self, restrictions: Restrictions) {
+        self.restrictions = Some(Box::new(restrictions));
     }
 
     pub(crate) fn personalities(&self) -> &Personalities {

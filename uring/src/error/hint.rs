@@ -67,6 +67,8 @@ pub enum Hint {
     SecurityPolicy,
     /// A submission thread was asked for without `CAP_SYS_ADMIN` and `CAP_SYS_NICE`.
     SubmissionThreadPrivilege,
+    /// The thread may gain privileges, and has no `CAP_SYS_ADMIN`, so it may not restrict itself.
+    MayGainPrivileges,
     /// The restrictions of the ring or of the task do not allow it.
     Restricted,
     /// All 16 ring slots of the thread are taken.
@@ -180,6 +182,9 @@ impl Hint {
             Self::SubmissionThreadPrivilege => {
                 "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE"
             }
+            Self::MayGainPrivileges => {
+                "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself"
+            }
             Self::Restricted => "the restrictions of this ring or task do not allow it",
             Self::SlotsTaken => "all 16 ring slots of this thread are taken",
             Self::Memlock { limit } => {
@@ -250,6 +255,7 @@ impl Hint {
             Self::SubmissionThreadPrivilege => {
                 "give it CAP_SYS_NICE, or build the ring without a submission thread"
             }
+            Self::MayGainPrivileges => "give up new privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
             Self::Restricted => "allow it when the restrictions are registered",
             Self::SlotsTaken => "drop a ring of this thread, or keep the descriptor",
             Self::Memlock { .. } => "raise the limit, or ask for smaller queues or buffers",

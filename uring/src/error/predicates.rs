@@ -25,11 +25,21 @@ impl Error {
                 | Hint::SeccompFilter
                 | Hint::SecurityPolicy
                 | Hint::SubmissionThreadPrivilege
+                | Hint::MayGainPrivileges
                 | Hint::Restricted,
             ) => true,
             Some(_) => false,
             None => matches!(self.errno(), Some(libc::EPERM | libc::EACCES)),
         }
+    }
+
+    /// The restrictions of the ring or of the thread do not allow it.
+    ///
+    /// What is said of calls; an operation that is not allowed completes with `EACCES`, and
+    /// [`Ring::restrictions`](crate::Ring::restrictions) tells whether that may be why.
+    #[must_use]
+    pub fn is_restricted(&self) -> bool {
+        self.hint() == Some(Hint::Restricted)
     }
 
     /// A signal ended the call early. Nothing is lost: call again.

@@ -46,6 +46,11 @@ fn texts() -> Vec<(Hint, &'static str)> {
              CAP_SYS_NICE, or build the ring without a submission thread",
         ),
         (
+            Hint::MayGainPrivileges,
+            "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself; give up new \
+             privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
+        ),
+        (
             Hint::Restricted,
             "the restrictions of this ring or task do not allow it; allow it when the restrictions are registered",
         ),
@@ -301,7 +306,11 @@ fn true_for(predicate: fn(&Error) -> bool) -> Vec<Hint> {
 fn predicates_hold_for_their_hints_alone() {
     assert_eq!(
         true_for(Error::is_unsupported),
-        [needs_6_3(), Hint::NotBuilt]
+        [
+            needs_6_3(),
+            Hint::NotBuilt,
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+        ]
     );
     assert_eq!(
         true_for(Error::is_blocked),
@@ -313,9 +322,11 @@ fn predicates_hold_for_their_hints_alone() {
             Hint::SeccompFilter,
             Hint::SecurityPolicy,
             Hint::SubmissionThreadPrivilege,
+            Hint::MayGainPrivileges,
             Hint::Restricted,
         ]
     );
+    assert_eq!(true_for(Error::is_restricted), [Hint::Restricted]);
     assert_eq!(true_for(Error::is_interrupted), [Hint::Interrupted]);
     assert_eq!(true_for(Error::is_timed_out), []);
     assert_eq!(

@@ -63,6 +63,21 @@ pub(crate) fn blind_register_failed(opcode: u32, errno: Errno) -> Error {
     explained(Error::sys(Call::register(opcode), errno), hint)
 }
 
+/// Explains why the calling thread may not restrict itself.
+pub(crate) fn thread_refused(opcode: u32, errno: Errno) -> Error {
+    let error = blind_register_failed(opcode, errno);
+    // SAFETY: the call reads an attribute of the thread.
+    let may_gain = || unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 0;
+    let hint = match (error.hint(), errno) {
+        (None, Errno::EACCES) if may_gain() => Hint::MayGainPrivileges,
+        (None, Errno::EPERM) => {
+            Hint::contradiction(&"this thread has restrictions or filters already")
+        }
+        _ => return error,
+    };
+    error.with_hint(hint)
+}
+
 /// Explains a failed `IORING_REGISTER_SEND_MSG_RING`, which is called without a ring.
 pub(crate) fn send_message_failed(errno: Errno) -> Error {
     let opcode = sys::IORING_REGISTER_SEND_MSG_RING;

@@ -2,17 +2,49 @@
 
 mod napi;
 mod personalities;
+mod restricted;
 mod workers;
 
 use uring_testkit::{Facility, Feature, HandleKind, Suite};
 
 use crate::Body;
 
+/// As old as restrictions and filters of threads.
+const THREADS: Feature = Feature::register(uring_sys::IORING_REGISTER_BPF_FILTER);
+
 pub(crate) fn add_to(suite: &mut Suite) {
     suite
         .test("guard_personalities", personalities::personalities)
         .on(HandleKind::ALL)
         .requires([Facility::PRIVILEGES]);
+    for (name, body) in [
+        (
+            "guard_restricted_rings",
+            restricted::restricted_rings as Body,
+        ),
+        ("guard_restricted_flags", restricted::restricted_flags),
+    ] {
+        suite
+            .test(name, body)
+            .on([HandleKind::Registered, HandleKind::Closed]);
+    }
+    suite.test("guard_restricted_best", restricted::restricted_best);
+    suite
+        .test("guard_restricted_thread", restricted::restricted_thread)
+        .on(HandleKind::ALL)
+        .needs([THREADS])
+        .requires([Facility::PRIVILEGES])
+        .refused_by(restricted::restricted_thread_refused)
+        .own_process();
+    suite
+        .test(
+            "guard_restricted_without_privileges",
+            restricted::restricted_without_privileges,
+        )
+        .needs([THREADS])
+        .requires([Facility::PRIVILEGES])
+        .no_refusal("guard_restricted_thread has it")
+        .own_process();
     let gated: [(&str, u32, Body, Body); 3] = [
         (
             "workers_pinned",
