@@ -66,6 +66,7 @@ mod entry;
 mod error;
 mod events;
 mod evidence;
+mod filter;
 mod flags;
 mod fork;
 mod handle;
@@ -109,6 +110,7 @@ pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::events::{EventKey, EventQueue};
+pub use self::filter::{Field, Filter};
 pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
 pub use self::local::{

@@ -1,8 +1,8 @@
 //! Credentials that are registered with a ring.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use uring_sys::Errno;
 
@@ -34,19 +34,14 @@ use crate::ring::Ring;
 ///
 /// Source: `io_uring_register_personality(3)`, `credentials(7)`.
 #[derive(Debug)]
+#[doc(alias = "io_uring_unregister_personality")]
+#[doc(alias = "IORING_UNREGISTER_PERSONALITY")]
 #[must_use = "dropping it unregisters it"]
 pub struct Personality {
-    named: Named,
-    dropped: Arc<Dropped>,
-}
-
-/// What a push knows of a personality.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
     id: NonZeroU16,
-    /// Ids are used again; these are not, until there have been 2³² of them.
-    serial: u32,
-    ring: u64,
+    /// Ids are used again and each ring has its own; these are the process's, and not used again until there have been 2³² of them.
+    serial: NonZeroU32,
+    dropped: Arc<Dropped>,
 }
 
 /// Without a lock: a child forked while another thread held it would wait for ever.
@@ -59,12 +54,12 @@ struct Dropped {
 impl Personality {
     /// The kernel's number, for [`RawEntry::personality`](crate::op::RawEntry::personality).
     #[must_use]
-    pub fn id(&self) -> u16 {
-        self.named.id.get()
+    pub const fn id(&self) -> u16 {
+        self.id.get()
     }
 
-    pub(crate) const fn named(&self) -> Named {
-        self.named
+    pub(crate) const fn serial(&self) -> u32 {
+        self.serial.get()
     }
 }
 
@@ -75,18 +70,18 @@ impl Drop for Personality {
     }
 }
 
-impl Named {
-    pub(crate) const fn id(self) -> u16 {
-        self.id.get()
-    }
+#[derive(Debug)]
+struct Registered {
+    id: NonZeroU16,
+    serial: NonZeroU32,
+    dropped: Arc<Dropped>,
 }
 
 /// The ring's side of its personalities.
 #[derive(Debug, Default)]
 pub(crate) struct Personalities {
-    registered: Vec<(Named, Arc<Dropped>)>,
+    registered: Vec<Registered>,
     any_dropped: Arc<AtomicBool>,
-    next_serial: u32,
 }
 
 impl Personalities {
@@ -95,38 +90,53 @@ impl Personalities {
         !self.registered.is_empty() && self.any_dropped.load(Ordering::Acquire)
     }
 
-    fn add(&mut self, id: NonZeroU16, ring: u64) -> Personality {
-        let named = Named {
-            id,
-            serial: self.next_serial,
-            ring,
-        };
-        self.next_serial = self.next_serial.wrapping_add(1);
+    fn add(&mut self, id: NonZeroU16) -> Personality {
+        let serial = next_serial();
         let dropped = Arc::new(Dropped {
             this: AtomicBool::new(false),
             any: Arc::clone(&self.any_dropped),
         });
-        self.registered.push((named, Arc::clone(&dropped)));
-        Personality { named, dropped }
+        self.registered.push(Registered {
+            id,
+            serial,
+            dropped: Arc::clone(&dropped),
+        });
+        Personality {
+            id,
+            serial,
+            dropped,
+        }
     }
 
-    fn has(&self, named: Named) -> bool {
+    fn has(&self, serial: u32) -> bool {
         let mut registered = self.registered.iter();
-        registered.any(|(known, dropped)| *known == named && !dropped.this.load(Ordering::Acquire))
+        registered.any(|registered| {
+            registered.serial.get() == serial && !registered.dropped.this.load(Ordering::Acquire)
+        })
     }
 
     /// Forgets those that were dropped, and gives their ids. What is dropped meanwhile is found now or the next time.
     fn take_dropped(&mut self) -> Vec<NonZeroU16> {
         let mut taken = Vec::new();
         self.any_dropped.store(false, Ordering::SeqCst);
-        self.registered.retain(|(named, dropped)| {
-            let is_dropped = dropped.this.load(Ordering::SeqCst);
+        self.registered.retain(|registered| {
+            let is_dropped = registered.dropped.this.load(Ordering::SeqCst);
             if is_dropped {
-                taken.push(named.id);
+                taken.push(registered.id);
             }
             !is_dropped
         });
         taken
+    }
+}
+
+fn next_serial() -> NonZeroU32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let last = LAST.fetch_add(1, Ordering::Relaxed);
+        if let Some(next) = NonZeroU32::new(last.wrapping_add(1)) {
+            return next;
+        }
     }
 }
 
@@ -141,8 +151,6 @@ impl<H: Handle> Ring<H> {
     /// - [`is_forked`](Error::is_forked), and others of `io_uring_register(2)`.
     #[doc(alias = "io_uring_register_personality")]
     #[doc(alias = "IORING_REGISTER_PERSONALITY")]
-    #[doc(alias = "io_uring_unregister_personality")]
-    #[doc(alias = "IORING_UNREGISTER_PERSONALITY")]
     pub fn register_personality(&mut self) -> Result<Personality, Error> {
         self.core_mut().register_personality()
     }
@@ -153,9 +161,8 @@ impl Core {
         const OPCODE: u32 = uring_sys::IORING_REGISTER_PERSONALITY;
         // SAFETY: the opcode takes no argument.
         let id = unsafe { self.register(OPCODE, std::ptr::null_mut(), 0) }?;
-        let ring = self.id();
         match u16::try_from(id).ok().and_then(NonZeroU16::new) {
-            Some(id) => Ok(self.personalities_mut().add(id, ring)),
+            Some(id) => Ok(self.personalities_mut().add(id)),
             None => Err(Error::sys(Call::register(OPCODE), Errno::EOVERFLOW)),
         }
     }
@@ -163,22 +170,18 @@ impl Core {
     /// Refuses a push with credentials that are not registered with this ring, or not any more.
     #[inline]
     pub(crate) fn admit_push(&self, push: Push) -> Result<(), Hint> {
-        match push.named() {
-            None => Ok(()),
-            Some(named) => self.admit_personality(named),
+        match push.personality_serial() {
+            0 => Ok(()),
+            serial => self.admit_personality(serial),
         }
     }
 
     #[cold]
-    fn admit_personality(&self, named: Named) -> Result<(), Hint> {
-        if named.ring != self.id() {
-            Err(Hint::WrongRing)
-        } else if self.personalities().has(named) {
+    fn admit_personality(&self, serial: u32) -> Result<(), Hint> {
+        if self.personalities().has(serial) {
             Ok(())
         } else {
-            Err(Hint::contradiction(
-                &"the personality was dropped, and its credentials are not registered any more",
-            ))
+            Err(Hint::WrongRing)
         }
     }
 

@@ -1,7 +1,7 @@
 //! How an operation is pushed: what is asked of the kernel beside the operation itself.
 
 use crate::entry::Entry;
-use crate::personality::{Named, Personality};
+use crate::personality::Personality;
 
 /// Options of one push.
 ///
@@ -30,18 +30,22 @@ use crate::personality::{Named, Personality};
 #[must_use]
 pub struct Push {
     flags: u8,
-    /// Of the two, whichever was set last is there.
-    personality: Option<Named>,
-    personality_id: u16,
+    /// Zero for the credentials of whoever submits.
+    personality: u16,
+    /// Of a personality that has to be looked up before the push; zero otherwise.
+    serial: u32,
 }
+
+// Each member of a chain has one, and what is refused is given back by value.
+static_assertions::const_assert!(size_of::<Push>() <= 8);
 
 impl Push {
     /// No options.
     pub const fn new() -> Push {
         Push {
             flags: 0,
-            personality: None,
-            personality_id: 0,
+            personality: 0,
+            serial: 0,
         }
     }
 
@@ -75,12 +79,13 @@ impl Push {
 
     /// Runs the operation with [registered credentials](crate::Ring::register_personality). Since Linux 5.6.
     ///
-    /// The push is refused if the personality is of another ring ([`is_wrong_ring`](crate::Error::is_wrong_ring)), or was dropped.
+    /// The push is refused if the personality is of another ring or was dropped
+    /// ([`is_wrong_ring`](crate::Error::is_wrong_ring)).
     #[doc(alias = "io_uring_register_personality")]
     pub const fn personality(self, personality: &Personality) -> Push {
         Push {
-            personality: Some(personality.named()),
-            personality_id: 0,
+            personality: personality.id(),
+            serial: personality.serial(),
             ..self
         }
     }
@@ -90,15 +95,15 @@ impl Push {
     /// An id that is not registered makes the operation fail with `EINVAL`.
     pub const fn personality_id(self, id: u16) -> Push {
         Push {
-            personality: None,
-            personality_id: id,
+            personality: id,
+            serial: 0,
             ..self
         }
     }
 
-    /// The personality that has to be looked up before the push.
-    pub(crate) const fn named(self) -> Option<Named> {
-        self.personality
+    /// The serial number of the personality that has to be looked up before the push; zero if there is none.
+    pub(crate) const fn personality_serial(self) -> u32 {
+        self.serial
     }
 
     /// Ties the operation to the next one of its chain.
@@ -129,7 +134,6 @@ impl Push {
     #[inline]
     pub(crate) fn apply(self, entry: &mut Entry) {
         entry.add_flags(self.flags);
-        let named = self.personality.map_or(self.personality_id, Named::id);
-        entry.set_personality(named);
+        entry.set_personality(self.personality);
     }
 }

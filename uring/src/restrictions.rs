@@ -22,7 +22,7 @@ use crate::ring::Ring;
 /// loosened or taken back.
 ///
 /// What the library needs to bring a ring to its end is always allowed: to enable it and to give it a slot of the thread's table and take that
-/// back, to cancel, to unregister things and to empty slots of the table of direct descriptors, and to probe. Allowing what the kernel does not
+/// back, to cancel, to unregister things and to empty slots of the table of direct descriptors, to probe and to query. Allowing what the kernel does not
 /// know is no error, since the kernel does not do it anyway.
 ///
 /// ```
@@ -69,7 +69,7 @@ impl Set {
 }
 
 /// Register calls that bring things to an end, or have to come before there is a ring at all.
-const ALWAYS: [u32; 11] = [
+const ALWAYS: [u32; 12] = [
     uring_sys::IORING_UNREGISTER_BUFFERS,
     uring_sys::IORING_UNREGISTER_FILES,
     uring_sys::IORING_UNREGISTER_EVENTFD,
@@ -81,6 +81,7 @@ const ALWAYS: [u32; 11] = [
     uring_sys::IORING_UNREGISTER_RING_FDS,
     uring_sys::IORING_UNREGISTER_PBUF_RING,
     uring_sys::IORING_REGISTER_SYNC_CANCEL,
+    uring_sys::IORING_REGISTER_QUERY,
 ];
 
 /// Every kernel that has restrictions knows the register calls up to this.
@@ -180,7 +181,8 @@ impl Restrictions {
     /// Restricts the calling thread, for good: the rings that it makes from now on, and those of the threads and processes that it starts from now
     /// on.
     ///
-    /// Rings that exist are not affected. Nothing undoes it and nothing adds to it but [filters](crate::Filter): a second call fails. The thread
+    /// Rings that exist are not affected, but calls that concern no ring are. Nothing undoes it, a second call fails, and nothing can be added but
+    /// [filters](crate::Filter), where `IORING_REGISTER_BPF_FILTER` is allowed. The thread
     /// needs `CAP_SYS_ADMIN`, or to have given up new privileges (`PR_SET_NO_NEW_PRIVS`). Flags cannot be required in this way, since no ring would
     /// know of it. Rings with [mixed entries](crate::EntrySize::Mixed) need NOPs and [`SKIP_SUCCESS`](EntryFlags::SKIP_SUCCESS).
     ///
@@ -204,6 +206,7 @@ impl Restrictions {
     ///
     /// - [`is_unsupported`](Error::is_unsupported): the kernel is older;
     /// - [`is_blocked`](Error::is_blocked): the thread may gain privileges, and has no `CAP_SYS_ADMIN`;
+    /// - [`is_restricted`](Error::is_restricted): the thread has restrictions already, which do not allow it;
     /// - [`is_invalid_request`](Error::is_invalid_request): flags are required, or the thread has restrictions or filters already.
     ///
     /// Source: `io_uring/register.c`.

@@ -124,7 +124,7 @@ pub enum Hint {
         /// The number of entries that was asked for.
         asked: u32,
     },
-    /// The token or the direct descriptor belongs to another ring.
+    /// The token, the direct descriptor or the personality belongs to another ring, or the personality was dropped.
     WrongRing,
     /// Operations are in flight.
     StillInFlight,
@@ -230,7 +230,7 @@ impl Hint {
             Self::Interrupted => "a signal arrived",
             Self::Contradiction(explanation) => explanation.as_str(),
             Self::EntryCount { asked } => return write!(f, "a queue of {asked} entries was asked for"),
-            Self::WrongRing => "this token or direct descriptor belongs to another ring",
+            Self::WrongRing => "this token, direct descriptor or personality is not, or no longer, of this ring",
             Self::StillInFlight => "operations are in flight",
             Self::EntryTooLarge => "the operation needs larger entries than this ring has",
             Self::NoHugePages => "no huge page is available",

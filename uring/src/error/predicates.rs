@@ -106,7 +106,7 @@ impl Error {
         self.hint() == Some(Hint::Forked)
     }
 
-    /// The token or direct descriptor belongs to another ring.
+    /// The token, direct descriptor or personality belongs to another ring, or the personality was dropped.
     #[must_use]
     pub fn is_wrong_ring(&self) -> bool {
         self.hint() == Some(Hint::WrongRing)

@@ -145,7 +145,7 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::WrongRing,
-            "this token or direct descriptor belongs to another ring",
+            "this token, direct descriptor or personality is not, or no longer, of this ring",
         ),
         (
             Hint::StillInFlight,

@@ -1,5 +1,6 @@
 //! What limits and tunes a ring: credentials, worker threads, polling of devices.
 
+mod filtered;
 mod napi;
 mod personalities;
 mod restricted;
@@ -45,7 +46,20 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .requires([Facility::PRIVILEGES])
         .no_refusal("guard_restricted_thread has it")
         .own_process();
-    let gated: [(&str, u32, Body, Body); 3] = [
+    suite
+        .test("guard_filtered_thread", filtered::filtered_thread)
+        .on(HandleKind::ALL)
+        .needs([THREADS])
+        .requires([Facility::PRIVILEGES])
+        .refused_by(filtered::filtered_thread_refused)
+        .own_process();
+    let gated: [(&str, u32, Body, Body); 4] = [
+        (
+            "filtered_rings",
+            uring_sys::IORING_REGISTER_BPF_FILTER,
+            filtered::filtered_rings,
+            filtered::filtered_rings_refused,
+        ),
         (
             "workers_pinned",
             uring_sys::IORING_REGISTER_IOWQ_AFF,

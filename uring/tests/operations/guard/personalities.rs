@@ -58,7 +58,7 @@ pub(crate) fn personalities(context: &Context) -> TestResult {
     let token = ring.push_with(open(), by_nobody)?;
     drop(nobody);
     let refused = ring.push_with(open(), by_nobody).expect_err("dropped");
-    assert!(refused.error().is_invalid_request(), "{refused}");
+    assert!(refused.error().is_wrong_ring(), "{refused}");
     assert_errno(ring.wait(token)?.result, libc::EACCES);
     assert_errno(call_with_id(&mut ring, id)?, libc::EINVAL);
     call_with_id(&mut ring, other_id)??;

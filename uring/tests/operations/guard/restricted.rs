@@ -2,7 +2,7 @@
 
 use uring::op::{Nop, OpenAt, Read};
 use uring::{
-    Any, Builder, Chain, DisabledRing, EntryFlags, EntrySize, Push, RawBuf, RawTarget,
+    Any, Builder, Chain, DisabledRing, EntryFlags, EntrySize, Filter, Push, RawBuf, RawTarget,
     Restrictions, Ring,
 };
 use uring_testkit::files::pipe;
@@ -146,7 +146,11 @@ pub(crate) fn restricted_thread(context: &Context) -> TestResult {
     let restrictions = Restrictions::new().allow::<Nop>();
     restrictions.restrict_thread()?;
     let again = restrictions.restrict_thread().expect_err("it is for good");
-    assert!(again.is_invalid_request(), "{again}");
+    assert!(again.is_restricted(), "{again}");
+    let unfiltered = Filter::deny_type::<Nop>().filter_thread();
+    let error = unfiltered.expect_err("not allowed either");
+    assert!(error.is_restricted(), "{error}");
+    assert!(uring::Query::get().is_ok());
 
     before.register_direct(1)?;
     drop(before);
