@@ -22,7 +22,7 @@ pub(crate) use behind_drain::notifies;
 pub use drain::leaked_operations;
 pub(crate) use enter::Wait;
 
-pub(crate) use register::{release_slot, unregister_slot};
+pub(crate) use register::{release_slot, size, unregister_slot};
 pub(crate) use slots::{Place, Remains};
 
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
 use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
-use crate::resource::RegisteredBufs;
+use crate::resource::BufferTable;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -67,7 +67,7 @@ pub struct Core {
     quiet: Vec<quiet::Span>,
     /// Cancellations of the library's own whose completions have not been seen.
     answers_due: u32,
-    registered: Option<RegisteredBufs>,
+    registered: Option<BufferTable>,
     buffers: Buffers,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
@@ -539,8 +539,8 @@ impl Core {
         self.direct.as_mut()
     }
 
-    pub(crate) fn set_direct(&mut self, table: DirectTable) {
-        self.direct = Some(table);
+    pub(crate) fn set_direct(&mut self, table: Option<DirectTable>) {
+        self.direct = table;
     }
 }
 

@@ -124,6 +124,8 @@ pub enum Hint {
     WrongRing,
     /// Operations are in flight.
     StillInFlight,
+    /// Somebody still has a part of what is to be taken away: a direct descriptor, a slot, a buffer.
+    StillInUse,
     /// The ring's entries are too small for the operation.
     EntryTooLarge,
     /// No huge page was available.
@@ -217,6 +219,7 @@ impl Hint {
             Self::EntryCount { asked } => return write!(f, "a queue of {asked} entries was asked for"),
             Self::WrongRing => "this token or direct descriptor belongs to another ring",
             Self::StillInFlight => "operations are in flight",
+            Self::StillInUse => "direct descriptors, slots or buffers of it are still in somebody's hands",
             Self::EntryTooLarge => "the operation needs larger entries than this ring has",
             Self::NoHugePages => "no huge page is available",
             Self::ContiguousMemory => {
@@ -269,8 +272,11 @@ impl Hint {
                 "ask for 1 to 32768 submission entries and at most 65536 completion entries, or let the kernel clamp the number"
             }
             Self::StillInFlight => "wait for them or cancel them first",
+            Self::StillInUse => "drop them, and end the operations that have them, first",
             Self::EntryTooLarge => "build the ring with 128-byte entries",
-            Self::NoHugePages => "reserve some (vm.nr_hugepages), or ask for smaller queues",
+            Self::NoHugePages => {
+                "reserve some (vm.nr_hugepages), or ask for smaller queues or ordinary memory"
+            }
             Self::ContiguousMemory => "ask for queues that fit in one page, or reserve huge pages",
             Self::NeedsLinux { .. }
             | Self::NotBuilt

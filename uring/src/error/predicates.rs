@@ -114,6 +114,12 @@ impl Error {
         self.hint() == Some(Hint::StillInFlight)
     }
 
+    /// Somebody, an operation perhaps, still has a part of what is to be taken away.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.hint() == Some(Hint::StillInUse)
+    }
+
     /// The ring cannot be used any more: its descriptor, its memory or its submission thread is gone.
     #[must_use]
     pub fn is_ring_lost(&self) -> bool {
@@ -170,7 +176,11 @@ impl Error {
             io::ErrorKind::Interrupted
         } else if self.is_timed_out() {
             io::ErrorKind::TimedOut
-        } else if self.is_busy() || self.is_slots_taken() || self.is_in_flight() || self.is_nested()
+        } else if self.is_busy()
+            || self.is_slots_taken()
+            || self.is_in_flight()
+            || self.is_in_use()
+            || self.is_nested()
         {
             io::ErrorKind::ResourceBusy
         } else if self.is_invalid_request() || self.is_wrong_ring() {

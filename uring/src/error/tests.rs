@@ -143,12 +143,17 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "operations are in flight; wait for them or cancel them first",
         ),
         (
+            Hint::StillInUse,
+            "direct descriptors, slots or buffers of it are still in somebody's hands; drop them, and end the operations that \
+             have them, first",
+        ),
+        (
             Hint::EntryTooLarge,
             "the operation needs larger entries than this ring has; build the ring with 128-byte entries",
         ),
         (
             Hint::NoHugePages,
-            "no huge page is available; reserve some (vm.nr_hugepages), or ask for smaller queues",
+            "no huge page is available; reserve some (vm.nr_hugepages), or ask for smaller queues or ordinary memory",
         ),
         (
             Hint::ContiguousMemory,
@@ -338,6 +343,7 @@ fn predicates_hold_for_their_hints_alone() {
         [Hint::SlotEmpty, Hint::SingleIssuer]
     );
     assert_eq!(true_for(Error::is_in_flight), [Hint::StillInFlight]);
+    assert_eq!(true_for(Error::is_in_use), [Hint::StillInUse]);
     assert_eq!(
         true_for(Error::is_ring_lost),
         [

@@ -4,6 +4,7 @@
 //! change one.
 
 mod host;
+mod resources;
 
 use std::ptr;
 
@@ -42,9 +43,10 @@ pub(crate) fn register_failed(name: Name, opcode: u32, errno: Errno) -> Error {
         Errno::EINVAL if opcode == sys::IORING_REGISTER_RING_FDS && lacks_ring_fds(name) => {
             Some(NO_RING_FDS)
         }
-        Errno::EEXIST | Errno::EBADF | Errno::EINVAL | Errno::EOPNOTSUPP => {
-            unreachable_for_register(name, errno)
+        Errno::EINVAL => {
+            unreachable_for_register(name, errno).or_else(|| resources::missing(name, opcode))
         }
+        Errno::EEXIST | Errno::EBADF | Errno::EOPNOTSUPP => unreachable_for_register(name, errno),
         Errno::EACCES | Errno::EPERM if has_rules_of_its_own(opcode) => None,
         _ => register_refusal(errno, &Host::observe(), || bare_register(opcode))
             .or_else(|| (errno == Errno::EACCES).then_some(Hint::Restricted)),

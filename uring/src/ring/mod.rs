@@ -1,6 +1,7 @@
 //! The ring, with its handle as a type.
 
 mod buffers;
+mod files;
 mod provided;
 mod submit;
 
