@@ -53,6 +53,7 @@ impl Core {
         submit: bool,
     ) -> Result<(), Error> {
         op.admit(self.id())
+            .and_then(|()| self.admit_push(push))
             .map_err(|hint| Error::refused(Call::Push, hint))?;
         if notifies::<O>() {
             self.admit_notifying(push.drains())?;

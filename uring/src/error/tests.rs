@@ -21,6 +21,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "this kernel was built without io_uring (no seccomp filter is active in this thread)",
         ),
         (
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+            "this kernel was built without it (CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP)",
+        ),
+        (
             Hint::DisabledBySysctl {
                 value: 2,
                 group: Some(7),
@@ -40,6 +44,11 @@ fn texts() -> Vec<(Hint, &'static str)> {
             Hint::SubmissionThreadPrivilege,
             "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE; give it \
              CAP_SYS_NICE, or build the ring without a submission thread",
+        ),
+        (
+            Hint::MayGainPrivileges,
+            "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself; give up new \
+             privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
         ),
         (
             Hint::Restricted,
@@ -140,7 +149,7 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::WrongRing,
-            "this token or direct descriptor belongs to another ring",
+            "this token, direct descriptor or personality is not, or no longer, of this ring",
         ),
         (
             Hint::StillInFlight,
@@ -306,7 +315,11 @@ fn true_for(predicate: fn(&Error) -> bool) -> Vec<Hint> {
 fn predicates_hold_for_their_hints_alone() {
     assert_eq!(
         true_for(Error::is_unsupported),
-        [needs_6_3(), Hint::NotBuilt]
+        [
+            needs_6_3(),
+            Hint::NotBuilt,
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+        ]
     );
     assert_eq!(
         true_for(Error::is_blocked),
@@ -318,9 +331,11 @@ fn predicates_hold_for_their_hints_alone() {
             Hint::SeccompFilter,
             Hint::SecurityPolicy,
             Hint::SubmissionThreadPrivilege,
+            Hint::MayGainPrivileges,
             Hint::Restricted,
         ]
     );
+    assert_eq!(true_for(Error::is_restricted), [Hint::Restricted]);
     assert_eq!(true_for(Error::is_interrupted), [Hint::Interrupted]);
     assert_eq!(true_for(Error::is_timed_out), []);
     assert_eq!(

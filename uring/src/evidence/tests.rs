@@ -338,7 +338,7 @@ fn register_errors_are_told_apart() {
     assert!(register_ring_fd_failed(name, Errno::EBUSY).is_slots_taken());
     let restricted = register_failed(name, sys::IORING_REGISTER_FILES, Errno::EACCES);
     assert_eq!(restricted.hint(), Some(Hint::Restricted));
-    let own_rules = register_failed(name, sys::IORING_REGISTER_BPF_FILTER, Errno::EACCES);
+    let own_rules = register_failed(name, sys::IORING_REGISTER_ZCRX_IFQ, Errno::EPERM);
     assert_eq!(own_rules.hint(), None);
     let table = register_failed(name, sys::IORING_REGISTER_FILES2, Errno::EMFILE);
     assert!(matches!(table.hint(), Some(Hint::DescriptorLimit { .. })));

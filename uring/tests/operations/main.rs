@@ -15,6 +15,7 @@ mod direct;
 mod entries;
 mod events;
 mod files;
+mod guard;
 mod install;
 mod known;
 mod messages;
@@ -117,23 +118,10 @@ fn main() -> ExitCode {
     for &(name, body) in tests {
         suite.test(name, body).on(HandleKind::ALL);
     }
-    for (name, body, handles) in [
-        (
-            "write_to_a_full_disk",
-            files::write_to_a_full_disk as Body,
-            &HandleKind::ALL[..],
-        ),
-        (
-            "push_personality",
-            push::personality,
-            &HandleKind::WITH_FD[..],
-        ),
-    ] {
-        suite
-            .test(name, body)
-            .on(handles.iter().copied())
-            .requires([Facility::PRIVILEGES]);
-    }
+    suite
+        .test("write_to_a_full_disk", files::write_to_a_full_disk)
+        .on(HandleKind::ALL)
+        .requires([Facility::PRIVILEGES]);
     let gated: [(&str, Feature, Body, Body); 6] = [
         (
             "readv_fixed_and_writev_fixed",
@@ -384,5 +372,6 @@ fn main() -> ExitCode {
         .needs([Feature::TIMEOUT_MULTISHOT])
         .no_refusal("memory::m08_multishot_timeout has it");
     network::add_to(&mut suite);
+    guard::add_to(&mut suite);
     suite.run()
 }

@@ -77,7 +77,8 @@ pub(crate) fn poll_update(world: &mut World) -> TestResult<Pushed> {
     let Ok(poll) = world.ring.push(poll) else {
         return Ok(None);
     };
-    let update = PollUpdate::token(&poll, PollEvents::OUT);
+    // What is there already would lose the poll on some kernels.
+    let update = PollUpdate::token(&poll, PollEvents::PRI);
     world.ring.detach(poll);
     Ok(push(world, update))
 }
