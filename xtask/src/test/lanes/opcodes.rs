@@ -52,6 +52,18 @@ const BY_NATURE: &[ByNature] = &[
         why: "it needs deferred task work, and before 7.1 a network device that no machine here has",
     },
     ByNature {
+        name: "IORING_REGISTER_ZCRX_IFQ",
+        handles: BOUND,
+        since: KernelVersion::new(7, 1),
+        why: "as for receiving through it",
+    },
+    ByNature {
+        name: "IORING_REGISTER_ZCRX_CTRL",
+        handles: BOUND,
+        since: KernelVersion::new(7, 1),
+        why: "as for receiving through it",
+    },
+    ByNature {
         name: "IORING_REGISTER_EVENTFD",
         handles: BOUND,
         since: ANY,
