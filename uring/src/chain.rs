@@ -186,6 +186,8 @@ impl<L: Links> Chain<L> {
             .map_err(|hint| Error::refused(Call::Push, hint))?;
         if L::NOTIFIES {
             core.admit_notifying(self.links.drains())?;
+        } else if self.links.drains() {
+            core.admit_drain()?;
         }
         core.make_room(L::LEN, L::LEN, L::LARGE, true)
     }

@@ -127,9 +127,9 @@ pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyEvents, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
-    Buf, BufMut, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, IoVecs, Path, RawBuf,
-    RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice, Target, TargetName,
-    Untracked, Vectored, VectoredMut,
+    Buf, BufMut, BufferMemory, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, HugePages,
+    IoVecs, Path, RawBuf, RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice,
+    Target, TargetName, UnregisteredBuf, Untracked, Vectored, VectoredMut,
 };
 pub use self::restrictions::Restrictions;
 pub use self::ring::Ring;

@@ -62,8 +62,9 @@ impl Push {
     /// the drain cannot be cancelled, and a ring that is dropped in that state gives it up after a second
     /// ([`leaked_operations`](crate::leaked_operations)).
     ///
-    /// Zero-copy sends are [refused](crate::Error::is_behind_drain) as drains and while one may hold them back, since Linux 6.16 and newer would
-    /// never run them. Whoever pushes raw operations has to see to that.
+    /// Drains and zero-copy sends do not go together. Such a send is [refused](crate::Error::is_drain_conflict) as a drain and while one may
+    /// hold it back, since Linux 6.16 and newer would never run it; and a drain is refused on a ring that has had one, since before
+    /// 6.16 it would never start. Whoever pushes raw operations has to see to that.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)

@@ -11,7 +11,7 @@ mod selection;
 pub use lease::{BufferLease, Bundle};
 pub use provided::ProvidedBuffers;
 pub(crate) use provided::Run;
-pub(crate) use registry::Buffers;
+pub(crate) use registry::{Buffers, QueueKind};
 pub use ring::BufferRing;
 pub(crate) use selection::Selection;
 pub use selection::{BufferGroup, RawBufferGroup, SelectedBuffer};

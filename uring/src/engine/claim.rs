@@ -57,6 +57,8 @@ impl Core {
             .map_err(|hint| Error::refused(Call::Push, hint))?;
         if notifies::<O>() {
             self.admit_notifying(push.drains())?;
+        } else if push.drains() {
+            self.admit_drain()?;
         }
         self.make_room(1, tracked, O::LARGE, submit)
     }

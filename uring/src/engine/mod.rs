@@ -22,7 +22,7 @@ pub(crate) use behind_drain::notifies;
 pub use drain::leaked_operations;
 pub(crate) use enter::Wait;
 
-pub(crate) use register::{release_slot, unregister_slot};
+pub(crate) use register::{release_slot, size, unregister_slot};
 pub(crate) use slots::{Place, Remains};
 
 use std::collections::VecDeque;
@@ -45,7 +45,7 @@ use crate::op::{Multishot, Operation};
 use crate::personality::Personalities;
 use crate::push::Push;
 use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
-use crate::resource::RegisteredBufs;
+use crate::resource::BufferTable;
 use crate::restrictions::Restrictions;
 use crate::setup::Setup;
 use crate::syscall::Name;
@@ -69,12 +69,14 @@ pub struct Core {
     quiet: Vec<quiet::Span>,
     /// Cancellations of the library's own whose completions have not been seen.
     answers_due: u32,
-    registered: Option<RegisteredBufs>,
+    registered: Option<BufferTable>,
     buffers: Buffers,
     personalities: Personalities,
     restrictions: Option<Box<Restrictions>>,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
+    /// There was a zero-copy send.
+    notified: bool,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -145,6 +147,7 @@ impl Core {
             personalities: Personalities::default(),
             restrictions: None,
             drained: false,
+            notified: false,
             cancel_refused: false,
             draining: false,
             shared: false,
@@ -356,7 +359,7 @@ impl Core {
         let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
         entry.set_user_data(place.user_data());
-        self.note_drain(push);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
         Ok(place)
     }
@@ -371,7 +374,7 @@ impl Core {
         // SAFETY: as above.
         let second_half = unsafe { O::second_half(&raw const op) };
         entry.set_user_data(user_data);
-        self.note_drain(push);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
     }
 
@@ -562,8 +565,8 @@ impl Core {
         self.direct.as_mut()
     }
 
-    pub(crate) fn set_direct(&mut self, table: DirectTable) {
-        self.direct = Some(table);
+    pub(crate) fn set_direct(&mut self, table: Option<DirectTable>) {
+        self.direct = table;
     }
 }
 

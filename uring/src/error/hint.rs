@@ -113,6 +113,8 @@ pub enum Hint {
     NoSlot,
     /// A zero-copy send would wait behind a drain, for ever on some kernels.
     BehindDrain,
+    /// A drain on a ring that has had a zero-copy send would never start on some kernels.
+    DrainAfterZeroCopy,
     /// Completions that found no room in their queue wait in the kernel.
     CompletionsWaiting,
     /// The kernel could not allocate requests for the entries.
@@ -130,6 +132,8 @@ pub enum Hint {
     WrongRing,
     /// Operations are in flight.
     StillInFlight,
+    /// Somebody still has a part of what is to be taken away: a direct descriptor, a slot, a buffer.
+    StillInUse,
     /// The ring's entries are too small for the operation.
     EntryTooLarge,
     /// No huge page was available.
@@ -225,6 +229,9 @@ impl Hint {
             Self::SubmissionThreadDied => "the submission thread of this ring is gone",
             Self::QueueFull => "the submission queue is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
+            Self::DrainAfterZeroCopy => {
+                "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
+            }
             Self::BehindDrain => {
                 "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it"
             }
@@ -237,6 +244,7 @@ impl Hint {
             Self::EntryCount { asked } => return write!(f, "a queue of {asked} entries was asked for"),
             Self::WrongRing => "this token, direct descriptor or personality is not, or no longer, of this ring",
             Self::StillInFlight => "operations are in flight",
+            Self::StillInUse => "direct descriptors, slots or buffers of it are still in somebody's hands",
             Self::EntryTooLarge => "the operation needs larger entries than this ring has",
             Self::NoHugePages => "no huge page is available",
             Self::ContiguousMemory => {
@@ -283,6 +291,9 @@ impl Hint {
             Self::NotEnabled => "enable it first",
             Self::QueueFull => "submit first",
             Self::NoSlot => "take or detach results first",
+            Self::DrainAfterZeroCopy => {
+                "wait until nothing is in flight instead, or drain on another ring"
+            }
             Self::BehindDrain => "wait until nothing is in flight, or send with a copy",
             Self::CompletionsWaiting => "reap completions, then submit again",
             Self::OutOfRequests => "wait for completions, then submit again",
@@ -291,8 +302,11 @@ impl Hint {
                 "ask for 1 to 32768 submission entries and at most 65536 completion entries, or let the kernel clamp the number"
             }
             Self::StillInFlight => "wait for them or cancel them first",
+            Self::StillInUse => "drop them, and end the operations that have them, first",
             Self::EntryTooLarge => "build the ring with 128-byte entries",
-            Self::NoHugePages => "reserve some (vm.nr_hugepages), or ask for smaller queues",
+            Self::NoHugePages => {
+                "reserve some (vm.nr_hugepages), or ask for smaller queues or ordinary memory"
+            }
             Self::ContiguousMemory => "ask for queues that fit in one page, or reserve huge pages",
             Self::NeedsLinux { .. }
             | Self::NotBuilt

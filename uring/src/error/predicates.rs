@@ -83,10 +83,13 @@ impl Error {
         self.hint() == Some(Hint::NoSlot)
     }
 
-    /// A zero-copy send would wait behind a [drain](crate::Push::drain): wait until nothing is in flight, or send with a copy.
+    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring.
     #[must_use]
-    pub fn is_behind_drain(&self) -> bool {
-        self.hint() == Some(Hint::BehindDrain)
+    pub fn is_drain_conflict(&self) -> bool {
+        matches!(
+            self.hint(),
+            Some(Hint::BehindDrain | Hint::DrainAfterZeroCopy)
+        )
     }
 
     /// The completion queue overflowed, and the kernel takes no entries before completions were reaped.
@@ -123,6 +126,12 @@ impl Error {
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.hint() == Some(Hint::StillInFlight)
+    }
+
+    /// Somebody, an operation perhaps, still has a part of what is to be taken away.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.hint() == Some(Hint::StillInUse)
     }
 
     /// The ring cannot be used any more: its descriptor, its memory or its submission thread is gone.
@@ -181,7 +190,11 @@ impl Error {
             io::ErrorKind::Interrupted
         } else if self.is_timed_out() {
             io::ErrorKind::TimedOut
-        } else if self.is_busy() || self.is_slots_taken() || self.is_in_flight() || self.is_nested()
+        } else if self.is_busy()
+            || self.is_slots_taken()
+            || self.is_in_flight()
+            || self.is_in_use()
+            || self.is_nested()
         {
             io::ErrorKind::ResourceBusy
         } else if self.is_invalid_request() || self.is_wrong_ring() {

@@ -127,6 +127,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "every slot for an operation in flight is taken; take or detach results first",
         ),
         (
+            Hint::DrainAfterZeroCopy,
+            "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send; wait until nothing is in flight instead, or drain on another ring",
+        ),
+        (
             Hint::BehindDrain,
             "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it; wait until nothing is in flight, or send with a copy",
         ),
@@ -157,12 +161,17 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "operations are in flight; wait for them or cancel them first",
         ),
         (
+            Hint::StillInUse,
+            "direct descriptors, slots or buffers of it are still in somebody's hands; drop them, and end the operations that \
+             have them, first",
+        ),
+        (
             Hint::EntryTooLarge,
             "the operation needs larger entries than this ring has; build the ring with 128-byte entries",
         ),
         (
             Hint::NoHugePages,
-            "no huge page is available; reserve some (vm.nr_hugepages), or ask for smaller queues",
+            "no huge page is available; reserve some (vm.nr_hugepages), or ask for smaller queues or ordinary memory",
         ),
         (
             Hint::ContiguousMemory,
@@ -346,7 +355,10 @@ fn predicates_hold_for_their_hints_alone() {
     );
     assert_eq!(true_for(Error::is_queue_full), [Hint::QueueFull]);
     assert_eq!(true_for(Error::is_out_of_slots), [Hint::NoSlot]);
-    assert_eq!(true_for(Error::is_behind_drain), [Hint::BehindDrain]);
+    assert_eq!(
+        true_for(Error::is_drain_conflict),
+        [Hint::DrainAfterZeroCopy, Hint::BehindDrain]
+    );
     assert_eq!(
         true_for(Error::is_completions_waiting),
         [Hint::CompletionsWaiting]
@@ -359,6 +371,7 @@ fn predicates_hold_for_their_hints_alone() {
         [Hint::SlotEmpty, Hint::SingleIssuer]
     );
     assert_eq!(true_for(Error::is_in_flight), [Hint::StillInFlight]);
+    assert_eq!(true_for(Error::is_in_use), [Hint::StillInUse]);
     assert_eq!(
         true_for(Error::is_ring_lost),
         [

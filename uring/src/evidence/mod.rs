@@ -4,6 +4,7 @@
 //! change one.
 
 mod host;
+mod resources;
 
 use std::ptr;
 
@@ -42,9 +43,10 @@ pub(crate) fn register_failed(name: Name, opcode: u32, errno: Errno) -> Error {
         Errno::EINVAL if opcode == sys::IORING_REGISTER_RING_FDS && lacks_ring_fds(name) => {
             Some(NO_RING_FDS)
         }
-        Errno::EEXIST | Errno::EBADF | Errno::EINVAL | Errno::EOPNOTSUPP => {
-            unreachable_for_register(name, errno)
+        Errno::EINVAL => {
+            unreachable_for_register(name, errno).or_else(|| resources::missing(name, opcode))
         }
+        Errno::EEXIST | Errno::EBADF | Errno::EOPNOTSUPP => unreachable_for_register(name, errno),
         // It asks for a privilege.
         Errno::EPERM if opcode == sys::IORING_REGISTER_ZCRX_IFQ => None,
         _ => register_refusal(errno, &Host::observe(), || bare_register(opcode))

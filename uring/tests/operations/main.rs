@@ -3,6 +3,8 @@
 #[cfg(uring_coverage)]
 mod account;
 mod attributes;
+mod buffer_rings;
+mod buffer_tables;
 mod buffers;
 mod cancels;
 mod chains;
@@ -19,6 +21,7 @@ mod known;
 mod messages;
 mod multishot;
 mod names;
+mod neighbours;
 mod network;
 mod pipes;
 mod polled;
@@ -29,6 +32,7 @@ mod registered;
 mod socket_commands;
 mod sockets;
 mod space;
+mod tables;
 mod times;
 mod vectors;
 mod wakeups;
@@ -94,6 +98,8 @@ fn main() -> ExitCode {
             direct::direct_closed_when_dropped,
         ),
         ("direct_slots_reused", direct::direct_slots_reused),
+        ("file_table", tables::file_table),
+        ("file_table_closes", tables::closed_in_batches),
         ("provided_buffers", buffers::provided_buffers),
         ("poll", polls::poll),
         ("poll_multishot", polls::poll_multishot),
@@ -278,6 +284,13 @@ fn main() -> ExitCode {
         .needs([Feature::SINGLE_ISSUER])
         .no_refusal("as old as this feature; before it the operation completes with EINVAL");
     suite
+        .test("two_in_a_thread", neighbours::two_in_a_thread)
+        .on(HandleKind::ALL)
+        .needs([Feature::SINGLE_ISSUER])
+        .no_refusal(
+            "messages with files are as old as this feature; each part has its own refusal",
+        );
+    suite
         .test("nop_injected", commands::nop_injected)
         .on(HandleKind::ALL)
         .needs([Feature::NOP_INJECT_RESULT])
@@ -310,6 +323,34 @@ fn main() -> ExitCode {
             .needs([Feature::BUFFER_RING])
             .no_refusal("buffer_ring has it");
     }
+    for (name, body) in [
+        ("file_table_tags", tables::file_tags as Body),
+        ("buffer_table", buffer_tables::buffer_table),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([Feature::ring(uring_sys::IORING_FEAT_RSRC_TAGS)])
+            .no_refusal("every lane has it");
+    }
+    suite
+        .test(
+            "buffer_ring_in_the_kernel",
+            buffer_rings::kernel_buffer_ring,
+        )
+        .on(HandleKind::WITH_FD)
+        .needs([Feature::BUFFER_RING_MMAP])
+        .refused_by(buffer_rings::kernel_buffer_ring_refused);
+    suite
+        .test("buffer_ring_by_hand", buffer_rings::buffer_ring_by_hand)
+        .on(HandleKind::ALL)
+        .needs([Feature::BUFFER_RING])
+        .no_refusal("buffer_ring has it");
+    suite
+        .test("buffer_table_clones", buffer_tables::clone_buffers)
+        .on(HandleKind::ALL)
+        .needs([buffer_tables::CLONE])
+        .refused_by(buffer_tables::clone_buffers_refused);
     suite
         .test("cancel_sync", cancels::cancel_sync)
         .on(HandleKind::ALL)

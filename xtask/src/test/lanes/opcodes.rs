@@ -75,12 +75,6 @@ const BY_NATURE: &[ByNature] = &[
         since: ANY,
         why: "as for the registration",
     },
-    ByNature {
-        name: "IORING_UNREGISTER_FILES",
-        handles: &[],
-        since: ANY,
-        why: "a table is taken back only where the kernel cannot give out its slots",
-    },
 ];
 
 /// The account of a run.
