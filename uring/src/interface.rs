@@ -351,10 +351,6 @@ const CONTROL_OPCODE: u32 = uring_sys::IORING_REGISTER_ZCRX_CTRL;
 const REGISTER: Call = Call::register(REGISTER_OPCODE);
 const CONTROL: Call = Call::register(CONTROL_OPCODE);
 
-const MISSING: Hint =
-    Hint::needs_linux(6, 15, &"the kernel does not know IORING_REGISTER_ZCRX_IFQ");
-const NO_CONTROL: Hint =
-    Hint::needs_linux(6, 19, &"the kernel does not know IORING_REGISTER_ZCRX_CTRL");
 const NEEDS_DEVICE: Hint = Hint::needs_linux(
     7,
     1,
@@ -469,14 +465,11 @@ impl Core {
         }
         let pointer = std::ptr::from_mut(control).cast();
         // SAFETY: one argument of the kernel's type, which it reads and writes during the call only.
-        unsafe { self.register(CONTROL_OPCODE, pointer, 0) }
-            .map(drop)
-            .map_err(|error| self.explain_unknown(error, CONTROL_OPCODE, 0, NO_CONTROL))
+        unsafe { self.register(CONTROL_OPCODE, pointer, 0) }.map(drop)
     }
 
     #[cold]
     fn explain_queue(&self, error: Error, without_device: bool) -> Error {
-        let error = self.explain_unknown(error, REGISTER_OPCODE, 1, MISSING);
         if error.hint().is_some() {
             return error;
         }
