@@ -64,6 +64,7 @@ mod disabled;
 mod engine;
 mod entry;
 mod error;
+mod eventfd;
 mod events;
 mod evidence;
 mod filter;

@@ -63,18 +63,6 @@ const BY_NATURE: &[ByNature] = &[
         since: KernelVersion::new(7, 1),
         why: "as for receiving through it",
     },
-    ByNature {
-        name: "IORING_REGISTER_EVENTFD",
-        handles: BOUND,
-        since: ANY,
-        why: "a movable ring wakes its poller by its own descriptor",
-    },
-    ByNature {
-        name: "IORING_UNREGISTER_EVENTFD",
-        handles: BOUND,
-        since: ANY,
-        why: "as for the registration",
-    },
 ];
 
 /// The account of a run.
