@@ -64,6 +64,7 @@ mod disabled;
 mod engine;
 mod entry;
 mod error;
+mod eventfd;
 mod events;
 mod evidence;
 mod filter;
@@ -71,6 +72,7 @@ mod flags;
 mod fork;
 mod handle;
 mod id;
+mod interface;
 mod local;
 mod memory;
 mod names;
@@ -114,6 +116,7 @@ pub use self::events::{EventKey, EventQueue};
 pub use self::filter::{Field, Filter};
 pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
+pub use self::interface::{InterfaceQueue, InterfaceQueueOptions, ReceivedBytes};
 pub use self::local::{
     Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
 };
@@ -123,7 +126,7 @@ pub use self::per_thread::PerThread;
 pub use self::personality::Personality;
 pub use self::probe::Probe;
 pub use self::push::Push;
-pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
+pub use self::query::{Query, QueueHeader, ZeroCopyEvents, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
     Buf, BufMut, BufferMemory, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, HugePages,

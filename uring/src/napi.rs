@@ -170,7 +170,6 @@ impl Napi {
 }
 
 const REGISTER: u32 = uring_sys::IORING_REGISTER_NAPI;
-const MISSING: Hint = Hint::needs_linux(6, 9, &"the kernel does not know IORING_REGISTER_NAPI");
 const NO_STATIC: Hint = Hint::needs_linux(
     6,
     13,
@@ -225,7 +224,7 @@ impl Core {
         let answer = unsafe { self.register(opcode, pointer, 1) };
         answer.map(drop).map_err(|error| match error.errno() {
             Some(libc::EOPNOTSUPP) if error.hint().is_none() => error.with_hint(NOT_CONFIGURED),
-            _ => self.explain_unknown(error, opcode, 1, MISSING),
+            _ => error,
         })
     }
 }

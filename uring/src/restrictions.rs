@@ -181,10 +181,10 @@ impl Restrictions {
     /// Restricts the calling thread, for good: the rings that it makes from now on, and those of the threads and processes that it starts from now
     /// on.
     ///
-    /// Rings that exist are not affected, but calls that concern no ring are. Nothing undoes it, a second call fails, and nothing can be added but
-    /// [filters](crate::Filter), where `IORING_REGISTER_BPF_FILTER` is allowed. The thread
-    /// needs `CAP_SYS_ADMIN`, or to have given up new privileges (`PR_SET_NO_NEW_PRIVS`). Flags cannot be required in this way, since no ring would
-    /// know of it. Rings with [mixed entries](crate::EntrySize::Mixed) need NOPs and [`SKIP_SUCCESS`](EntryFlags::SKIP_SUCCESS).
+    /// Rings that exist are not affected, but on newer kernels than 7.0 calls that concern no ring are. Nothing undoes it, a second call fails,
+    /// and nothing can be added but [filters](crate::Filter), where `IORING_REGISTER_BPF_FILTER` is allowed. The thread needs `CAP_SYS_ADMIN`,
+    /// or to have given up new privileges (`PR_SET_NO_NEW_PRIVS`). Flags cannot be required in this way, since no ring would know of it. Rings with
+    /// [mixed entries](crate::EntrySize::Mixed) need NOPs and [`SKIP_SUCCESS`](EntryFlags::SKIP_SUCCESS).
     ///
     /// Since Linux 7.0.
     ///

@@ -152,14 +152,6 @@ impl<H: Handle> Ring<H> {
     }
 }
 
-const NO_LIMITS: Hint = Hint::needs_linux(
-    5,
-    15,
-    &"the kernel does not know IORING_REGISTER_IOWQ_MAX_WORKERS",
-);
-const NO_AFFINITY: Hint =
-    Hint::needs_linux(5, 14, &"the kernel does not know IORING_REGISTER_IOWQ_AFF");
-
 impl Core {
     fn limit_workers(&self, limits: WorkerLimits) -> Result<WorkerLimits, Error> {
         const OPCODE: u32 = uring_sys::IORING_REGISTER_IOWQ_MAX_WORKERS;
@@ -170,8 +162,7 @@ impl Core {
             return Err(Error::refused(Call::register(OPCODE), hint));
         }
         // SAFETY: two counts, which the kernel reads and writes during the call only.
-        unsafe { self.register(OPCODE, counts.as_mut_ptr().cast(), 2) }
-            .map_err(|error| self.explain_unknown(error, OPCODE, 2, NO_LIMITS))?;
+        unsafe { self.register(OPCODE, counts.as_mut_ptr().cast(), 2) }?;
         let [bounded, unbounded] = counts.map(NonZeroU32::new);
         Ok(WorkerLimits { bounded, unbounded })
     }
@@ -186,19 +177,13 @@ impl Core {
         let len = u32::try_from(size_of_val(&cpus.words[..])).unwrap_or(u32::MAX);
         let arg = cpus.words.as_ptr().cast_mut().cast();
         // SAFETY: a mask of `len` bytes, which the kernel only reads, and only during the call.
-        unsafe { self.register(OPCODE, arg, len) }
-            .map(drop)
-            .map_err(|error| self.explain_unknown(error, OPCODE, len, NO_AFFINITY))
+        unsafe { self.register(OPCODE, arg, len) }.map(drop)
     }
 
     fn unpin_workers(&self) -> Result<(), Error> {
         let opcode = uring_sys::IORING_UNREGISTER_IOWQ_AFF;
-        // The two opcodes came together, and this one takes no argument to try it with.
-        let tried = uring_sys::IORING_REGISTER_IOWQ_AFF;
         // SAFETY: the opcode takes no argument.
-        unsafe { self.register(opcode, std::ptr::null_mut(), 0) }
-            .map(drop)
-            .map_err(|error| self.explain_unknown(error, tried, 1, NO_AFFINITY))
+        unsafe { self.register(opcode, std::ptr::null_mut(), 0) }.map(drop)
     }
 }
 

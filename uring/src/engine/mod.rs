@@ -541,6 +541,10 @@ impl Core {
         &mut self.buffers
     }
 
+    pub(crate) fn completion_queue(&self) -> &CompletionQueue {
+        &self.cq
+    }
+
     pub(crate) fn restrictions(&self) -> Option<&Restrictions> {
         self.restrictions.as_deref()
     }

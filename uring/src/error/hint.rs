@@ -67,6 +67,8 @@ pub enum Hint {
     SecurityPolicy,
     /// A submission thread was asked for without `CAP_SYS_ADMIN` and `CAP_SYS_NICE`.
     SubmissionThreadPrivilege,
+    /// A queue of a network interface was asked for without `CAP_NET_ADMIN`.
+    NetworkPrivilege,
     /// The thread may gain privileges, and has no `CAP_SYS_ADMIN`, so it may not restrict itself.
     MayGainPrivileges,
     /// The restrictions of the ring or of the task do not allow it.
@@ -188,6 +190,9 @@ impl Hint {
             Self::SubmissionThreadPrivilege => {
                 "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE"
             }
+            Self::NetworkPrivilege => {
+                "a queue of a network interface was asked for by a thread without CAP_NET_ADMIN"
+            }
             Self::MayGainPrivileges => {
                 "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself"
             }
@@ -266,6 +271,7 @@ impl Hint {
             Self::SubmissionThreadPrivilege => {
                 "give it CAP_SYS_NICE, or build the ring without a submission thread"
             }
+            Self::NetworkPrivilege => "give it CAP_NET_ADMIN in the first user namespace",
             Self::MayGainPrivileges => "give up new privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
             Self::Restricted => "allow it when the restrictions are registered",
             Self::SlotsTaken => "drop a ring of this thread, or keep the descriptor",

@@ -25,6 +25,7 @@ impl Error {
                 | Hint::SeccompFilter
                 | Hint::SecurityPolicy
                 | Hint::SubmissionThreadPrivilege
+                | Hint::NetworkPrivilege
                 | Hint::MayGainPrivileges
                 | Hint::Restricted,
             ) => true,

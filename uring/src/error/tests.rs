@@ -46,6 +46,11 @@ fn texts() -> Vec<(Hint, &'static str)> {
              CAP_SYS_NICE, or build the ring without a submission thread",
         ),
         (
+            Hint::NetworkPrivilege,
+            "a queue of a network interface was asked for by a thread without CAP_NET_ADMIN; give it CAP_NET_ADMIN in \
+             the first user namespace",
+        ),
+        (
             Hint::MayGainPrivileges,
             "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself; give up new \
              privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
@@ -335,6 +340,7 @@ fn predicates_hold_for_their_hints_alone() {
             Hint::SeccompFilter,
             Hint::SecurityPolicy,
             Hint::SubmissionThreadPrivilege,
+            Hint::NetworkPrivilege,
             Hint::MayGainPrivileges,
             Hint::Restricted,
         ]

@@ -156,7 +156,7 @@ pub use readv::ReadV;
 pub use recv::Recv;
 pub use recv_message::RecvMsgMultishot;
 pub use recv_selected::{BundleGroup, ManyBuffers, OneBuffer, RecvMultishot, RecvSelected, Takes};
-pub use recv_zc::{ReceivedChunk, RecvZc};
+pub use recv_zc::{ReceiveQueue, ReceivedChunk, RecvZc};
 pub use rename::{RenameAt, Renamed};
 pub use send::Send;
 pub use send_queued::SendQueued;

@@ -35,6 +35,15 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .test("net_receive_zero_copy", zero_copy_receive::receive)
         .on(HandleKind::ALL)
         .requires([Facility::PRIVILEGES]);
+    suite
+        .test(
+            "net_receive_zero_copy_unprivileged",
+            zero_copy_receive::unprivileged,
+        )
+        .needs([zero_copy_receive::OPERATION])
+        .requires([Facility::PRIVILEGES])
+        .no_refusal("net_receive_zero_copy has it")
+        .own_process();
     let gated: &[(&str, Body, Body, Feature)] = &[
         (
             "socket",

@@ -1,5 +1,6 @@
 //! What limits and tunes a ring: credentials, worker threads, polling of devices.
 
+mod eventfds;
 mod filtered;
 mod napi;
 mod personalities;
@@ -18,6 +19,9 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .test("guard_personalities", personalities::personalities)
         .on(HandleKind::ALL)
         .requires([Facility::PRIVILEGES]);
+    suite
+        .test("guard_eventfds", eventfds::eventfds)
+        .on(HandleKind::ALL);
     for (name, body) in [
         (
             "guard_restricted_rings",

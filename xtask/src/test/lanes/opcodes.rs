@@ -52,16 +52,16 @@ const BY_NATURE: &[ByNature] = &[
         why: "it needs deferred task work, and before 7.1 a network device that no machine here has",
     },
     ByNature {
-        name: "IORING_REGISTER_EVENTFD",
+        name: "IORING_REGISTER_ZCRX_IFQ",
         handles: BOUND,
-        since: ANY,
-        why: "a movable ring wakes its poller by its own descriptor",
+        since: KernelVersion::new(7, 1),
+        why: "as for receiving through it",
     },
     ByNature {
-        name: "IORING_UNREGISTER_EVENTFD",
+        name: "IORING_REGISTER_ZCRX_CTRL",
         handles: BOUND,
-        since: ANY,
-        why: "as for the registration",
+        since: KernelVersion::new(7, 1),
+        why: "as for receiving through it",
     },
 ];
 
