@@ -94,7 +94,8 @@ impl Batch<'_> {
         if !common || !self.core.is_at_home() {
             return self.push_slowly(op, user_data, push);
         }
-        if let Err(hint) = op.admit(self.core.id()) {
+        let admitted = op.admit(self.core.id());
+        if let Err(hint) = admitted.and_then(|()| self.core.admit_push(push)) {
             return Err(Refused::new(op, Error::refused(Call::Push, hint)));
         }
         let mut entry = Entry::new(O::OPCODE);

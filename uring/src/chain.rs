@@ -182,10 +182,12 @@ impl<L: Links> Chain<L> {
 
     fn make_room(&self, core: &mut Core) -> Result<(), Error> {
         self.links
-            .admit(core.id())
+            .admit(core)
             .map_err(|hint| Error::refused(Call::Push, hint))?;
         if L::NOTIFIES {
             core.admit_notifying(self.links.drains())?;
+        } else if self.links.drains() {
+            core.admit_drain()?;
         }
         core.make_room(L::LEN, L::LEN, L::LARGE, true)
     }
@@ -264,7 +266,7 @@ pub trait Links: sealed::Sealed {
     const NOTIFIES: bool;
 
     #[doc(hidden)]
-    fn admit(&self, ring: u64) -> Result<(), Hint>;
+    fn admit(&self, core: &Core) -> Result<(), Hint>;
 
     #[doc(hidden)]
     fn drains(&self) -> bool;
@@ -305,8 +307,9 @@ impl<O: Operation> Links for First<O> {
     const LARGE: bool = O::LARGE;
     const NOTIFIES: bool = notifies::<O>();
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        self.op.admit(ring)
+    fn admit(&self, core: &Core) -> Result<(), Hint> {
+        self.op.admit(core.id())?;
+        core.admit_push(self.push)
     }
 
     fn drains(&self) -> bool {
@@ -328,9 +331,10 @@ impl<L: Links, O: Operation> Links for Then<L, O> {
     const LARGE: bool = L::LARGE || O::LARGE;
     const NOTIFIES: bool = L::NOTIFIES || notifies::<O>();
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        self.before.admit(ring)?;
-        self.op.admit(ring)
+    fn admit(&self, core: &Core) -> Result<(), Hint> {
+        self.before.admit(core)?;
+        self.op.admit(core.id())?;
+        core.admit_push(self.push)
     }
 
     fn drains(&self) -> bool {
@@ -355,8 +359,8 @@ impl<L: LastMember, M: TimeMemory> Links for Timed<L, M> {
     const LARGE: bool = L::LARGE;
     const NOTIFIES: bool = L::NOTIFIES;
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        self.before.admit(ring)
+    fn admit(&self, core: &Core) -> Result<(), Hint> {
+        self.before.admit(core)
     }
 
     fn drains(&self) -> bool {

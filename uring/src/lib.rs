@@ -66,6 +66,7 @@ mod entry;
 mod error;
 mod events;
 mod evidence;
+mod filter;
 mod flags;
 mod fork;
 mod handle;
@@ -73,12 +74,15 @@ mod id;
 mod local;
 mod memory;
 mod names;
+mod napi;
 mod per_thread;
+mod personality;
 mod probe;
 mod push;
 mod query;
 mod queue;
 mod resource;
+mod restrictions;
 mod ring;
 mod scope;
 mod setup;
@@ -87,6 +91,7 @@ mod time;
 mod token;
 mod tokens;
 mod transition;
+mod workers;
 
 pub use self::batch::Batch;
 pub use self::buffers::{
@@ -105,13 +110,16 @@ pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::events::{EventKey, EventQueue};
-pub use self::flags::{CompletionFlags, Features, SetupFlags};
+pub use self::filter::{Field, Filter};
+pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
 pub use self::local::{
     Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
 };
 pub use self::names::{opcode_name, register_opcode_name};
+pub use self::napi::{Napi, NapiTracking};
 pub use self::per_thread::PerThread;
+pub use self::personality::Personality;
 pub use self::probe::Probe;
 pub use self::push::Push;
 pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
@@ -121,12 +129,14 @@ pub use self::resource::{
     IoVecs, Path, RawBuf, RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice,
     Target, TargetName, UnregisteredBuf, Untracked, Vectored, VectoredMut,
 };
+pub use self::restrictions::Restrictions;
 pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;
 pub use self::token::{PushError, Refused, Token, WaitError};
 pub use self::tokens::Tokens;
 pub use self::transition::TransitionError;
+pub use self::workers::{CpuSet, WorkerLimits};
 
 /// Guides, each about one task.
 pub mod guide {

@@ -205,6 +205,8 @@ impl Core {
         if Arc::get_mut(&mut table.shared).is_none() {
             return Err(Error::refused(call, Hint::StillInUse));
         }
+        // Before Linux 6.13 what goes with the table goes without its tag.
+        self.close_dropped();
         // SAFETY: the opcode takes no argument.
         unsafe { self.register(IORING_UNREGISTER_FILES, std::ptr::null_mut(), 0) }?;
         self.set_direct(None);

@@ -1,4 +1,7 @@
-//! What must not wait behind a drain.
+//! Drains and zero-copy sends, which the kernel does not keep apart.
+//!
+//! Before Linux 6.16 the kernel counts completions to know when a drain may start, and a notification is one that it does not expect: after a
+//! zero-copy send the count is never right again, and no drain of that ring ever starts (seen on 6.1 and 6.12).
 //!
 //! From a drain on the kernel holds every entry back until nothing that came before it is left, and goes on doing so until it meets an entry
 //! while nothing else is in flight. Since Linux 6.16 it knows that by comparing how many requests there are with how many it holds back, and
@@ -19,8 +22,19 @@ pub(crate) const fn notifies<O: Operation>() -> bool {
 impl Core {
     /// Notes what the kernel makes of a push.
     #[inline]
-    pub(super) fn note_drain(&mut self, push: Push) {
+    pub(super) fn note_drain<O: Operation>(&mut self, push: Push) {
         self.drained |= push.drains();
+        self.notified |= notifies::<O>();
+    }
+
+    /// Lets a drain in, unless it would never start.
+    #[inline]
+    pub(crate) fn admit_drain(&self) -> Result<(), Error> {
+        if self.notified {
+            Err(Error::refused(Call::Push, Hint::DrainAfterZeroCopy))
+        } else {
+            Ok(())
+        }
     }
 
     /// Lets an operation in that [notifies], itself a drain or not, unless the kernel would hold it back.

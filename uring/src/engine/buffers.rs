@@ -246,9 +246,10 @@ impl Core {
         unsafe { self.register(IORING_REGISTER_CLONE_BUFFERS, arg, 1) }.map(drop)
     }
 
-    /// Kernels that clone tables as a whole only refuse the flag, before they look for the ring that it is about.
+    /// Kernels that clone whole tables only look at the flag, or at the table that is there, before they look for the ring.
     fn explain_range(&self, error: Error) -> Error {
-        if error.errno() != Some(libc::EINVAL) || error.hint().is_some() {
+        let is_doubtful = matches!(error.errno(), Some(libc::EINVAL | libc::EBUSY));
+        if !is_doubtful || error.hint().is_some() {
             return error;
         }
         let mut clone = io_uring_clone_buffers {
@@ -260,9 +261,11 @@ impl Core {
         // SAFETY: one structure, read during the call only; it names no ring, so nothing is cloned.
         let trial = unsafe { self.register(IORING_REGISTER_CLONE_BUFFERS, arg, 1) };
         match trial {
-            Err(trial) if trial.errno() == Some(libc::EINVAL) => error.with_hint(
-                Hint::needs_linux(6, 13, &"IORING_REGISTER_DST_REPLACE is refused"),
-            ),
+            Err(trial) if trial.errno() == error.errno() => error.with_hint(Hint::needs_linux(
+                6,
+                13,
+                &"IORING_REGISTER_DST_REPLACE is refused",
+            )),
             _ => error,
         }
     }

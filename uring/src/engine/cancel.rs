@@ -53,6 +53,9 @@ impl Core {
         entry.set_fd(-1);
         entry.set_addr(user_data);
         // Not with CQE_SKIP_SUCCESS: the kernel refuses drains from the first such entry on, for as long as the ring lives.
+        if let Some(restrictions) = self.restrictions() {
+            entry.add_flags(restrictions.required().bits());
+        }
         entry.set_user_data(IGNORED);
         self.answers_due = self.answers_due.saturating_add(1);
         self.enqueue(&mut entry, false, None);

@@ -53,9 +53,12 @@ impl Core {
         submit: bool,
     ) -> Result<(), Error> {
         op.admit(self.id())
+            .and_then(|()| self.admit_push(push))
             .map_err(|hint| Error::refused(Call::Push, hint))?;
         if notifies::<O>() {
             self.admit_notifying(push.drains())?;
+        } else if push.drains() {
+            self.admit_drain()?;
         }
         self.make_room(1, tracked, O::LARGE, submit)
     }

@@ -42,9 +42,11 @@ use crate::handle::Descriptor;
 use crate::handle::HandleKind;
 use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
+use crate::personality::Personalities;
 use crate::push::Push;
 use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
 use crate::resource::BufferTable;
+use crate::restrictions::Restrictions;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use slots::Slots;
@@ -69,8 +71,12 @@ pub struct Core {
     answers_due: u32,
     registered: Option<BufferTable>,
     buffers: Buffers,
+    personalities: Personalities,
+    restrictions: Option<Box<Restrictions>>,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
+    /// There was a zero-copy send.
+    notified: bool,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -138,7 +144,10 @@ impl Core {
             answers_due: 0,
             registered: None,
             buffers: Buffers::new(),
+            personalities: Personalities::default(),
+            restrictions: None,
             drained: false,
+            notified: false,
             cancel_refused: false,
             draining: false,
             shared: false,
@@ -350,7 +359,7 @@ impl Core {
         let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
         entry.set_user_data(place.user_data());
-        self.note_drain(push);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
         Ok(place)
     }
@@ -365,7 +374,7 @@ impl Core {
         // SAFETY: as above.
         let second_half = unsafe { O::second_half(&raw const op) };
         entry.set_user_data(user_data);
-        self.note_drain(push);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
     }
 
@@ -427,7 +436,8 @@ impl Core {
     fn land(&mut self, completion: Completion) {
         if completion.user_data == crate::entry::IGNORED {
             self.answers_due = self.answers_due.saturating_sub(1);
-            self.cancel_refused |= completion.result == -libc::EACCES;
+            // EINVAL: older kernels take no cancellation with the flags that the ring's restrictions require.
+            self.cancel_refused |= matches!(-completion.result, libc::EACCES | libc::EINVAL);
         } else {
             self.slots.land(completion);
             self.wakers.landed(completion.user_data);
@@ -529,6 +539,22 @@ impl Core {
 
     pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
         &mut self.buffers
+    }
+
+    pub(crate) fn restrictions(&self) -> Option<&Restrictions> {
+        self.restrictions.as_deref()
+    }
+
+    pub(crate) fn set_restrictions(&mut self, restrictions: Restrictions) {
+        self.restrictions = Some(Box::new(restrictions));
+    }
+
+    pub(crate) fn personalities(&self) -> &Personalities {
+        &self.personalities
+    }
+
+    pub(crate) fn personalities_mut(&mut self) -> &mut Personalities {
+        &mut self.personalities
     }
 
     pub(crate) fn direct(&self) -> Option<&DirectTable> {

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use uring_sys::{Errno, io_uring_rsrc_update};
 
 use crate::engine::Core;
-use crate::error::{Call, Error};
+use crate::error::{Call, Error, Hint};
 use crate::evidence;
 use crate::syscall::{self, Name};
 
@@ -39,6 +39,27 @@ impl Core {
         // SAFETY: passed on to the caller.
         unsafe { syscall::register(self.name, opcode, arg, count) }
             .map_err(|errno| evidence::register_failed(self.name, opcode, errno))
+    }
+
+    /// Adds to an `EINVAL` that has no explanation yet that the kernel does not know the opcode, if that is so.
+    ///
+    /// An opcode that is known reads its `count` arguments, which are not there; a restriction answers before that.
+    pub(crate) fn explain_unknown(
+        &self,
+        error: Error,
+        opcode: u32,
+        count: u32,
+        missing: Hint,
+    ) -> Error {
+        if error.errno() != Some(libc::EINVAL) || error.hint().is_some() {
+            return error;
+        }
+        let nowhere = std::ptr::without_provenance_mut(8);
+        // SAFETY: nothing is read or written at an address that no mapping has.
+        match unsafe { syscall::register(self.name, opcode, nowhere, count) } {
+            Err(Errno::EINVAL) => error.with_hint(missing),
+            _ => error,
+        }
     }
 
     /// Puts the ring into a free slot of the calling thread's table and gives its index.

@@ -52,6 +52,8 @@ pub enum Hint {
     },
     /// The kernel was built without io_uring: `ENOSYS`, and no seccomp filter is active.
     NotBuilt,
+    /// The kernel was built without something that this rests on.
+    NotConfigured(Evidence),
     /// `kernel.io_uring_disabled` forbids this process to make rings.
     DisabledBySysctl {
         /// The value: 1 allows `CAP_SYS_ADMIN` and the members of a group, 2 nobody.
@@ -65,6 +67,8 @@ pub enum Hint {
     SecurityPolicy,
     /// A submission thread was asked for without `CAP_SYS_ADMIN` and `CAP_SYS_NICE`.
     SubmissionThreadPrivilege,
+    /// The thread may gain privileges, and has no `CAP_SYS_ADMIN`, so it may not restrict itself.
+    MayGainPrivileges,
     /// The restrictions of the ring or of the task do not allow it.
     Restricted,
     /// All 16 ring slots of the thread are taken.
@@ -107,6 +111,8 @@ pub enum Hint {
     NoSlot,
     /// A zero-copy send would wait behind a drain, for ever on some kernels.
     BehindDrain,
+    /// A drain on a ring that has had a zero-copy send would never start on some kernels.
+    DrainAfterZeroCopy,
     /// Completions that found no room in their queue wait in the kernel.
     CompletionsWaiting,
     /// The kernel could not allocate requests for the entries.
@@ -120,7 +126,7 @@ pub enum Hint {
         /// The number of entries that was asked for.
         asked: u32,
     },
-    /// The token or the direct descriptor belongs to another ring.
+    /// The token, the direct descriptor or the personality belongs to another ring, or the personality was dropped.
     WrongRing,
     /// Operations are in flight.
     StillInFlight,
@@ -149,6 +155,11 @@ impl Hint {
         Self::Contradiction(Evidence::new(explanation))
     }
 
+    /// [`Hint::NotConfigured`] with what is missing, and what showed it.
+    pub(crate) const fn not_configured(evidence: &'static &'static str) -> Self {
+        Self::NotConfigured(Evidence::new(evidence))
+    }
+
     fn fmt_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self {
             Self::NeedsLinux {
@@ -158,6 +169,9 @@ impl Hint {
             } => return write!(f, "needs Linux {major}.{minor} ({evidence})"),
             Self::NotBuilt => {
                 "this kernel was built without io_uring (no seccomp filter is active in this thread)"
+            }
+            Self::NotConfigured(evidence) => {
+                return write!(f, "this kernel was built without it ({evidence})");
             }
             Self::DisabledBySysctl { value, .. } => {
                 return write!(
@@ -171,6 +185,9 @@ impl Hint {
             }
             Self::SubmissionThreadPrivilege => {
                 "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE"
+            }
+            Self::MayGainPrivileges => {
+                "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself"
             }
             Self::Restricted => "the restrictions of this ring or task do not allow it",
             Self::SlotsTaken => "all 16 ring slots of this thread are taken",
@@ -207,6 +224,9 @@ impl Hint {
             Self::SubmissionThreadDied => "the submission thread of this ring is gone",
             Self::QueueFull => "the submission queue is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
+            Self::DrainAfterZeroCopy => {
+                "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
+            }
             Self::BehindDrain => {
                 "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it"
             }
@@ -217,7 +237,7 @@ impl Hint {
             Self::Interrupted => "a signal arrived",
             Self::Contradiction(explanation) => explanation.as_str(),
             Self::EntryCount { asked } => return write!(f, "a queue of {asked} entries was asked for"),
-            Self::WrongRing => "this token or direct descriptor belongs to another ring",
+            Self::WrongRing => "this token, direct descriptor or personality is not, or no longer, of this ring",
             Self::StillInFlight => "operations are in flight",
             Self::StillInUse => "direct descriptors, slots or buffers of it are still in somebody's hands",
             Self::EntryTooLarge => "the operation needs larger entries than this ring has",
@@ -243,6 +263,7 @@ impl Hint {
             Self::SubmissionThreadPrivilege => {
                 "give it CAP_SYS_NICE, or build the ring without a submission thread"
             }
+            Self::MayGainPrivileges => "give up new privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
             Self::Restricted => "allow it when the restrictions are registered",
             Self::SlotsTaken => "drop a ring of this thread, or keep the descriptor",
             Self::Memlock { .. } => "raise the limit, or ask for smaller queues or buffers",
@@ -264,6 +285,9 @@ impl Hint {
             Self::NotEnabled => "enable it first",
             Self::QueueFull => "submit first",
             Self::NoSlot => "take or detach results first",
+            Self::DrainAfterZeroCopy => {
+                "wait until nothing is in flight instead, or drain on another ring"
+            }
             Self::BehindDrain => "wait until nothing is in flight, or send with a copy",
             Self::CompletionsWaiting => "reap completions, then submit again",
             Self::OutOfRequests => "wait for completions, then submit again",
@@ -280,6 +304,7 @@ impl Hint {
             Self::ContiguousMemory => "ask for queues that fit in one page, or reserve huge pages",
             Self::NeedsLinux { .. }
             | Self::NotBuilt
+            | Self::NotConfigured(_)
             | Self::SecurityPolicy
             | Self::Contradiction(_)
             | Self::WrongRing => return None,

@@ -9,7 +9,7 @@ impl Error {
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         match self.hint() {
-            Some(Hint::NeedsLinux { .. } | Hint::NotBuilt) => true,
+            Some(Hint::NeedsLinux { .. } | Hint::NotBuilt | Hint::NotConfigured(_)) => true,
             Some(_) => false,
             None => self.errno() == Some(libc::ENOSYS),
         }
@@ -25,11 +25,21 @@ impl Error {
                 | Hint::SeccompFilter
                 | Hint::SecurityPolicy
                 | Hint::SubmissionThreadPrivilege
+                | Hint::MayGainPrivileges
                 | Hint::Restricted,
             ) => true,
             Some(_) => false,
             None => matches!(self.errno(), Some(libc::EPERM | libc::EACCES)),
         }
+    }
+
+    /// The restrictions of the ring or of the thread do not allow it.
+    ///
+    /// What is said of calls; an operation that is not allowed completes with `EACCES`, and
+    /// [`Ring::restrictions`](crate::Ring::restrictions) tells whether that may be why.
+    #[must_use]
+    pub fn is_restricted(&self) -> bool {
+        self.hint() == Some(Hint::Restricted)
     }
 
     /// A signal ended the call early. Nothing is lost: call again.
@@ -72,10 +82,13 @@ impl Error {
         self.hint() == Some(Hint::NoSlot)
     }
 
-    /// A zero-copy send would wait behind a [drain](crate::Push::drain): wait until nothing is in flight, or send with a copy.
+    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring.
     #[must_use]
-    pub fn is_behind_drain(&self) -> bool {
-        self.hint() == Some(Hint::BehindDrain)
+    pub fn is_drain_conflict(&self) -> bool {
+        matches!(
+            self.hint(),
+            Some(Hint::BehindDrain | Hint::DrainAfterZeroCopy)
+        )
     }
 
     /// The completion queue overflowed, and the kernel takes no entries before completions were reaped.
@@ -96,7 +109,7 @@ impl Error {
         self.hint() == Some(Hint::Forked)
     }
 
-    /// The token or direct descriptor belongs to another ring.
+    /// The token, direct descriptor or personality belongs to another ring, or the personality was dropped.
     #[must_use]
     pub fn is_wrong_ring(&self) -> bool {
         self.hint() == Some(Hint::WrongRing)

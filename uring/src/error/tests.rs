@@ -21,6 +21,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "this kernel was built without io_uring (no seccomp filter is active in this thread)",
         ),
         (
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+            "this kernel was built without it (CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP)",
+        ),
+        (
             Hint::DisabledBySysctl {
                 value: 2,
                 group: Some(7),
@@ -40,6 +44,11 @@ fn texts() -> Vec<(Hint, &'static str)> {
             Hint::SubmissionThreadPrivilege,
             "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE; give it \
              CAP_SYS_NICE, or build the ring without a submission thread",
+        ),
+        (
+            Hint::MayGainPrivileges,
+            "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself; give up new \
+             privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
         ),
         (
             Hint::Restricted,
@@ -113,6 +122,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "every slot for an operation in flight is taken; take or detach results first",
         ),
         (
+            Hint::DrainAfterZeroCopy,
+            "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send; wait until nothing is in flight instead, or drain on another ring",
+        ),
+        (
             Hint::BehindDrain,
             "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it; wait until nothing is in flight, or send with a copy",
         ),
@@ -136,7 +149,7 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::WrongRing,
-            "this token or direct descriptor belongs to another ring",
+            "this token, direct descriptor or personality is not, or no longer, of this ring",
         ),
         (
             Hint::StillInFlight,
@@ -302,7 +315,11 @@ fn true_for(predicate: fn(&Error) -> bool) -> Vec<Hint> {
 fn predicates_hold_for_their_hints_alone() {
     assert_eq!(
         true_for(Error::is_unsupported),
-        [needs_6_3(), Hint::NotBuilt]
+        [
+            needs_6_3(),
+            Hint::NotBuilt,
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+        ]
     );
     assert_eq!(
         true_for(Error::is_blocked),
@@ -314,9 +331,11 @@ fn predicates_hold_for_their_hints_alone() {
             Hint::SeccompFilter,
             Hint::SecurityPolicy,
             Hint::SubmissionThreadPrivilege,
+            Hint::MayGainPrivileges,
             Hint::Restricted,
         ]
     );
+    assert_eq!(true_for(Error::is_restricted), [Hint::Restricted]);
     assert_eq!(true_for(Error::is_interrupted), [Hint::Interrupted]);
     assert_eq!(true_for(Error::is_timed_out), []);
     assert_eq!(
@@ -330,7 +349,10 @@ fn predicates_hold_for_their_hints_alone() {
     );
     assert_eq!(true_for(Error::is_queue_full), [Hint::QueueFull]);
     assert_eq!(true_for(Error::is_out_of_slots), [Hint::NoSlot]);
-    assert_eq!(true_for(Error::is_behind_drain), [Hint::BehindDrain]);
+    assert_eq!(
+        true_for(Error::is_drain_conflict),
+        [Hint::DrainAfterZeroCopy, Hint::BehindDrain]
+    );
     assert_eq!(
         true_for(Error::is_completions_waiting),
         [Hint::CompletionsWaiting]

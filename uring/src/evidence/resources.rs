@@ -58,10 +58,14 @@ const CALLS: [(u32, u32, Hint); 6] = [
     ),
 ];
 
-/// Whether the opcode is refused as such: where it is known, an argument at address 0 answers EFAULT.
+/// An address that no process can have mapped.
+const UNREADABLE: usize = usize::MAX - 0xfff;
+
+/// Whether the opcode is refused as such: where it is known, an argument that cannot be read answers EFAULT.
 pub(super) fn missing(name: Name, opcode: u32) -> Option<Hint> {
     let (_, count, hint) = CALLS.into_iter().find(|call| call.0 == opcode)?;
+    let nowhere = ptr::without_provenance_mut(UNREADABLE);
     // SAFETY: nothing can be registered, as the kernel cannot read the argument.
-    let tried = unsafe { syscall::register(name, opcode, ptr::null_mut(), count) };
+    let tried = unsafe { syscall::register(name, opcode, nowhere, count) };
     (tried == Err(Errno::EINVAL)).then_some(hint)
 }

@@ -12,6 +12,26 @@ use crate::resource::RegisteredBuf;
 /// Memory that can be [registered](crate::Ring::register_buf) with rings: a `Box<[u8]>`, the length of a `Vec<u8>`, [`HugePages`](crate::HugePages),
 /// or a type of the caller's.
 ///
+/// ```
+/// use std::ptr::NonNull;
+/// use uring::BufferMemory;
+///
+/// /// A page that does not move.
+/// struct Page(Box<[u8; 4096]>);
+///
+/// // SAFETY: initialised heap memory that the value owns.
+/// unsafe impl BufferMemory for Page {
+///     fn bytes(&mut self) -> NonNull<[u8]> {
+///         NonNull::from(self.0.as_mut_slice())
+///     }
+/// }
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// ring.register_buffers_sparse(1)?;
+/// ring.register_buf(0, Page(Box::new([0; 4096])))?;
+/// # Ok::<(), uring::Error>(())
+/// ```
+///
 /// # Safety
 ///
 /// [`bytes`](BufferMemory::bytes) gives initialised memory that the value owns, or has borrowed exclusively: the same each time, wherever the value

@@ -92,10 +92,20 @@ impl<H: Handle> Ring<H> {
     /// [`register_buf`](Ring::register_buf) with a tag, which tells when the kernel does not keep the memory resident any more for this slot.
     ///
     /// When the buffer has left its slot and all operations on it are over, a completion comes out of the ring as that of an operation that was
-    /// pushed [raw](Ring::push_raw): its number is the tag, its result zero. Older kernels take up to a second for it. Whose memory it is does not
-    /// depend on that.
+    /// pushed [raw](Ring::push_raw): its number is the tag, its result zero. Before Linux 6.13 that takes up to a second,
+    /// and none comes when [`unregister_buffers`](Ring::unregister_buffers) takes the buffer away. Whose memory it is does not depend on it.
     ///
     /// Since Linux 5.13.
+    ///
+    /// ```
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.register_buffers_sparse(1)?;
+    /// ring.register_buf_tagged(0, vec![0_u8; 4096], 42)?;
+    /// let memory = ring.unregister_buf(0)?;
+    /// ring.submit_and_wait(1)?;
+    /// assert_eq!(ring.next_completion()?.map(|released| released.user_data()), Some(42));
+    /// # Ok::<(), uring::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -190,6 +200,19 @@ impl<H: Handle> Ring<H> {
     ///
     /// Since Linux 6.13.
     ///
+    /// ```
+    /// let mut one = uring::Ring::best(8)?;
+    /// let mut two = uring::Ring::best(8)?;
+    /// one.register_buffers(vec![Box::new([1; 64]), Box::new([2; 64])])?;
+    /// match two.clone_some_buffers(&one, 1..2, 3) {
+    ///     Err(error) if error.is_unsupported() => return Ok(()),
+    ///     displaced => assert!(displaced?.is_empty()),
+    /// }
+    /// assert_eq!(two.registered_bufs(), 4);
+    /// assert_eq!(two.registered_buf(3).expect("nobody has it yet")[..], [2; 64]);
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`clone_buffers`](Ring::clone_buffers), though the ring may have some already, and
@@ -234,6 +257,22 @@ impl<H: Handle> Ring<H> {
 
     /// The same part of a buffer for operations of this ring, where another has given it out and both
     /// [have it](Ring::clone_buffers).
+    ///
+    /// ```
+    /// let mut one = uring::Ring::best(8)?;
+    /// let mut two = uring::Ring::best(8)?;
+    /// one.register_buffers(vec![vec![0; 64].into()])?;
+    /// match two.clone_buffers(&one) {
+    ///     Err(error) if error.is_unsupported() => return Ok(()),
+    ///     cloned => cloned?,
+    /// }
+    /// let buf = one.registered_buf(0).expect("nobody has it yet");
+    /// assert!(two.registered_buf(0).is_none());
+    /// let buf = two.registered_buf_here(buf)?;
+    /// # let zero = std::fs::File::open("/dev/zero")?;
+    /// two.call(uring::op::ReadFixed::new(&zero, buf))?.result?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

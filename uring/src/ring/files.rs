@@ -47,10 +47,19 @@ impl<H: Handle> Ring<H> {
     /// [`register_files`](Ring::register_files) with a tag for each file, which tells when the kernel has let go of it.
     ///
     /// When a tagged file has left its slot, and all operations on it are over, a completion comes out of the ring as that of an operation that
-    /// was pushed [raw](Ring::push_raw): its number is the tag, its result zero. Older kernels take up to a second for it. None comes when
-    /// the ring ends with the file in its table.
+    /// was pushed [raw](Ring::push_raw): its number is the tag, its result zero. Before Linux 6.13 that takes up to a second. None comes
+    /// when the ring ends with the file in its table.
     ///
     /// Since Linux 5.13.
+    ///
+    /// ```
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// let mut direct = ring.register_files_tagged(&[(std::io::stdin(), 1), (std::io::stdin(), 2)], 0)?;
+    /// drop(direct.remove(1));
+    /// ring.submit_and_wait(1)?;
+    /// assert_eq!(ring.next_completion()?.map(|released| released.user_data()), Some(2));
+    /// # Ok::<(), uring::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -140,6 +149,15 @@ impl<H: Handle> Ring<H> {
     ///
     /// Since Linux 5.12.
     ///
+    /// ```
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.register_direct(3)?;
+    /// let reserved = ring.direct_slot()?;
+    /// let direct = ring.adopt_all(&[std::io::stdin(), std::io::stdin()])?;
+    /// assert_eq!((direct.len(), ring.direct_slots_taken()), (2, 3));
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`adopt`](Ring::adopt). Files that the kernel has taken before it refused one are closed with the next submission.
@@ -153,6 +171,17 @@ impl<H: Handle> Ring<H> {
     /// the old one, which then closes.
     ///
     /// Since Linux 5.5.
+    ///
+    /// ```
+    /// use uring::op::Read;
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// ring.register_direct(1)?;
+    /// let direct = ring.adopt(&std::fs::File::open("/dev/zero")?)?;
+    /// ring.replace_direct(&direct, &std::fs::File::open("/proc/version")?)?;
+    /// assert_eq!(ring.call(Read::new(&direct, vec![0; 5]))?.buf, b"Linux");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

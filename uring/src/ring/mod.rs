@@ -528,7 +528,7 @@ impl<H: Handle> Ring<H> {
     ///
     /// # Errors
     ///
-    /// See [`register_direct`](Ring::register_direct); on older kernels `EINVAL`.
+    /// See [`register_direct`](Ring::register_direct); on older kernels [`is_unsupported`](Error::is_unsupported).
     ///
     /// Source: `io_uring_register_file_alloc_range(3)`.
     #[doc(alias = "io_uring_register_file_alloc_range")]

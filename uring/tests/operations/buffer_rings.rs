@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use uring::op::{EndReason, Nop, ReadMultishot, ReadSelected, Write};
+use uring::op::{EndReason, Nop, Read, ReadMultishot, ReadSelected, Write};
 use uring::{Any, BufferRing, Builder, Handle, Ring};
 use uring_testkit::files::pipe;
 use uring_testkit::{Context, Feature, HandleKind, TestResult};
@@ -142,6 +142,8 @@ pub(crate) fn buffer_ring_by_hand(context: &Context) -> TestResult {
         ring.cancel(&token)?;
         while ring.wait_item(&token)?.is_some() {}
         let _ = ring.wait(token)?;
+    } else {
+        assert_eq!(ring.call(Read::new(&reader, vec![0; 8]))?.result?, 5);
     }
 
     let mut other = common::ring(context, 4)?;

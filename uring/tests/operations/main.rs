@@ -15,11 +15,13 @@ mod direct;
 mod entries;
 mod events;
 mod files;
+mod guard;
 mod install;
 mod known;
 mod messages;
 mod multishot;
 mod names;
+mod neighbours;
 mod network;
 mod pipes;
 mod polled;
@@ -116,23 +118,10 @@ fn main() -> ExitCode {
     for &(name, body) in tests {
         suite.test(name, body).on(HandleKind::ALL);
     }
-    for (name, body, handles) in [
-        (
-            "write_to_a_full_disk",
-            files::write_to_a_full_disk as Body,
-            &HandleKind::ALL[..],
-        ),
-        (
-            "push_personality",
-            push::personality,
-            &HandleKind::WITH_FD[..],
-        ),
-    ] {
-        suite
-            .test(name, body)
-            .on(handles.iter().copied())
-            .requires([Facility::PRIVILEGES]);
-    }
+    suite
+        .test("write_to_a_full_disk", files::write_to_a_full_disk)
+        .on(HandleKind::ALL)
+        .requires([Facility::PRIVILEGES]);
     let gated: [(&str, Feature, Body, Body); 6] = [
         (
             "readv_fixed_and_writev_fixed",
@@ -295,6 +284,13 @@ fn main() -> ExitCode {
         .needs([Feature::SINGLE_ISSUER])
         .no_refusal("as old as this feature; before it the operation completes with EINVAL");
     suite
+        .test("two_in_a_thread", neighbours::two_in_a_thread)
+        .on(HandleKind::ALL)
+        .needs([Feature::SINGLE_ISSUER])
+        .no_refusal(
+            "messages with files are as old as this feature; each part has its own refusal",
+        );
+    suite
         .test("nop_injected", commands::nop_injected)
         .on(HandleKind::ALL)
         .needs([Feature::NOP_INJECT_RESULT])
@@ -376,5 +372,6 @@ fn main() -> ExitCode {
         .needs([Feature::TIMEOUT_MULTISHOT])
         .no_refusal("memory::m08_multishot_timeout has it");
     network::add_to(&mut suite);
+    guard::add_to(&mut suite);
     suite.run()
 }

@@ -76,7 +76,7 @@ pub(crate) fn file_table(context: &Context) -> TestResult {
     assert_eq!(first_bytes(&mut ring, &many[1])?, [0; 5]);
     let full = ring.adopt(&zero).expect_err("every slot is taken");
     assert!(full.to_string().contains("taken"), "{full}");
-    assert!(ring.adopt_all(&[zero.as_fd(); 0])?.is_empty());
+    assert!(ring.adopt_all(&Vec::<File>::new())?.is_empty());
 
     ring.replace_direct(&one, &version)?;
     assert_eq!(first_bytes(&mut ring, &one)?, b"Linux");
@@ -177,13 +177,21 @@ pub(crate) fn file_tags(context: &Context) -> TestResult {
     assert_eq!(tags(&mut ring, 2)?, [7, 8]);
     drop((reader, writer));
 
-    // The end of the table lets go of what is left.
+    // The end of the table lets go of what is left in it.
     let zero = File::open("/dev/zero")?;
     let direct = ring.adopt_tagged(&zero, 11)?;
     drop(direct);
     ring.unregister_direct()?;
     assert_eq!(tags(&mut ring, 1)?, [11]);
-    ring.register_files_tagged(&[(&zero, 12)], 0)?;
+    let many =
+        ring.register_files_tagged(&(1..=100).map(|tag| (&zero, tag)).collect::<Vec<_>>(), 0)?;
+    drop(many);
+    // Q5: more than the queue has room for.
+    assert!(ring.setup().completion_entries() < 100);
+    assert_eq!(tags(&mut ring, 100)?, (1..=100).collect::<Vec<_>>());
+    let last = ring.adopt_tagged(&zero, 12)?;
+    drop(ring);
+    drop(last);
     Ok(())
 }
 

@@ -265,25 +265,32 @@ pub(crate) fn behind_a_drain(context: &Context) -> TestResult {
     let drain = Push::new().drain();
     ring.scope(|scope| -> TestResult {
         let refused = scope.push_with(send(), drain).expect_err("a drain itself");
-        assert!(refused.error().is_behind_drain(), "{refused}");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
         let chain = Chain::new(Nop::new()).with(drain).then(send());
         let refused = scope.push_chain(chain).expect_err("a part of one");
-        assert!(refused.error().is_behind_drain(), "{refused}");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
 
         let (reader, writer) = files::pipe()?;
         let read = scope.push(Read::new(reader, vec![0]))?;
         let nop = scope.push_with(Nop::new(), drain)?;
         scope.submit()?;
         let refused = scope.push(send()).expect_err("behind one");
-        assert!(refused.error().is_behind_drain(), "{refused}");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
         let refused = scope.push_chain(Chain::new(send())).expect_err("too");
-        assert!(refused.error().is_behind_drain(), "{refused}");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
 
         std::fs::File::from(writer).write_all(&[1])?;
         scope.wait(nop)??;
         assert_eq!(scope.wait(read)?.result?, 1);
         let sent = scope.push(send())?;
         assert_eq!(scope.wait(sent)?.result?, 6);
+
+        let refused = scope.push_with(Nop::new(), drain).expect_err("after one");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+        let refused = scope
+            .push_chain(Chain::new(Nop::new()).with(drain))
+            .expect_err("too");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
         Ok(())
     })
 }

@@ -40,6 +40,12 @@ const BY_NATURE: &[ByNature] = &[
         why: "a disabled ring goes by its descriptor",
     },
     ByNature {
+        name: "IORING_REGISTER_RESTRICTIONS",
+        handles: &[HandleKind::Fd],
+        since: ANY,
+        why: "a ring is restricted while it is disabled",
+    },
+    ByNature {
         name: "IORING_OP_RECV_ZC",
         handles: BOUND,
         since: KernelVersion::new(7, 1),
