@@ -93,6 +93,7 @@ mod time;
 mod token;
 mod tokens;
 mod transition;
+mod waiting;
 mod workers;
 
 pub use self::batch::Batch;
@@ -137,9 +138,11 @@ pub use self::restrictions::Restrictions;
 pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;
+pub use self::time::WaitClock;
 pub use self::token::{PushError, Refused, Token, WaitError};
 pub use self::tokens::Tokens;
 pub use self::transition::TransitionError;
+pub use self::waiting::{SignalMask, WaitOptions};
 pub use self::workers::{CpuSet, WorkerLimits};
 
 /// Guides, each about one task.

@@ -6,7 +6,10 @@ use core::fmt;
 use uring_sys as sys;
 
 use crate::error::Error;
+use crate::evidence;
 use crate::names::opcode_name;
+use crate::setup::Carrier;
+use crate::syscall;
 
 /// One for each value that an opcode can have.
 const OPCODES: u16 = 256;
@@ -37,6 +40,27 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Asks the kernel without a ring of the caller's: one is made for the call, without a descriptor where the kernel can.
+    ///
+    /// ```
+    /// let probe = uring::Probe::get()?;
+    /// assert!(probe.supports(0));
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::build`](crate::Builder::build) and of `io_uring_register(2)`.
+    #[doc(alias = "io_uring_get_probe")]
+    pub fn get() -> Result<Self, Error> {
+        let carrier = Carrier::new()?;
+        Self::read(|opcode, arg, count| {
+            // SAFETY: `Probe::read` passes an argument that fits the opcode that it passes.
+            unsafe { syscall::register(carrier.name(), opcode, arg, count) }
+                .map_err(|errno| evidence::register_failed(carrier.name(), opcode, errno))
+        })
+    }
+
     /// Asks by a ring's register call, which takes opcode, argument and number of arguments.
     pub(crate) fn read(
         register: impl FnOnce(u32, *mut c_void, u32) -> Result<u32, Error>,

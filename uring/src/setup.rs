@@ -325,6 +325,11 @@ fn rings_len(params: &io_uring_params) -> usize {
     end_of_completions.max(end_of_array)
 }
 
+/// How long the queues are at most.
+pub(crate) fn memory_size(request: &Request) -> usize {
+    MemorySize::of(request).total()
+}
+
 /// How much memory a ring needs before it exists, never less than the kernel will use (H20).
 struct MemorySize {
     /// Whole pages: the rings begin on one.

@@ -11,6 +11,8 @@ mod refused;
 mod signals;
 #[path = "queues/sizes.rs"]
 mod sizes;
+#[path = "queues/terms.rs"]
+mod terms;
 #[path = "queues/thread.rs"]
 mod thread;
 #[path = "queues/waiting.rs"]
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     refused::add_to(&mut suite);
     signals::add_to(&mut suite);
     sizes::add_to(&mut suite);
+    terms::add_to(&mut suite);
     thread::add_to(&mut suite);
     waiting::add_to(&mut suite);
     suite.run()

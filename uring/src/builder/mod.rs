@@ -300,6 +300,30 @@ impl<'workers> Builder<'workers> {
         Ok(DisabledRing::new(core, fd))
     }
 
+    /// How many bytes the queues of such a ring take at most, in whole pages; operations in flight take their own.
+    ///
+    /// It is an upper bound: kernels lay queues out differently. Where ring memory counts against `RLIMIT_MEMLOCK` (Linux 6.16 to 7.1, without
+    /// `CAP_IPC_LOCK`), it is what has to be allowed.
+    ///
+    /// ```
+    /// let small = uring::Builder::new(8).memory_size()?;
+    /// let large = uring::Builder::new(4096).memory_size()?;
+    /// assert!(small < large && large >= 4096 * 64 + 8192 * 16);
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What was asked for contradicts itself, or [`is_unsupported`](Error::is_unsupported).
+    #[doc(alias = "io_uring_memory_size")]
+    #[doc(alias = "io_uring_memory_size_params")]
+    #[doc(alias = "io_uring_mlock_size")]
+    #[doc(alias = "io_uring_mlock_size_params")]
+    pub fn memory_size(&self) -> Result<usize, Error> {
+        let request = self.request(Stays::Yes)?;
+        Ok(setup::memory_size(&request))
+    }
+
     fn with_descriptor(&self, request: &Request) -> Result<(Box<Core>, RingFd), Error> {
         let (parts, fd) = if self.own_memory {
             match setup::with_own_memory(request, false)? {

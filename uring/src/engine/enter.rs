@@ -3,17 +3,18 @@
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
-use uring_sys::{Errno, io_uring_getevents_arg};
+use uring_sys::{__kernel_timespec, Errno, io_uring_getevents_arg};
 
 use crate::engine::Core;
 use crate::error::{Call, Error, Hint};
 use crate::evidence;
 use crate::flags::{Features, SetupFlags};
 use crate::syscall;
+use crate::waiting::SignalMask;
 
 /// How long a call may wait for completions.
 #[derive(Clone, Copy)]
-pub(crate) enum Wait {
+pub(crate) enum Wait<'a> {
     /// Not at all, and without asking for completions.
     Not,
     /// Not at all, but completions that wait in the kernel are brought into the queue.
@@ -22,11 +23,61 @@ pub(crate) enum Wait {
     For(u32),
     /// The same, or until that moment.
     Until(u32, Instant),
+    /// On terms that say more.
+    On(&'a Terms),
 }
 
-impl Wait {
+/// What a wait is for, and what else ends it.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) count: u32,
+    /// How many are enough once `batch_end` is over.
+    pub(crate) few: u32,
+    pub(crate) batch_end: Option<Instant>,
+    pub(crate) deadline: Deadline,
+    pub(crate) signals: Option<SignalMask>,
+}
+
+/// When a wait ends at the latest.
+#[derive(Clone, Copy)]
+pub(crate) enum Deadline {
+    Never,
+    After(Instant),
+    /// By the ring's clock.
+    At(Duration),
+}
+
+impl Terms {
+    fn until(count: u32, deadline: Instant) -> Terms {
+        Terms {
+            count,
+            few: count,
+            batch_end: None,
+            deadline: Deadline::After(deadline),
+            signals: None,
+        }
+    }
+
+    /// What is waited for by now.
+    fn count(&self) -> u32 {
+        match self.batch_end {
+            Some(end) if end <= Instant::now() => self.few.min(self.count),
+            _ => self.count,
+        }
+    }
+
+    /// What is left of the time in which all are waited for, in microseconds, rounded up so that it is over here too when it is over there.
+    fn batch_micros(&self) -> u32 {
+        let left = self.batch_end.map_or(Duration::ZERO, |end| {
+            end.saturating_duration_since(Instant::now())
+        });
+        u32::try_from(left.as_nanos().div_ceil(1000)).unwrap_or(u32::MAX)
+    }
+}
+
+impl Wait<'_> {
     /// Until that many completions are in the queue, or the time is over.
-    pub(crate) fn at_most(count: u32, timeout: Duration) -> Wait {
+    pub(crate) fn at_most(count: u32, timeout: Duration) -> Wait<'static> {
         match Instant::now().checked_add(timeout) {
             Some(deadline) => Wait::Until(count, deadline),
             None => Wait::For(count),
@@ -37,6 +88,7 @@ impl Wait {
         match self {
             Wait::Not | Wait::Flush => 0,
             Wait::For(count) | Wait::Until(count, _) => count,
+            Wait::On(terms) => terms.count(),
         }
     }
 }
@@ -47,7 +99,7 @@ impl Core {
     /// What the kernel leaves in the queue, after an entry that it refused, is submitted again at once. If a call that waits succeeds, the
     /// completions are there.
     #[inline]
-    pub(crate) fn transact(&mut self, wait: Wait) -> Result<u32, Error> {
+    pub(crate) fn transact(&mut self, wait: Wait<'_>) -> Result<u32, Error> {
         self.check_process(Call::Enter)?;
         let done = self.submit_and_wait(wait);
         if self.personalities.has_dropped() {
@@ -66,7 +118,7 @@ impl Core {
         if self.buffers.has_waiting() {
             self.tend_buffers();
         }
-        let want = wait.count().min(self.cq.capacity());
+        let mut want = wait.count().min(self.cq.capacity());
         let mut submitted = 0;
         loop {
             let step = match self.enter_once(wait, want) {
@@ -76,6 +128,9 @@ impl Core {
                 Err(error) => return Err(error),
             };
             submitted += step.taken;
+            if let Wait::On(terms) = wait {
+                want = terms.count().min(self.cq.capacity());
+            }
             // A call that submitted something does not say that a signal or the time ended its wait: the next one waits on.
             let missing = self.cq.ready() < want;
             if step.taken == 0 && missing {
@@ -89,18 +144,24 @@ impl Core {
 
     /// Why a wait ended early: the kernel does not say so if at least one completion has come.
     #[cold]
-    fn cut_short(&self, wait: Wait) -> Error {
+    fn cut_short(&self, wait: Wait<'_>) -> Error {
         if let Err(error) = self.check_reach() {
             return error;
         }
-        match wait {
-            Wait::Until(_, deadline) if deadline <= Instant::now() => self.explain(Errno::ETIME),
-            _ => self.explain(Errno::EINTR),
-        }
+        let over = match wait {
+            Wait::Until(_, deadline) => deadline <= Instant::now(),
+            Wait::On(terms) => match terms.deadline {
+                Deadline::Never => false,
+                Deadline::After(deadline) => deadline <= Instant::now(),
+                Deadline::At(time) => time <= self.clock.now(),
+            },
+            Wait::Not | Wait::Flush | Wait::For(_) => false,
+        };
+        self.explain(if over { Errno::ETIME } else { Errno::EINTR })
     }
 
     #[inline]
-    fn enter_once(&mut self, wait: Wait, want: u32) -> Result<Step, Error> {
+    fn enter_once(&mut self, wait: Wait<'_>, want: u32) -> Result<Step, Error> {
         let submission = self.sq.publish();
         let mut flags = 0;
         if submission.wake {
@@ -115,7 +176,7 @@ impl Core {
             });
         }
         if ask {
-            flags |= uring_sys::IORING_ENTER_GETEVENTS;
+            flags |= uring_sys::IORING_ENTER_GETEVENTS | self.wait_flags;
         }
         let to_submit = if submission.by_thread {
             0
@@ -123,7 +184,10 @@ impl Core {
             submission.count
         };
         let answer = match wait {
-            Wait::Until(_, deadline) if ask => self.enter_until(to_submit, want, flags, deadline),
+            Wait::Until(count, deadline) if ask => {
+                self.enter_on(to_submit, want, flags, &Terms::until(count, deadline))
+            }
+            Wait::On(terms) if ask => self.enter_on(to_submit, want, flags, terms),
             // SAFETY: what is in the queue was prepared from operations that the slots keep, or that a caller of a raw push has
             // vouched for; there is no argument.
             _ => unsafe { syscall::enter(self.name, to_submit, want, flags, std::ptr::null(), 0) }
@@ -149,25 +213,43 @@ impl Core {
         })
     }
 
-    fn enter_until(
+    fn enter_on(
         &mut self,
         to_submit: u32,
         want: u32,
         flags: u32,
-        deadline: Instant,
+        terms: &Terms,
     ) -> Result<u32, Error> {
         if !self.setup.features().contains(Features::EXT_ARG) {
             let hint = Hint::needs_linux(5, 11, &"IORING_FEAT_EXT_ARG is not set");
             return Err(Error::refused(Call::Enter, hint));
         }
-        let timespec = crate::time::timespec(deadline.saturating_duration_since(Instant::now()));
-        let arg = io_uring_getevents_arg {
-            ts: crate::entry::address(&raw const timespec),
-            ..io_uring_getevents_arg::default()
+        let (timespec, clock_flag): (Option<__kernel_timespec>, u32) = match terms.deadline {
+            Deadline::Never => (None, 0),
+            Deadline::After(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                (Some(crate::time::timespec(left)), 0)
+            }
+            Deadline::At(time) => (
+                Some(crate::time::timespec(time)),
+                uring_sys::IORING_ENTER_ABS_TIMER,
+            ),
         };
-        let flags = flags | uring_sys::IORING_ENTER_EXT_ARG;
+        let (sigmask, sigmask_sz) = terms.signals.as_ref().map_or((0, 0), |mask| {
+            let (bits, len) = mask.as_kernel();
+            (crate::entry::address(bits), len)
+        });
+        let arg = io_uring_getevents_arg {
+            sigmask,
+            sigmask_sz,
+            min_wait_usec: terms.batch_micros(),
+            ts: timespec
+                .as_ref()
+                .map_or(0, |time| crate::entry::address(time)),
+        };
+        let flags = flags | uring_sys::IORING_ENTER_EXT_ARG | clock_flag;
         let arg_pointer = (&raw const arg).cast::<c_void>();
-        // SAFETY: as in `enter_once`; the argument is of the type that EXT_ARG asks for and outlives the call.
+        // SAFETY: as in `enter_once`; the argument is of the type that EXT_ARG asks for, and with what it points to outlives the call.
         unsafe {
             syscall::enter(
                 self.name,
@@ -178,7 +260,7 @@ impl Core {
                 size_of_val(&arg),
             )
         }
-        .map_err(|errno| self.explain(errno))
+        .map_err(|errno| evidence::wait_failed(self.name, errno, clock_flag))
     }
 
     #[cold]

@@ -15,12 +15,13 @@ mod quiet;
 mod register;
 mod slots;
 mod storage;
+mod waits;
 mod wakers;
 
 pub(crate) use awaited::Landed;
 pub(crate) use behind_drain::notifies;
 pub use drain::leaked_operations;
-pub(crate) use enter::Wait;
+pub(crate) use enter::{Deadline, Terms, Wait};
 
 pub(crate) use register::{release_slot, size, unregister_slot};
 pub(crate) use slots::{Place, Remains};
@@ -49,6 +50,7 @@ use crate::resource::BufferTable;
 use crate::restrictions::Restrictions;
 use crate::setup::Setup;
 use crate::syscall::Name;
+use crate::time::WaitClock;
 use slots::Slots;
 use wakers::Wakers;
 
@@ -88,6 +90,10 @@ pub struct Core {
     wakers: Wakers,
     /// What the ring was made with, and may still go by; looked at before calls that would change another's ring.
     descriptor: Option<Descriptor>,
+    /// By which limits of waits are counted.
+    clock: WaitClock,
+    /// What goes with each call that waits.
+    wait_flags: u32,
     /// The slot of the thread's table to give back at the end.
     index: Option<u8>,
     #[cfg(uring_coverage)]
@@ -154,6 +160,8 @@ impl Core {
             abandoned: Vec::new(),
             wakers: Wakers::default(),
             descriptor: None,
+            clock: WaitClock::Monotonic,
+            wait_flags: 0,
             index,
             #[cfg(uring_coverage)]
             flying: InFlight::new(),

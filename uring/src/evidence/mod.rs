@@ -114,6 +114,31 @@ pub(crate) fn enter_failed(name: Name, errno: Errno) -> Error {
     explained(Error::sys(Call::Enter, errno), hint)
 }
 
+/// Explains a failed `io_uring_enter` that waits on terms of its own, with these flags for them.
+pub(crate) fn wait_failed(name: Name, errno: Errno, flags: u32) -> Error {
+    let error = enter_failed(name, errno);
+    let absolute = flags & sys::IORING_ENTER_ABS_TIMER != 0;
+    if errno != Errno::EINVAL || error.hint().is_some() || !absolute {
+        return error;
+    }
+    // SAFETY: nothing is submitted and no argument passed.
+    let tried = unsafe { syscall::enter(name, 0, 0, sys::IORING_ENTER_ABS_TIMER, ptr::null(), 0) };
+    if tried == Err(Errno::EINVAL) {
+        let evidence = &"io_uring_enter refuses IORING_ENTER_ABS_TIMER";
+        return error.with_hint(Hint::needs_linux(6, 12, evidence));
+    }
+    error
+}
+
+/// Whether a register opcode that reads its argument first is refused as such: where it is known, an address that cannot be read answers
+/// EFAULT.
+pub(crate) fn lacks_register(name: Name, opcode: u32, count: u32) -> bool {
+    let unreadable = ptr::without_provenance_mut(8);
+    // SAFETY: nothing can be registered, as the kernel cannot read the argument: no program has its first page mapped.
+    let tried = unsafe { syscall::register(name, opcode, unreadable, count) };
+    tried == Err(Errno::EINVAL)
+}
+
 const NO_RING_FDS: Hint =
     Hint::needs_linux(5, 18, &"io_uring_register refuses IORING_REGISTER_RING_FDS");
 

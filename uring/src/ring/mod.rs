@@ -4,6 +4,7 @@ mod buffers;
 mod files;
 mod provided;
 mod submit;
+mod waits;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};

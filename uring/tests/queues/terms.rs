@@ -1,0 +1,273 @@
+//! What ends a wait beside completions, and what tells of completions without one.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use uring::op::{Nop, Read};
+use uring::{Builder, Probe, SignalMask, WaitClock, WaitOptions};
+use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
+
+use crate::common;
+
+const EXT_ARG: Feature = Feature::ring(uring_sys::IORING_FEAT_EXT_ARG);
+const MIN_TIMEOUT: Feature = Feature::ring(uring_sys::IORING_FEAT_MIN_TIMEOUT);
+const ABS_TIMER: Feature = Feature::enter(uring_sys::IORING_ENTER_ABS_TIMER);
+const CLOCK: Feature = Feature::register(uring_sys::IORING_REGISTER_CLOCK);
+const NO_IOWAIT: Feature = Feature::ring(uring_sys::IORING_FEAT_NO_IOWAIT);
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(2);
+
+pub(crate) fn add_to(suite: &mut Suite) {
+    suite
+        .test("a_wait_lets_signals_through", a_wait_lets_signals_through)
+        .on(HandleKind::ALL)
+        .needs([EXT_ARG])
+        .no_refusal("time limits, which need the same feature, show how it is refused");
+    suite
+        .test("a_wait_for_a_batch", a_wait_for_a_batch)
+        .on(HandleKind::ALL)
+        .needs([MIN_TIMEOUT])
+        .refused_by(batches_are_refused);
+    suite
+        .test("a_wait_until_a_time", a_wait_until_a_time)
+        .on(HandleKind::ALL)
+        .needs([CLOCK, ABS_TIMER])
+        .refused_by(clocks_are_refused);
+    suite
+        .test("a_wait_that_is_no_iowait", a_wait_that_is_no_iowait)
+        .on(HandleKind::ALL)
+        .needs([NO_IOWAIT])
+        .refused_by(no_iowait_is_refused);
+    suite
+        .test("small_questions", small_questions)
+        .on(HandleKind::ALL);
+}
+
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count(_: libc::c_int) {
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A signal pends that this thread blocks.
+fn pend(signal: libc::c_int) -> TestResult {
+    // SAFETY: all fields may be zero: no flags, and an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int) = count;
+    action.sa_sigaction = handler as libc::sighandler_t;
+    // SAFETY: the handler only counts; old values are not asked for, and the set is initialised before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        assert_eq!(
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut()),
+            0
+        );
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        let blocked = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        assert_eq!(
+            (blocked, libc::pthread_kill(libc::pthread_self(), signal)),
+            (0, 0)
+        );
+    }
+    Ok(())
+}
+
+fn a_wait_lets_signals_through(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let signal = libc::SIGUSR2;
+    pend(signal)?;
+    let before = HANDLED.load(Ordering::Relaxed);
+    // Blocked by the thread, and by the wait that says so.
+    let blocked = WaitOptions::new().at_most(SHORT);
+    assert!(
+        ring.submit_and_wait_with(1, &blocked)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    let blocked = blocked.signals(SignalMask::all());
+    assert!(
+        ring.submit_and_wait_with(1, &blocked)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    let blocked = blocked.signals(SignalMask::empty().with(signal));
+    assert!(
+        ring.submit_and_wait_with(1, &blocked)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    assert_eq!(HANDLED.load(Ordering::Relaxed), before);
+    // Let through, which ends a wait that has no limit either.
+    let through = WaitOptions::new().signals(SignalMask::all().without(signal));
+    assert!(
+        ring.submit_and_wait_with(1, &through)
+            .unwrap_err()
+            .is_interrupted()
+    );
+    assert_eq!(HANDLED.load(Ordering::Relaxed), before + 1);
+    // H31: it stays pending as long as there is nothing to wait for.
+    pend(signal)?;
+    ring.push_raw(Nop::new(), 1)?;
+    assert_eq!(ring.submit_and_wait(1)?, 1);
+    assert_eq!(ring.submit_and_wait_with(1, &through)?, 0);
+    assert_eq!(ring.for_each(drop)?, 1);
+    while HANDLED.load(Ordering::Relaxed) == before + 1 {
+        assert!(
+            ring.submit_and_wait_with(1, &through)
+                .unwrap_err()
+                .is_interrupted()
+        );
+    }
+    ring.call(Nop::new())??;
+    Ok(())
+}
+
+fn a_wait_for_a_batch(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    // Fewer than asked for, once the time for all is over; submitted by the same call or by one before.
+    let few = WaitOptions::new().at_most(LONG).batch_for(SHORT);
+    let start = Instant::now();
+    ring.push_raw(Nop::new(), 1)?;
+    assert_eq!(ring.submit_and_wait_with(4, &few)?, 1);
+    assert!(start.elapsed() >= SHORT);
+    assert_eq!(ring.submit_and_wait_with(4, &few)?, 0);
+    assert_eq!(ring.completions_ready(), 1);
+    assert_eq!(ring.for_each(drop)?, 1);
+    // One is waited for after that, in the time that there is.
+    let (reader, writer) = files::pipe()?;
+    let token = ring.push(Read::new(reader, vec![0; 4]))?;
+    let short = WaitOptions::new().at_most(2 * SHORT).batch_for(SHORT);
+    assert!(
+        ring.submit_and_wait_with(4, &short)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    File::from(writer).write_all(b"z")?;
+    assert_eq!(
+        ring.submit_and_wait_with(4, &WaitOptions::new().batch_for(SHORT))?,
+        0
+    );
+    assert_eq!(ring.wait(token)?.result?, 1);
+    // All, long before the time is over.
+    for number in 0..4 {
+        ring.push_raw(Nop::new(), number)?;
+    }
+    let start = Instant::now();
+    assert_eq!(ring.submit_and_wait_with(4, &few.batch_for(LONG))?, 4);
+    assert!(start.elapsed() < LONG);
+    assert_eq!(ring.for_each(drop)?, 4);
+    Ok(())
+}
+
+fn batches_are_refused(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(MIN_TIMEOUT, context, 8)? else {
+        return Ok(());
+    };
+    let options = WaitOptions::new().batch_for(SHORT);
+    let error = ring.submit_and_wait_with(1, &options).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
+    ring.call(Nop::new())??;
+    Ok(())
+}
+
+fn a_wait_until_a_time(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    for (clock, registered) in [
+        (WaitClock::Monotonic, false),
+        (WaitClock::Boottime, true),
+        (WaitClock::Monotonic, true),
+    ] {
+        if registered {
+            ring.register_clock(clock)?;
+        }
+        let until = |time| WaitOptions::new().until(time);
+        let soon = clock.now() + SHORT;
+        assert!(
+            ring.submit_and_wait_with(1, &until(soon))
+                .unwrap_err()
+                .is_timed_out()
+        );
+        assert!(clock.now() >= soon);
+        // Of a wait that has a part of what it is for, too.
+        ring.push_raw(Nop::new(), 1)?;
+        let error = ring
+            .submit_and_wait_with(2, &until(clock.now() + SHORT))
+            .unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+        assert!(
+            ring.submit_and_wait_with(2, &until(Duration::ZERO))
+                .unwrap_err()
+                .is_timed_out()
+        );
+        assert_eq!(ring.submit_and_wait_with(1, &until(Duration::ZERO))?, 0);
+        ring.push_raw(Nop::new(), 2)?;
+        assert_eq!(ring.submit_and_wait_with(2, &until(clock.now() + LONG))?, 1);
+        assert_eq!(ring.for_each(drop)?, 2);
+        let error = ring.submit_and_wait_timeout(1, SHORT).unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+    }
+    Ok(())
+}
+
+fn clocks_are_refused(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(CLOCK, context, 8)? else {
+        return Ok(());
+    };
+    let error = ring.register_clock(WaitClock::Boottime).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
+    let until = WaitOptions::new().until(WaitClock::Monotonic.now() + SHORT);
+    let error = ring.submit_and_wait_with(1, &until).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
+    ring.call(Nop::new())??;
+    Ok(())
+}
+
+fn a_wait_that_is_no_iowait(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    for counts in [false, true] {
+        ring.set_iowait(counts)?;
+        let (reader, writer) = files::pipe()?;
+        let token = ring.push(Read::new(reader, vec![0; 4]))?;
+        let error = ring.submit_and_wait_timeout(1, SHORT).unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+        let writer = std::thread::spawn(move || File::from(writer).write_all(b"y"));
+        assert_eq!(ring.wait(token)?.result?, 1);
+        writer.join().expect("the writer does not panic")?;
+    }
+    Ok(())
+}
+
+fn no_iowait_is_refused(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(NO_IOWAIT, context, 8)? else {
+        return Ok(());
+    };
+    let error = ring.set_iowait(false).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
+    ring.call(Nop::new())??;
+    Ok(())
+}
+
+fn small_questions(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    assert_eq!(ring.completions_ready(), 0);
+    ring.push_raw(Nop::new(), 1)?;
+    ring.push_raw(Nop::new(), 2)?;
+    ring.submit_and_wait(2)?;
+    assert_eq!(ring.completions_ready(), 2);
+    // Put aside, on the way to another result.
+    ring.call(Nop::new())??;
+    assert_eq!(ring.completions_ready(), 2);
+    assert_eq!(ring.for_each(drop)?, 2);
+    assert_eq!(ring.completions_ready(), 0);
+
+    assert_eq!(ring.probe()?, Probe::get()?);
+    let size = |entries| Builder::new(entries).memory_size();
+    assert!(size(8)? < size(1024)? && size(1024)? < size(32768)?);
+    assert!(size(1024)? >= 1024 * 64 + 2048 * 16);
+    assert!(size(0).is_err());
+    Ok(())
+}
