@@ -98,6 +98,7 @@ mod workers;
 pub use self::batch::Batch;
 pub use self::buffers::{
     BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
+    SendQueue, Unsent,
 };
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;

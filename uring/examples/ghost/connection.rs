@@ -51,12 +51,14 @@ impl Connection {
         if self.answer_all().await.is_err() {
             self.server.counters.cut_off.add(1);
         }
+        self.server.hang_up(self.socket).await;
     }
 
     /// Says that there is no room for it.
     pub(crate) async fn turn_away(mut self) {
         // It has not waited for long, and is not waited for.
         let _ = self.tell_off(Status::Unavailable).await;
+        self.server.hang_up(self.socket).await;
     }
 
     async fn answer_all(&mut self) -> io::Result<()> {

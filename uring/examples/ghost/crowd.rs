@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use uring::JoinHandle;
+use uring::{Direct, JoinHandle};
 
 /// Connections that may be told at a time that there is no room for them. More are closed without a word.
 pub(crate) const MOST_REFUSALS: u32 = 32;
@@ -22,7 +23,7 @@ pub(crate) struct Crowd {
 
 struct Member {
     waits: Rc<Cell<bool>>,
-    task: Option<JoinHandle<()>>,
+    task: Option<(JoinHandle<()>, Arc<Direct>)>,
 }
 
 /// A connection's place in the crowd, which it has until it drops this.
@@ -64,35 +65,20 @@ impl Crowd {
         }
     }
 
-    /// The task that has a seat.
-    pub(crate) fn seated(&self, number: u64, task: JoinHandle<()>) {
+    /// The task that has a seat, and its socket.
+    pub(crate) fn seated(&self, number: u64, task: JoinHandle<()>, socket: Arc<Direct>) {
         if let Some(member) = self.members.borrow_mut().get_mut(&number) {
-            member.task = Some(task);
+            member.task = Some((task, socket));
         }
     }
 
-    /// Ends all connections that have no request under way.
-    pub(crate) fn dismiss_idle(&self) {
-        self.dismiss(|member| member.waits.get());
-    }
-
-    /// Ends all.
-    pub(crate) fn dismiss_all(&self) {
-        self.dismiss(|_| true);
-    }
-
-    fn dismiss(&self, which: impl Fn(&Member) -> bool) {
-        let tasks: Vec<_> = self
-            .members
-            .borrow_mut()
+    /// Those who are to go now: all who have no request under way, or all.
+    pub(crate) fn dismiss(&self, only_idle: bool) -> Vec<(JoinHandle<()>, Arc<Direct>)> {
+        let mut members = self.members.borrow_mut();
+        let dismissed = members
             .values_mut()
-            .filter(|member| which(member))
-            .filter_map(|member| member.task.take())
-            .collect();
-        // Their seats are given up meanwhile.
-        for task in tasks {
-            task.abort();
-        }
+            .filter(|member| member.waits.get() || !only_idle);
+        dismissed.filter_map(|member| member.task.take()).collect()
     }
 
     /// Waits until nobody is left.

@@ -2,10 +2,10 @@
 //!
 //! | Linux | the ring | the table of direct descriptors | sockets |
 //! |---|---|---|---|
-//! | 6.11 | an index only | the kernel gives out slots: one operation accepts, one per connection receives | made, bound and put to listen by the ring |
+//! | 6.15 | an index only | the kernel gives out slots: one operation accepts, one per connection receives | made, bound and put to listen by the ring |
+//! | 6.11 | an index only | the library gives out slots: each connection is accepted, and each piece received, by an operation of its own | the same |
 //! | 6.3 | an index only | the same | the listening one is made with a descriptor, put into the table, and the descriptor closed |
-//! | 6.0 | a descriptor | the same | the same |
-//! | 5.10 | a descriptor | the library gives out slots: each connection is accepted and each piece received by an operation of its own | the same |
+//! | 5.10 | a descriptor | the same | the same |
 
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -20,6 +20,12 @@ use uring::{
 
 use crate::crowd::MOST_REFUSALS;
 
+/// An operation of Linux 6.15, by which those kernels are known that close a direct descriptor when it is closed.
+///
+/// Up to 6.12 the files that have left a table are closed in the order in which they left it, each when no operation on any file of the table
+/// is in flight that began before: an operation without end, such as one that accepts, would keep them all.
+const CLOSES_AT_ONCE: u8 = uring_sys::IORING_OP_READV_FIXED;
+
 /// Entries between two submissions. Queues of this size fit in one page, as the first kernels with rings without descriptors want them.
 const ENTRIES: u32 = 64;
 
@@ -30,7 +36,7 @@ const BUFFERS: (u16, u32) = (256, 4096);
 pub(crate) struct Footing {
     pub(crate) local: Local,
     pub(crate) slots: Slots,
-    /// None where an operation does not receive again and again.
+    /// None where each piece is received by an operation of its own.
     pub(crate) buffers: Option<BufferRing>,
     pub(crate) probe: Probe,
     /// What this kernel could not hide, and what it does with less.
@@ -46,22 +52,21 @@ impl Footing {
         // For each its socket and a file.
         let slots = 2 * connections + MOST_REFUSALS + 2;
         let mut concessions = Vec::new();
-        let by_kernel = match ring.register_direct_allocated(slots) {
-            Ok(()) => Some(ring.any_direct_slot()?),
-            Err(error) if error.is_unsupported() => {
-                concessions.push(
-                    "connections are accepted, and bytes received, one operation at a time (Linux 6.0 has one for all)".to_owned(),
-                );
-                ring.register_direct(slots)?;
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        let buffers = match by_kernel {
-            Some(_) => Some(ring.buffer_ring(BUFFERS.0, BUFFERS.1)?),
-            None => None,
-        };
         let probe = ring.probe()?;
+        let closes_late = !probe.supports(CLOSES_AT_ONCE);
+        let (by_kernel, buffers) = if closes_late {
+            concessions.push(
+                "connections are accepted, and bytes received, one operation at a time: this kernel closes what has left the ring's table only \
+                 when operations from before have ended (Linux 6.13 does so at once)"
+                    .to_owned(),
+            );
+            ring.register_direct(slots)?;
+            (None, None)
+        } else {
+            ring.register_direct_allocated(slots)?;
+            let buffers = ring.buffer_ring(BUFFERS.0, BUFFERS.1)?;
+            (Some(ring.any_direct_slot()?), Some(buffers))
+        };
         let wakes_by_futex = probe.supports(uring_sys::IORING_OP_FUTEX_WAIT);
         match ring.handle_kind() {
             HandleKind::Fdless => {
@@ -128,6 +133,11 @@ pub(crate) enum Slot {
 impl Slots {
     pub(crate) fn all(&self) -> u32 {
         self.all
+    }
+
+    /// Whether a socket that is closed stays open until operations on others have ended, so that its peer has to be told otherwise.
+    pub(crate) fn closes_late(&self) -> bool {
+        self.by_kernel.is_none()
     }
 
     /// The slots that the kernel gives out, if it does.

@@ -1,21 +1,25 @@
 //! The listening socket, and who comes to it.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown as Direction, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use uring::net::NoAddress;
 use uring::op::{
     Accept, AcceptMultishot, Bind, CloseDirect, EndReason, FilesUpdate, GetSockName, InstallFd,
-    IntoAnyDirect, IntoDirect, Listen, SetSockOpt, Socket, SocketOption, Timeout,
+    IntoAnyDirect, IntoDirect, Listen, SetSockOpt, Shutdown, Socket, SocketOption, Timeout,
 };
 use uring::{Direct, Local, OpStream, Submitted};
 
+use crate::deadline::{Either, either};
 use crate::ladder::{Footing, Slot, Slots};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// How long one operation waits for one connection.
+const SPAN: Duration = Duration::from_secs(1);
 
 /// How long to wait when a connection could not be accepted for want of something.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -31,7 +35,11 @@ pub(crate) struct Listener {
 enum Accepts {
     Nothing,
     Many(OpStream<AcceptMultishot<Arc<Direct>, IntoAnyDirect>>),
-    One(Submitted<Accept<Arc<Direct>, NoAddress, IntoDirect>>),
+    /// Until one has come, or it is time to begin again, so that what is closed in the meantime really is.
+    One(
+        Submitted<Accept<Arc<Direct>, NoAddress, IntoDirect>>,
+        Submitted<Timeout>,
+    ),
 }
 
 impl Listener {
@@ -80,8 +88,14 @@ impl Listener {
                         _ => continue,
                     }
                 }
-                Accepts::One(accept) => {
-                    let accepted = accept.await;
+                Accepts::One(accept, span) => {
+                    let accepted = match either(&mut *accept, span).await {
+                        Either::First(accepted) => accepted,
+                        Either::Second(_) => {
+                            accept.cancel()?;
+                            accept.await
+                        }
+                    };
                     self.accepts = Accepts::Nothing;
                     match accepted?.result {
                         Ok(connection) => return Ok(connection),
@@ -98,7 +112,7 @@ impl Listener {
             };
             // The client has gone again, or there is no slot or memory for it now. All else will not pass.
             match failed.raw_os_error() {
-                Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO) => {}
+                Some(libc::ECONNABORTED | libc::ECANCELED | libc::EINTR | libc::EPROTO) => {}
                 Some(libc::ENFILE | libc::EMFILE | libc::ENOMEM | libc::ENOBUFS) => {
                     self.local.submit(Timeout::after(PAUSE)).await??;
                 }
@@ -116,13 +130,14 @@ impl Listener {
             }
             None => {
                 let accept = Accept::new(socket).into_direct(slots.reserved()?);
-                Accepts::One(self.local.submit(accept))
+                let span = self.local.submit(Timeout::after(SPAN));
+                Accepts::One(self.local.submit(accept), span)
             }
         })
     }
 
     /// Accepts nobody any more, and gives the port back. Those who were accepted already are yielded.
-    pub(crate) async fn close(self) -> io::Result<Vec<Direct>> {
+    pub(crate) async fn close(self, slots: &Slots) -> io::Result<Vec<Direct>> {
         let mut last = Vec::new();
         match self.accepts {
             Accepts::Nothing => {}
@@ -134,10 +149,14 @@ impl Listener {
                 // With its end, the operation and its hold on the socket.
                 drop(connections.take_end());
             }
-            Accepts::One(accept) => {
+            Accepts::One(accept, _) => {
                 accept.cancel()?;
                 last.extend(accept.await?.result.ok());
             }
+        }
+        if slots.closes_late() {
+            let shutdown = Shutdown::new(Arc::clone(&self.socket), Direction::Both);
+            self.local.submit(shutdown).await?.result?;
         }
         // Once more than dropping would do: it waits until the port is free for whoever comes next.
         if let Ok(socket) = Arc::try_unwrap(self.socket) {

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::Shutdown as Direction;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use uring::op::Timeout;
+use uring::op::{Shutdown, Timeout};
 use uring::{BufferRing, Direct, Local, leaked_operations};
 
 use crate::Options;
@@ -56,6 +58,15 @@ impl Server {
         self.is_ending.get()
     }
 
+    /// Ends a connection where closing the socket does not do so at once.
+    pub(crate) async fn hang_up(&self, socket: Arc<Direct>) {
+        if self.slots.closes_late() {
+            let shutdown = Shutdown::new(socket, Direction::Both);
+            // The client may have done so already.
+            let _ = self.local.submit(shutdown).await;
+        }
+    }
+
     pub(crate) async fn statistics(&self) -> Statistics {
         let counters = &self.counters;
         let buffers = self.receive_buffers.as_ref();
@@ -100,14 +111,14 @@ pub(crate) async fn serve(
         }
     }
     server.is_ending.set(true);
-    for connection in listener.close().await? {
+    for connection in listener.close(&server.slots).await? {
         take(&server, connection);
     }
-    server.crowd.dismiss_idle();
+    dismiss(&server, true).await;
     let grace = Timeout::after(server.options.grace);
     let emptied = server.crowd.emptied();
     if let Either::Second(_) = either(emptied, server.local.submit(grace)).await {
-        server.crowd.dismiss_all();
+        dismiss(&server, false).await;
     }
     // What was under way then is cancelled, and holds sockets and files until it has ended. The ring itself would wait for that too, but
     // then nobody could say how it went.
@@ -118,6 +129,18 @@ pub(crate) async fn serve(
         server.local.submit(Timeout::after(TURN)).await??;
     }
     Ok(())
+}
+
+/// Ends connections: those that have no request under way, or all.
+async fn dismiss(server: &Server, only_idle: bool) {
+    let dismissed = server.crowd.dismiss(only_idle);
+    // All before anything is awaited: meanwhile a request may come.
+    for (task, _) in &dismissed {
+        task.abort();
+    }
+    for (_, socket) in dismissed {
+        server.hang_up(socket).await;
+    }
 }
 
 /// Gives a connection a task of its own, or turns it away.
@@ -134,6 +157,7 @@ fn take(server: &Rc<Server>, connection: Direct) {
     }
     let seat = server.crowd.seat(is_refusal);
     let number = seat.number();
+    let socket = Arc::clone(&connection);
     let connection = Connection::new(Rc::clone(server), connection, seat);
     let task = server.local.spawn(async move {
         if is_refusal {
@@ -142,5 +166,5 @@ fn take(server: &Rc<Server>, connection: Direct) {
             connection.serve().await;
         }
     });
-    server.crowd.seated(number, task);
+    server.crowd.seated(number, task, socket);
 }

@@ -1,5 +1,6 @@
 //! The ring's side of its groups: registering them, and taking them back when nobody uses them any more.
 
+use std::any::Any;
 use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,26 +12,41 @@ use crate::buffers::group::{Group, Supply};
 use crate::buffers::pool::Pool;
 use crate::buffers::provided::{ProvidedBuffers, Stock};
 use crate::buffers::ring::{BufferRing, Queue};
+use crate::buffers::send_queue::SendQueue;
 use crate::engine::Core;
 use crate::entry::address;
 use crate::error::{Call, Error, Hint};
+use crate::flags::Features;
 use crate::memory::Mapping;
+use crate::resource::Buf;
 
 /// What a group leaves: the kernel knows its memory until it has been unregistered.
 pub(crate) struct Remains {
     id: u16,
-    supply: Supply,
+    /// Whether the kernel knows its memory by the group's number, or by operations only, whose numbers are never used again.
+    is_queue: bool,
     registered: bool,
-    _pool: Pool,
+    /// Freed after the kernel has forgotten the group.
+    _memory: Box<dyn Any + Send>,
 }
 
 impl Remains {
     pub(crate) fn new(id: u16, pool: Pool, supply: Supply, registered: bool) -> Remains {
         Remains {
             id,
-            supply,
+            is_queue: matches!(supply, Supply::Queue(_)),
             registered,
-            _pool: pool,
+            _memory: Box::new((pool, supply)),
+        }
+    }
+
+    /// What a queue of buffers to be sent leaves.
+    pub(crate) fn of_sends(id: u16, memory: Box<dyn Any + Send>) -> Remains {
+        Remains {
+            id,
+            is_queue: true,
+            registered: true,
+            _memory: memory,
         }
     }
 }
@@ -157,12 +173,7 @@ impl Core {
     ) -> Result<BufferRing, Error> {
         let call = Call::register(uring_sys::IORING_REGISTER_PBUF_RING);
         self.check_process(call)?;
-        if !count.is_power_of_two() || count > MOST {
-            let hint = Hint::contradiction(
-                &"a buffer ring has a power of two of buffers, and at most 32768",
-            );
-            return Err(Error::refused(call, hint));
-        }
+        check_count(call, count)?;
         let pool = pool(call, count, size)?;
         let id = self.take_group_id(call)?;
         match self.register_queue(id, count, kind) {
@@ -210,6 +221,43 @@ impl Core {
             let _ = self.unregister_group(id);
             unmapped(errno)
         })
+    }
+
+    /// Registers a queue for buffers of the caller's that are to be sent.
+    pub(crate) fn send_queue<B: Buf + Send + 'static>(
+        &mut self,
+        count: u16,
+    ) -> Result<SendQueue<B>, Error> {
+        let call = Call::register(uring_sys::IORING_REGISTER_PBUF_RING);
+        self.check_process(call)?;
+        if !self.setup().features().contains(Features::RECVSEND_BUNDLE) {
+            let hint = Hint::needs_linux(6, 10, &"IORING_FEAT_RECVSEND_BUNDLE is not set");
+            return Err(Error::refused(call, hint));
+        }
+        check_count(call, count)?;
+        let id = self.take_group_id(call)?;
+        let kind = QueueKind {
+            incremental: false,
+            kernel_memory: None,
+        };
+        match self.register_queue(id, count, kind) {
+            Ok(entries) => {
+                let registry = Arc::clone(&self.buffers_mut().registry);
+                let process = self.process();
+                Ok(SendQueue::new(
+                    self.id(),
+                    id,
+                    count,
+                    entries,
+                    registry,
+                    process,
+                ))
+            }
+            Err(error) => {
+                self.buffers_mut().free_ids.push(id);
+                Err(error)
+            }
+        }
     }
 
     /// Sets memory aside for `PROVIDE_BUFFERS`; the kernel hears of it from the operations.
@@ -282,11 +330,10 @@ impl Core {
         for remains in waiting.remains {
             let is_gone =
                 |core: &Core| !remains.registered || core.unregister_group(remains.id).is_ok();
-            match remains.supply {
-                Supply::Queue(_) if is_gone(self) => {
-                    self.buffers_mut().free_ids.push(remains.id);
-                }
-                _ => self.buffers_mut().kept.push(remains),
+            if remains.is_queue && is_gone(self) {
+                self.buffers_mut().free_ids.push(remains.id);
+            } else {
+                self.buffers_mut().kept.push(remains);
             }
         }
     }
@@ -358,6 +405,15 @@ impl Core {
         let call = Call::register(uring_sys::IORING_REGISTER_PBUF_STATUS);
         u16::try_from(status.head).map_err(|_| Error::sys(call, Errno::EOVERFLOW))
     }
+}
+
+fn check_count(call: Call, count: u16) -> Result<(), Error> {
+    if count.is_power_of_two() && count <= MOST {
+        return Ok(());
+    }
+    let hint =
+        Hint::contradiction(&"a buffer ring has a power of two of buffers, and at most 32768");
+    Err(Error::refused(call, hint))
 }
 
 fn pool(call: Call, count: u16, size: u32) -> Result<Pool, Error> {

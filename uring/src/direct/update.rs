@@ -239,12 +239,11 @@ impl Core {
     fn empty_files(&self, first: u32, slots: u64) -> u64 {
         let (lowest, highest) = (slots.trailing_zeros(), 63 - slots.leading_zeros());
         let mut files = [IORING_REGISTER_FILES_SKIP; 64];
-        let mut of_slots = files.iter_mut().zip(0..64);
-        of_slots.by_ref().for_each(|(file, bit)| {
+        for (file, bit) in files.iter_mut().zip(0..) {
             if slots & (1_u64 << bit) != 0 {
                 *file = EMPTY;
             }
-        });
+        }
         let span = usize::try_from(lowest).unwrap_or(0)..=usize::try_from(highest).unwrap_or(0);
         let together = self.update_some_files(first + lowest, &files[span], None);
         if together.is_ok_and(|done| done > highest - lowest) {

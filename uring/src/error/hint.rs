@@ -109,6 +109,8 @@ pub enum Hint {
     SubmissionThreadDied,
     /// The submission queue has no room.
     QueueFull,
+    /// A queue of buffers to be sent has no room.
+    SendQueueFull,
     /// Every slot for an operation in flight is taken.
     NoSlot,
     /// A zero-copy send would wait behind a drain, for ever on some kernels.
@@ -228,6 +230,7 @@ impl Hint {
             Self::NotEnabled => "this ring is disabled",
             Self::SubmissionThreadDied => "the submission thread of this ring is gone",
             Self::QueueFull => "the submission queue is full",
+            Self::SendQueueFull => "the queue of buffers to be sent is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
             Self::DrainAfterZeroCopy => {
                 "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
@@ -290,6 +293,7 @@ impl Hint {
             Self::SingleIssuer => "use it there",
             Self::NotEnabled => "enable it first",
             Self::QueueFull => "submit first",
+            Self::SendQueueFull => "take what was sent first",
             Self::NoSlot => "take or detach results first",
             Self::DrainAfterZeroCopy => {
                 "wait until nothing is in flight instead, or drain on another ring"

@@ -64,7 +64,11 @@ impl Error {
     pub fn is_busy(&self) -> bool {
         match self.hint() {
             Some(
-                Hint::QueueFull | Hint::NoSlot | Hint::CompletionsWaiting | Hint::OutOfRequests,
+                Hint::QueueFull
+                | Hint::SendQueueFull
+                | Hint::NoSlot
+                | Hint::CompletionsWaiting
+                | Hint::OutOfRequests,
             ) => true,
             Some(_) => false,
             None => matches!(self.errno(), Some(libc::EBUSY | libc::EAGAIN)),

@@ -123,6 +123,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "the submission queue is full; submit first",
         ),
         (
+            Hint::SendQueueFull,
+            "the queue of buffers to be sent is full; take what was sent first",
+        ),
+        (
             Hint::NoSlot,
             "every slot for an operation in flight is taken; take or detach results first",
         ),
@@ -348,6 +352,7 @@ fn predicates_hold_for_their_hints_alone() {
         true_for(Error::is_busy),
         [
             Hint::QueueFull,
+            Hint::SendQueueFull,
             Hint::NoSlot,
             Hint::CompletionsWaiting,
             Hint::OutOfRequests

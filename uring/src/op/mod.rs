@@ -99,6 +99,7 @@ mod recv_selected;
 mod recv_zc;
 mod rename;
 mod send;
+mod send_queued;
 mod send_vectored;
 mod send_zc;
 mod socket;
@@ -158,6 +159,7 @@ pub use recv_selected::{BundleGroup, ManyBuffers, OneBuffer, RecvMultishot, Recv
 pub use recv_zc::{ReceiveQueue, ReceivedChunk, RecvZc};
 pub use rename::{RenameAt, Renamed};
 pub use send::Send;
+pub use send_queued::SendQueued;
 pub use send_vectored::SendVectored;
 pub use send_zc::{SendMsgZc, SendMsgZcFixed, SendZc, SendZcFixed, ZeroCopied};
 pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};

@@ -135,7 +135,8 @@ impl<H: Handle> Ring<H> {
 
     /// Takes the table away, and gives what was in its slots.
     ///
-    /// Before Linux 6.13 the call waits for [raw](Ring::push_raw) operations on the buffers.
+    /// Before Linux 6.13 the call waits until no operation is in flight that works on any registered buffer or direct descriptor of the
+    /// ring, for ever if one never ends; a signal ends the wait ([`is_interrupted`](Error::is_interrupted)).
     ///
     /// Since Linux 5.1.
     ///

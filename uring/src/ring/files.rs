@@ -209,7 +209,8 @@ impl<H: Handle> Ring<H> {
 
     /// Takes the table of direct descriptors away, so that the ring may have another. What was dropped and is still open in it closes.
     ///
-    /// Before Linux 6.13 the call waits for [raw](Ring::push_raw) operations on the table's files.
+    /// Before Linux 6.13 the call waits until no operation is in flight that works on any direct descriptor or registered buffer of the
+    /// ring, for ever if one never ends; a signal ends the wait ([`is_interrupted`](Error::is_interrupted)).
     ///
     /// Since Linux 5.1.
     ///

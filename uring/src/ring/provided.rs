@@ -2,9 +2,10 @@
 
 use std::os::fd::AsFd;
 
-use crate::buffers::{BufferRing, ProvidedBuffers, QueueKind};
+use crate::buffers::{BufferRing, ProvidedBuffers, QueueKind, SendQueue};
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::resource::Buf;
 use crate::ring::Ring;
 
 impl<H: Handle + AsFd> Ring<H> {
@@ -199,5 +200,21 @@ impl<H: Handle> Ring<H> {
     /// `count` or `size` is zero, or there is not enough memory.
     pub fn provided_buffers(&mut self, count: u16, size: u32) -> Result<ProvidedBuffers, Error> {
         self.core_mut().provided_buffers(count, size)
+    }
+
+    /// Makes a queue with room for `count` buffers that are to be sent.
+    ///
+    /// `count` is a power of two, and at most 32768.
+    ///
+    /// Since Linux 6.10 (`IORING_FEAT_RECVSEND_BUNDLE`).
+    ///
+    /// # Errors
+    ///
+    /// See [`buffer_ring`](Ring::buffer_ring).
+    pub fn send_queue<B: Buf + Send + 'static>(
+        &mut self,
+        count: u16,
+    ) -> Result<SendQueue<B>, Error> {
+        self.core_mut().send_queue(count)
     }
 }

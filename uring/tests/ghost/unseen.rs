@@ -59,11 +59,12 @@ fn it_owns_no_descriptor(_: &Context) -> TestResult {
     assert_eq!(seen(&ghost)?, [] as [PathBuf; 0]);
     let statistics = ghost.statistics()?;
     assert_eq!(statistics["descriptors"], 3, "{statistics:#}");
-    // At most that its port was asked for before it served anybody.
-    let concessions = statistics["concessions"].as_array().ok_or("no list")?;
-    let asked =
-        |concession: &serde_json::Value| concession.to_string().contains("asked for its port");
-    assert!(concessions.iter().all(asked), "{statistics:#}");
+    // What it does with less is not seen, nor that its port was asked for before it served anybody.
+    for concession in statistics["concessions"].as_array().ok_or("no list")? {
+        let said = concession.as_str().ok_or("no text")?;
+        let may_be = ["asked for its port", "one operation at a time"];
+        assert!(may_be.iter().any(|may| said.contains(may)), "{said}");
+    }
     let line = ghost.told.lines().next();
     assert_eq!(line, Some("the ring is registered index, no descriptor"));
     ghost.end()

@@ -1,15 +1,15 @@
 //! Tables of registered buffers: filled, emptied, shared.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::thread;
 
-use uring::op::{Nop, Read, ReadFixed, Write, WriteFixed};
+use uring::op::{Read, ReadFixed, Write, WriteFixed};
 use uring::{Any, FixedVecs, HugePages, RegisteredBuf, Ring, Slice};
-use uring_testkit::files::{TempDir, pipe};
-use uring_testkit::{Context, Feature, HandleKind, TestResult};
+use uring_testkit::files::pipe;
+use uring_testkit::{Context, Feature, TestResult};
 
+use crate::common;
 use crate::common::child::Child;
-use crate::common::{self, Recorded};
 use crate::registered::READV_FIXED;
 use crate::tables::{assert_no_tag, tags};
 
@@ -234,8 +234,7 @@ pub(crate) fn clone_buffers(context: &Context) -> TestResult {
     assert_eq!(memory[..6], *b"Linux\x02");
 
     some_buffers(&mut one, &mut two, &version)?;
-    across_threads(context, &one)?;
-    m07_every_order(context)
+    across_threads(context, &one)
 }
 
 fn some_buffers(one: &mut Ring<Any>, two: &mut Ring<Any>, version: &File) -> TestResult {
@@ -288,84 +287,6 @@ fn across_threads(context: &Context, source: &Ring<Any>) -> TestResult {
     on_thread.join().expect("it says what is wrong")?;
     let mut here = common::ring(context, 4)?;
     assert_eq!(here.call(Read::new(&reader, vec![0; 4]))?.result?, 3);
-    Ok(())
-}
-
-/// M7: the memory outlives every ring and every user, in whichever order they end, and is not written to afterwards.
-fn m07_every_order(context: &Context) -> TestResult {
-    let dir = TempDir::new()?;
-    let path = dir.path().join("file");
-    fs::write(&path, vec![b'x'; 1 << 16])?;
-    let file = File::open(&path)?;
-    for order in 0..6 {
-        let mut one = common::ring(context, 8)?;
-        let mut two = common::with_handle(HandleKind::Fd, &uring::Builder::new(8))?;
-        let (memory, recording) = Recorded::new(1 << 16)?;
-        one.register_buffers_sparse(1)?;
-        one.register_buf(0, memory)?;
-        two.clone_buffers(&one)?;
-        let buf = buffer(&mut two, 0)?;
-        let is_dropped = || recording.dropped().is_some();
-        match order {
-            // Both rings first, then who uses it.
-            0 => {
-                drop((one, two));
-                assert!(!is_dropped());
-                drop(buf);
-            }
-            // In flight in the clone, whose source goes.
-            1 => {
-                let token = two.push(ReadFixed::new(file.try_clone()?, buf).at(0))?;
-                two.submit()?;
-                drop(one);
-                let done = two.wait(token)?;
-                assert_eq!((done.result?, is_dropped()), (1 << 16, false));
-                drop(two);
-                assert!(!is_dropped());
-                drop(done.buf);
-            }
-            // Pushed and never looked for.
-            2 => {
-                drop(two.push(ReadFixed::new(file.try_clone()?, buf).at(0))?);
-                two.submit()?;
-                drop(one);
-                assert!(!is_dropped());
-                drop(two);
-            }
-            // Taken out of both.
-            3 => {
-                drop(buf);
-                drop(two.unregister_buf(0)?);
-                assert!(!is_dropped());
-                drop(one.unregister_buffers()?);
-            }
-            // A panic on the way.
-            4 => {
-                let again = file.try_clone()?;
-                let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
-                    let (_one, mut two) = (one, two);
-                    let read = ReadFixed::new(again, buf).at(0);
-                    drop(
-                        two.push(read)
-                            .map_err(|_| "not pushed")
-                            .expect("there is room"),
-                    );
-                    std::panic::resume_unwind(Box::new("on purpose"));
-                }));
-                assert!(panicked.is_err());
-            }
-            // The source and its user forgotten: nothing of it ends any more.
-            _ => {
-                std::mem::forget(buf);
-                drop((one, two));
-                assert!(!is_dropped());
-                continue;
-            }
-        }
-        assert_eq!(recording.changed_since_drop(), Some(0), "order {order}");
-    }
-    let mut ring = common::ring(context, 4)?;
-    ring.call(Nop::new())??;
     Ok(())
 }
 

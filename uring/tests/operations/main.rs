@@ -29,6 +29,7 @@ mod polls;
 mod push;
 mod raw;
 mod registered;
+mod send_queues;
 mod socket_commands;
 mod sockets;
 mod space;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use uring_testkit::{Facility, Feature, HandleKind, Suite};
 
-use crate::{Body, messages, multishot, socket_commands, sockets, zero_copy, zero_copy_receive};
+use crate::{
+    Body, messages, multishot, send_queues, socket_commands, sockets, zero_copy, zero_copy_receive,
+};
 
 pub(crate) fn add_to(suite: &mut Suite) {
     let everywhere: &[(&str, Body)] = &[
@@ -102,6 +104,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
             zero_copy::send,
             zero_copy::send_refused,
             zero_copy::ZERO_COPY,
+        ),
+        (
+            "send_queues",
+            send_queues::send,
+            send_queues::refused,
+            send_queues::BUNDLES,
         ),
     ];
     for &(name, body, refused, feature) in gated {
