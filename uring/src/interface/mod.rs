@@ -1,21 +1,22 @@
 //! Queues of network interfaces that put what they receive into memory of the process.
 
-use std::cell::RefCell;
+mod received;
+
 use std::fmt;
-use std::ops::Deref;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::rc::Rc;
 
 use uring_sys::{
-    Errno, io_uring_region_desc, io_uring_zcrx_area_reg, io_uring_zcrx_ifq_reg, io_uring_zcrx_rqe,
-    zcrx_ctrl,
+    Errno, io_uring_region_desc, io_uring_zcrx_area_reg, io_uring_zcrx_ifq_reg, zcrx_ctrl,
 };
 
+pub use self::received::ReceivedBytes;
+
+use self::received::Shared;
 use crate::engine::Core;
 use crate::entry::address;
 use crate::error::{Call, Error, Hint};
 use crate::flags::SetupFlags;
-use crate::fork::Process;
 use crate::handle::Bound;
 use crate::memory::{Mapping, page_size};
 use crate::query::ZeroCopyReceive;
@@ -126,23 +127,6 @@ pub struct InterfaceQueue {
     id: u32,
 }
 
-/// What all rings that the queue is registered with have in common.
-struct Shared {
-    area: Mapping,
-    len: usize,
-    /// The area's number, in the upper bits of offsets.
-    token: u64,
-    process: Process,
-    back: RefCell<Back>,
-}
-
-/// The way back to the kernel.
-struct Back {
-    queue: RefillQueue,
-    /// What found no room in the queue.
-    waiting: Vec<io_uring_zcrx_rqe>,
-}
-
 impl InterfaceQueue {
     /// The ring's number for the queue (`zcrx_id`).
     #[must_use]
@@ -160,11 +144,8 @@ impl InterfaceQueue {
     ///
     /// The completion is of an operation with this queue, and nothing was made of it before.
     pub(crate) unsafe fn received(&self, offset: u64, len: u32) -> ReceivedBytes {
-        ReceivedBytes {
-            shared: Rc::clone(&self.shared),
-            offset,
-            len,
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { ReceivedBytes::new(&self.shared, offset, len) }
     }
 }
 
@@ -172,78 +153,8 @@ impl fmt::Debug for InterfaceQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InterfaceQueue")
             .field("id", &self.id)
-            .field("area", &self.shared.len)
+            .field("area", &self.shared.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// Bytes that were received through an [`InterfaceQueue`]. Dropping them gives their buffer back to the kernel.
-///
-/// With a device the kernel takes buffers back by itself; without one, when [`Ring::flush_interface_queue`] says so.
-#[must_use = "dropping them gives their buffer back"]
-pub struct ReceivedBytes {
-    shared: Rc<Shared>,
-    offset: u64,
-    len: u32,
-}
-
-impl Deref for ReceivedBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        let offset = usize::try_from(self.offset & !uring_sys::IORING_ZCRX_AREA_MASK);
-        let len = usize::try_from(self.len);
-        match (offset, len) {
-            (Ok(offset), Ok(len)) if offset.saturating_add(len) <= self.shared.len => {
-                // SAFETY: within the area, which lives as long as this. The kernel has said that it has written these bytes, and
-                // nobody writes to them before they are given back, which this does when it is dropped.
-                unsafe {
-                    std::slice::from_raw_parts(self.shared.area.start().as_ptr().add(offset), len)
-                }
-            }
-            // No kernel says that.
-            _ => &[],
-        }
-    }
-}
-
-impl fmt::Debug for ReceivedBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ReceivedBytes").field(&&self[..]).finish()
-    }
-}
-
-impl Drop for ReceivedBytes {
-    fn drop(&mut self) {
-        self.shared.give_back(self.offset, self.len);
-    }
-}
-
-impl Shared {
-    fn give_back(&self, offset: u64, len: u32) {
-        // In a forked child it is a copy, and the buffer is the parent's.
-        if !self.process.is_current() {
-            return;
-        }
-        let mut back = self.back.borrow_mut();
-        back.waiting.push(io_uring_zcrx_rqe {
-            off: (offset & !uring_sys::IORING_ZCRX_AREA_MASK) | self.token,
-            len,
-            ..io_uring_zcrx_rqe::default()
-        });
-        back.push_waiting();
-    }
-}
-
-impl Back {
-    /// Puts what waits into the queue, as far as there is room.
-    fn push_waiting(&mut self) {
-        while let Some(entry) = self.waiting.pop() {
-            if !self.queue.push(entry) {
-                self.waiting.push(entry);
-                break;
-            }
-        }
     }
 }
 
@@ -303,10 +214,7 @@ impl<H: Bound> Ring<H> {
         loop {
             let mut control = queue.control(uring_sys::ZCRX_CTRL_FLUSH_RQ);
             self.core().control(queue, &mut control)?;
-            let mut back = queue.shared.back.borrow_mut();
-            let before = back.waiting.len();
-            back.push_waiting();
-            if back.waiting.len() == before {
+            if !queue.shared.push_waiting() {
                 return Ok(());
             }
         }
@@ -411,16 +319,12 @@ impl Core {
         let queue = RefillQueue::new(memory, &argument.offsets, refills)
             .ok_or_else(|| Error::sys(REGISTER, Errno::EOVERFLOW))?;
         Ok(InterfaceQueue {
-            shared: Rc::new(Shared {
-                area,
-                len,
-                token: area_argument.rq_area_token,
-                process: self.process(),
-                back: RefCell::new(Back {
-                    queue,
-                    waiting: Vec::new(),
-                }),
-            }),
+            shared: Rc::new(Shared::new(
+                (area, len),
+                area_argument.rq_area_token,
+                queue,
+                self.process(),
+            )),
             ring: self.id(),
             id: argument.zcrx_id,
         })
