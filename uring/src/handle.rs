@@ -241,6 +241,13 @@ enum Names {
 }
 
 impl Descriptor {
+    /// The ring's descriptor, if the number still leads to it.
+    pub(crate) fn borrow(&self, call: Call) -> Result<BorrowedFd<'_>, Error> {
+        self.check(call)?;
+        // SAFETY: the number was just seen to name the ring, whose handle keeps it open as long as nobody closes it behind its back.
+        Ok(unsafe { BorrowedFd::borrow_raw(self.number) })
+    }
+
     /// Refuses `call` if the number does not lead to the ring: it would be made on another's.
     pub(crate) fn check(self, call: Call) -> Result<(), Error> {
         let hint = match self.names() {

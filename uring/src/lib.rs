@@ -83,6 +83,7 @@ mod probe;
 mod push;
 mod query;
 mod queue;
+mod resize;
 mod resource;
 mod restrictions;
 mod ring;

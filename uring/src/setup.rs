@@ -1,6 +1,7 @@
 //! Making a ring: the setup call, and the memory of its queues.
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
 
 use uring_sys::{Errno, io_uring_params};
 
@@ -83,6 +84,15 @@ impl Setup {
             CompletionSize::Mixed
         } else {
             CompletionSize::Normal
+        }
+    }
+
+    /// The same of a ring whose queues have these sizes.
+    pub(crate) fn with_sizes(&self, entries: u32, completion_entries: u32) -> Setup {
+        Setup {
+            entries,
+            completion_entries,
+            ..self.clone()
         }
     }
 
@@ -218,9 +228,7 @@ fn in_memory(
     let mut more = SetupFlags::NO_MMAP;
     more.set(SetupFlags::REGISTERED_FD_ONLY, fdless);
     let mut params = request.params(more);
-    let start = crate::entry::address(memory.start().as_ptr());
-    params.sq_off.user_addr = start;
-    params.cq_off.user_addr = start + u64::try_from(size.entries).unwrap_or(u64::MAX);
+    size.place(memory.start(), &mut params);
     // SAFETY: the two addresses lie in a private mapping that is at least as long as the kernel's own rules make the queues,
     // and that nothing else uses.
     let number = unsafe { request.setup(&mut params) }?;
@@ -244,13 +252,13 @@ fn in_memory(
     Ok((parts, reach))
 }
 
-/// The queues of a new ring.
+/// The queues of a ring that is new, or has new ones.
 ///
 /// # Safety
 ///
-/// The ring was just made with `params`. `first` begins with its entries; its rings are in `second`, or in `first` at the address that was given
+/// The queues were just made with `params`. `first` begins with its entries; its rings are in `second`, or in `first` at the address that was given
 /// to the kernel.
-unsafe fn parts(
+pub(crate) unsafe fn parts(
     params: &io_uring_params,
     setup: Setup,
     process: Process,
@@ -308,12 +316,12 @@ fn bytes(count: u32, shift: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX) << shift
 }
 
-fn entries_len(setup: &Setup) -> usize {
+pub(crate) fn entries_len(setup: &Setup) -> usize {
     bytes(setup.entries, setup.entry_size().shift())
 }
 
 /// How long the shared rings are, by the offsets that the kernel reported.
-fn rings_len(params: &io_uring_params) -> usize {
+pub(crate) fn rings_len(params: &io_uring_params) -> usize {
     let setup = Setup::of(params);
     let completions = bytes(setup.completion_entries, setup.completion_size().shift());
     let end_of_completions = bytes(params.cq_off.cqes, 0) + completions;
@@ -331,7 +339,7 @@ pub(crate) fn memory_size(request: &Request) -> usize {
 }
 
 /// How much memory a ring needs before it exists, never less than the kernel will use (H20).
-struct MemorySize {
+pub(crate) struct MemorySize {
     /// Whole pages: the rings begin on one.
     entries: usize,
     rings: usize,
@@ -339,11 +347,18 @@ struct MemorySize {
 
 /// More than the kernel's header before the completions takes on any architecture: its largest cache line is 256 bytes.
 const RINGS_HEADER: usize = 1024;
-const MOST_ENTRIES: u32 = 32768;
-const MOST_COMPLETIONS: u32 = 65536;
+pub(crate) const MOST_ENTRIES: u32 = 32768;
+pub(crate) const MOST_COMPLETIONS: u32 = 65536;
 
 impl MemorySize {
-    fn of(request: &Request) -> MemorySize {
+    /// Says that the entries are at `start`, and the rings behind them.
+    pub(crate) fn place(&self, start: NonNull<u8>, params: &mut io_uring_params) {
+        let start = crate::entry::address(start.as_ptr());
+        params.sq_off.user_addr = start;
+        params.cq_off.user_addr = start + u64::try_from(self.entries).unwrap_or(u64::MAX);
+    }
+
+    pub(crate) fn of(request: &Request) -> MemorySize {
         let wide_entries = u32::from(request.flags.contains(SetupFlags::SQE128));
         let wide_completions = u32::from(request.flags.contains(SetupFlags::CQE32));
         let entries = request.entries.clamp(1, MOST_ENTRIES).next_power_of_two();
@@ -378,7 +393,7 @@ impl MemorySize {
         self.entries.max(self.rings) <= page_size()
     }
 
-    fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.entries + self.rings
     }
 }

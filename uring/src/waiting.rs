@@ -92,7 +92,22 @@ impl WaitOptions {
             },
             batch_end: self.batch.and_then(|time| now.checked_add(time)),
             signals: self.signals,
+            registered: None,
         }
+    }
+
+    /// The limit, whatever it is counted from.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        match self.limit {
+            Limit::None => None,
+            Limit::After(time) | Limit::At(time) => Some(time),
+        }
+    }
+
+    /// The time in which all are waited for, in microseconds, rounded up.
+    pub(crate) fn batch_micros(&self) -> u32 {
+        let micros = self.batch.unwrap_or_default().as_nanos().div_ceil(1000);
+        u32::try_from(micros).unwrap_or(u32::MAX)
     }
 
     /// Whether nothing but completions and signals ends the wait, as the thread has them.

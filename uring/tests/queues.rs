@@ -7,6 +7,8 @@ mod flow;
 mod limits;
 #[path = "queues/refused.rs"]
 mod refused;
+#[path = "queues/resize.rs"]
+mod resize;
 #[path = "queues/signals.rs"]
 mod signals;
 #[path = "queues/sizes.rs"]
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     flow::add_to(&mut suite);
     limits::add_to(&mut suite);
     refused::add_to(&mut suite);
+    resize::add_to(&mut suite);
     signals::add_to(&mut suite);
     sizes::add_to(&mut suite);
     terms::add_to(&mut suite);

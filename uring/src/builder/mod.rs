@@ -51,6 +51,7 @@ pub struct Builder<'workers> {
     completion_entries: Option<u32>,
     in_flight: Option<u32>,
     direct_slots: Option<u32>,
+    registered_waits: Option<u16>,
     clamp: bool,
     entry_size: EntrySize,
     completion_size: CompletionSize,
@@ -73,6 +74,7 @@ impl<'workers> Builder<'workers> {
             completion_entries: None,
             in_flight: None,
             direct_slots: None,
+            registered_waits: None,
             clamp: false,
             entry_size: EntrySize::Normal,
             completion_size: CompletionSize::Normal,
@@ -115,6 +117,22 @@ impl<'workers> Builder<'workers> {
     #[doc(alias = "io_uring_register_files_sparse")]
     pub const fn direct_slots(mut self, slots: u32) -> Self {
         self.direct_slots = Some(slots);
+        self
+    }
+
+    /// Gives the ring that many registered waits: see [`Ring::submit_and_wait_registered`]. They last as long as the ring.
+    ///
+    /// Their memory is this process's, so a ring without a descriptor has them too; it counts against `RLIMIT_MEMLOCK` without
+    /// `CAP_IPC_LOCK`. The kernel takes it only from a ring that is disabled, so the ring is made so, and enabled then.
+    ///
+    /// Since Linux 6.13. On older kernels the build [`is_unsupported`](Error::is_unsupported).
+    ///
+    /// Source: `io_uring/register.c`, `IORING_REGISTER_MEM_REGION`.
+    #[doc(alias = "io_uring_register_region")]
+    #[doc(alias = "IORING_REGISTER_MEM_REGION")]
+    #[doc(alias = "IORING_MEM_REGION_REG_WAIT_ARG")]
+    pub const fn registered_waits(mut self, count: u16) -> Self {
+        self.registered_waits = Some(count);
         self
     }
 
@@ -296,7 +314,7 @@ impl<'workers> Builder<'workers> {
     pub fn build_disabled(&self) -> Result<DisabledRing, Error> {
         let mut request = self.request(Stays::Yes)?;
         request.flags |= SetupFlags::R_DISABLED;
-        let (core, fd) = self.with_descriptor(&request)?;
+        let (core, fd) = self.disabled_with_descriptor(&request)?;
         Ok(DisabledRing::new(core, fd))
     }
 
@@ -325,6 +343,13 @@ impl<'workers> Builder<'workers> {
     }
 
     fn with_descriptor(&self, request: &Request) -> Result<(Box<Core>, RingFd), Error> {
+        let (mut core, fd) = self.disabled_with_descriptor(request)?;
+        enable(&mut core)?;
+        Ok((core, fd))
+    }
+
+    /// The ring as `request` has it, disabled if that says so.
+    fn disabled_with_descriptor(&self, request: &Request) -> Result<(Box<Core>, RingFd), Error> {
         let (parts, fd) = if self.own_memory {
             match setup::with_own_memory(request, false)? {
                 (parts, Reach::Descriptor(fd)) => (parts, fd),
@@ -343,7 +368,8 @@ impl<'workers> Builder<'workers> {
     fn born_fdless(&self, request: &Request) -> Result<Ring<Fdless>, Error> {
         match setup::with_own_memory(request, true)? {
             (parts, Reach::Index(index)) => {
-                let core = self.core(parts, Name::index(index), Some(index))?;
+                let mut core = self.core(parts, Name::index(index), Some(index))?;
+                enable(&mut core)?;
                 Ok(Ring::from_parts(
                     core,
                     Fdless {
@@ -363,8 +389,20 @@ impl<'workers> Builder<'workers> {
         if let Some(slots) = self.direct_slots {
             core.register_direct(slots)?;
         }
+        if let Some(waits) = self.registered_waits {
+            core.register_waits(waits)?;
+        }
         Ok(core)
     }
+}
+
+/// Ends the disabled state of a ring that began in it only for what has to be registered then.
+fn enable(core: &mut Core) -> Result<(), Error> {
+    if core.setup().flags().contains(SetupFlags::R_DISABLED) {
+        core.enable()?;
+        core.setup_mut().note_enabled();
+    }
+    Ok(())
 }
 
 /// The most operations that a ring keeps: as many as the largest completion queue has room for.

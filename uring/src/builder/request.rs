@@ -104,6 +104,7 @@ impl Builder<'_> {
             | when(self.workers_of.is_some(), SetupFlags::ATTACH_WQ)
             | when(self.rewind, SetupFlags::SQ_REWIND | SetupFlags::NO_SQARRAY)
             | when(self.own_memory, SetupFlags::NO_MMAP)
+            | when(self.registered_waits.is_some(), SetupFlags::R_DISABLED)
             | match self.entry_size {
                 EntrySize::Normal => SetupFlags::empty(),
                 EntrySize::Large => SetupFlags::SQE128,

@@ -36,6 +36,8 @@ pub(crate) struct Terms {
     pub(crate) batch_end: Option<Instant>,
     pub(crate) deadline: Deadline,
     pub(crate) signals: Option<SignalMask>,
+    /// Where the kernel has the same terms, as they are at the beginning of a wait.
+    pub(crate) registered: Option<usize>,
 }
 
 /// When a wait ends at the latest.
@@ -55,6 +57,7 @@ impl Terms {
             batch_end: None,
             deadline: Deadline::After(deadline),
             signals: None,
+            registered: None,
         }
     }
 
@@ -120,13 +123,15 @@ impl Core {
         }
         let mut want = wait.count().min(self.cq.capacity());
         let mut submitted = 0;
+        let mut again = false;
         loop {
-            let step = match self.enter_once(wait, want) {
+            let step = match self.enter_once(wait, want, again) {
                 Ok(step) => step,
                 // The next call meets it again.
                 Err(_) if submitted > 0 && want == 0 => return Ok(submitted),
                 Err(error) => return Err(error),
             };
+            again = true;
             submitted += step.taken;
             if let Wait::On(terms) = wait {
                 want = terms.count().min(self.cq.capacity());
@@ -161,7 +166,7 @@ impl Core {
     }
 
     #[inline]
-    fn enter_once(&mut self, wait: Wait<'_>, want: u32) -> Result<Step, Error> {
+    fn enter_once(&mut self, wait: Wait<'_>, want: u32, again: bool) -> Result<Step, Error> {
         let submission = self.sq.publish();
         let mut flags = 0;
         if submission.wake {
@@ -186,6 +191,13 @@ impl Core {
         let answer = match wait {
             Wait::Until(count, deadline) if ask => {
                 self.enter_on(to_submit, want, flags, &Terms::until(count, deadline))
+            }
+            Wait::On(&Terms {
+                registered: Some(offset),
+                deadline,
+                ..
+            }) if ask && !again => {
+                self.enter_registered(to_submit, want, flags | deadline.flag(), offset)
             }
             Wait::On(terms) if ask => self.enter_on(to_submit, want, flags, terms),
             // SAFETY: what is in the queue was prepared from operations that the slots keep, or that a caller of a raw push has
@@ -224,16 +236,14 @@ impl Core {
             let hint = Hint::needs_linux(5, 11, &"IORING_FEAT_EXT_ARG is not set");
             return Err(Error::refused(Call::Enter, hint));
         }
-        let (timespec, clock_flag): (Option<__kernel_timespec>, u32) = match terms.deadline {
-            Deadline::Never => (None, 0),
+        let clock_flag = terms.deadline.flag();
+        let timespec: Option<__kernel_timespec> = match terms.deadline {
+            Deadline::Never => None,
             Deadline::After(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                (Some(crate::time::timespec(left)), 0)
+                Some(crate::time::timespec(left))
             }
-            Deadline::At(time) => (
-                Some(crate::time::timespec(time)),
-                uring_sys::IORING_ENTER_ABS_TIMER,
-            ),
+            Deadline::At(time) => Some(crate::time::timespec(time)),
         };
         let (sigmask, sigmask_sz) = terms.signals.as_ref().map_or((0, 0), |mask| {
             let (bits, len) = mask.as_kernel();
@@ -261,6 +271,22 @@ impl Core {
             )
         }
         .map_err(|errno| evidence::wait_failed(self.name, errno, clock_flag))
+    }
+
+    /// Waits on terms that the kernel has already.
+    fn enter_registered(
+        &mut self,
+        to_submit: u32,
+        want: u32,
+        flags: u32,
+        offset: usize,
+    ) -> Result<u32, Error> {
+        let flags = flags | uring_sys::IORING_ENTER_EXT_ARG | uring_sys::IORING_ENTER_EXT_ARG_REG;
+        let arg = std::ptr::without_provenance(offset);
+        let len = size_of::<uring_sys::io_uring_reg_wait>();
+        // SAFETY: as in `enter_once`; the argument is no address but a place in the region that the ring owns.
+        unsafe { syscall::enter(self.name, to_submit, want, flags, arg, len) }
+            .map_err(|errno| self.explain(errno))
     }
 
     #[cold]

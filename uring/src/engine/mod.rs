@@ -13,6 +13,7 @@ mod enter;
 mod items;
 mod quiet;
 mod register;
+mod registered_waits;
 mod slots;
 mod storage;
 mod waits;
@@ -51,6 +52,7 @@ use crate::restrictions::Restrictions;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use crate::time::WaitClock;
+use registered_waits::RegisteredWaits;
 use slots::Slots;
 use wakers::Wakers;
 
@@ -94,12 +96,13 @@ pub struct Core {
     clock: WaitClock,
     /// What goes with each call that waits.
     wait_flags: u32,
+    waits: Option<RegisteredWaits>,
     /// The slot of the thread's table to give back at the end.
     index: Option<u8>,
     #[cfg(uring_coverage)]
     flying: InFlight,
     /// Unmapped last.
-    _memory: Vec<Mapping>,
+    memory: Vec<Mapping>,
 }
 
 impl fmt::Debug for Core {
@@ -162,11 +165,29 @@ impl Core {
             descriptor: None,
             clock: WaitClock::Monotonic,
             wait_flags: 0,
+            waits: None,
             index,
             #[cfg(uring_coverage)]
             flying: InFlight::new(),
-            _memory: parts.memory,
+            memory: parts.memory,
         })
+    }
+
+    /// The same ring, with new queues. Nothing is in the old ones.
+    pub(crate) fn move_to(&mut self, parts: Parts) {
+        self.sq = parts.sq;
+        self.cq = parts.cq;
+        self.setup = parts.setup;
+        self.memory = parts.memory;
+    }
+
+    /// The kernel has other queues by now: from here on every call says that they are lost.
+    pub(crate) fn give_queues_up(&mut self) {
+        self.sq.give_up();
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<Descriptor> {
+        self.descriptor
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -340,6 +340,12 @@ impl SubmissionQueue {
         unsafe { self.shared_entries.as_ref() }.load(Ordering::Relaxed) == self.capacity
     }
 
+    /// Makes the memory look lost, which it is once the kernel has taken other memory instead.
+    pub(crate) fn give_up(&mut self) {
+        // SAFETY: as in `store_tail`.
+        unsafe { self.shared_entries.as_ref() }.store(0, Ordering::Relaxed);
+    }
+
     /// Takes back what the kernel has not seen, oldest first, giving each entry's `user_data`.
     ///
     /// With a kernel thread everything published is the kernel's, so there is nothing to take back.

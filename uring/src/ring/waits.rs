@@ -45,6 +45,61 @@ impl<H: Handle> Ring<H> {
         self.core_mut().wait_with(completions, options)
     }
 
+    /// Keeps options of waits where the kernel reads them without copying them in: index 0 is the first of
+    /// [`Builder::registered_waits`](crate::Builder::registered_waits).
+    ///
+    /// # Errors
+    ///
+    /// The ring has no registered wait with that index.
+    #[doc(alias = "io_uring_register_wait_reg")]
+    #[doc(alias = "io_uring_reg_wait")]
+    pub fn set_registered_wait(
+        &mut self,
+        index: usize,
+        options: &WaitOptions,
+    ) -> Result<(), Error> {
+        self.core_mut().set_registered_wait(index, options)
+    }
+
+    /// How many registered waits the ring has.
+    #[must_use]
+    pub fn registered_waits(&self) -> usize {
+        self.core().registered_waits()
+    }
+
+    /// [`submit_and_wait_with`](Ring::submit_and_wait_with), with options that were [registered](Ring::set_registered_wait): without any, at
+    /// first. A time limit begins with the call.
+    ///
+    /// Since Linux 6.13.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use uring::{Builder, WaitOptions};
+    ///
+    /// let mut ring = match Builder::new(8).registered_waits(4).build_best() {
+    ///     Err(error) if error.is_unsupported() => return Ok(()),
+    ///     built => built?,
+    /// };
+    /// ring.set_registered_wait(3, &WaitOptions::new().at_most(Duration::from_millis(1)))?;
+    /// assert!(ring.submit_and_wait_registered(1, 3).unwrap_err().is_timed_out());
+    /// # Ok::<(), uring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`submit_and_wait_with`](Ring::submit_and_wait_with), and: the ring has no registered wait with that index.
+    ///
+    /// Source: `io_uring_enter(2)`, `IORING_ENTER_EXT_ARG_REG`.
+    #[doc(alias = "io_uring_submit_and_wait_reg")]
+    #[doc(alias = "IORING_ENTER_EXT_ARG_REG")]
+    pub fn submit_and_wait_registered(
+        &mut self,
+        completions: u32,
+        index: usize,
+    ) -> Result<u32, Error> {
+        self.core_mut().wait_registered(completions, index)
+    }
+
     /// Has the limits of this ring's waits go by that clock; at first they go by [`WaitClock::Monotonic`]. Timeouts that are operations say
     /// themselves by which they go.
     ///

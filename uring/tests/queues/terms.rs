@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use uring::op::{Nop, Read};
-use uring::{Builder, Probe, SignalMask, WaitClock, WaitOptions};
+use uring::{Builder, Probe, SetupFlags, SignalMask, WaitClock, WaitOptions};
 use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
 
 use crate::common;
@@ -15,6 +15,8 @@ const EXT_ARG: Feature = Feature::ring(uring_sys::IORING_FEAT_EXT_ARG);
 const MIN_TIMEOUT: Feature = Feature::ring(uring_sys::IORING_FEAT_MIN_TIMEOUT);
 const ABS_TIMER: Feature = Feature::enter(uring_sys::IORING_ENTER_ABS_TIMER);
 const CLOCK: Feature = Feature::register(uring_sys::IORING_REGISTER_CLOCK);
+const REG_WAIT: Feature = Feature::enter(uring_sys::IORING_ENTER_EXT_ARG_REG);
+const MEM_REGION: Feature = Feature::register(uring_sys::IORING_REGISTER_MEM_REGION);
 const NO_IOWAIT: Feature = Feature::ring(uring_sys::IORING_FEAT_NO_IOWAIT);
 
 const LONG: Duration = Duration::from_secs(20);
@@ -36,6 +38,11 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .on(HandleKind::ALL)
         .needs([CLOCK, ABS_TIMER])
         .refused_by(clocks_are_refused);
+    suite
+        .test("a_wait_that_is_registered", a_wait_that_is_registered)
+        .on(HandleKind::ALL)
+        .needs([REG_WAIT, MEM_REGION])
+        .refused_by(registered_waits_are_refused);
     suite
         .test("a_wait_that_is_no_iowait", a_wait_that_is_no_iowait)
         .on(HandleKind::ALL)
@@ -223,6 +230,88 @@ fn clocks_are_refused(context: &Context) -> TestResult {
     let error = ring.submit_and_wait_with(1, &until).unwrap_err();
     assert!(error.is_unsupported(), "{error}");
     ring.call(Nop::new())??;
+    Ok(())
+}
+
+fn a_wait_that_is_registered(context: &Context) -> TestResult {
+    let mut ring = common::build(context, &Builder::new(8).registered_waits(40))?;
+    assert_eq!(ring.registered_waits(), 40);
+    assert!(!ring.setup().flags().contains(SetupFlags::R_DISABLED));
+    let options = WaitOptions::new().at_most(SHORT);
+    for wrong in [40, usize::MAX] {
+        assert!(ring.set_registered_wait(wrong, &options).is_err());
+        assert!(ring.submit_and_wait_registered(1, wrong).is_err());
+    }
+    // None was set: without a limit.
+    ring.push_raw(Nop::new(), 1)?;
+    assert_eq!(ring.submit_and_wait_registered(1, 39)?, 1);
+    assert_eq!(ring.for_each(drop)?, 1);
+    // A limit, of a wait that nothing comes to, and of one that a part comes to.
+    ring.set_registered_wait(39, &options)?;
+    assert!(
+        ring.submit_and_wait_registered(1, 39)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    ring.push_raw(Nop::new(), 2)?;
+    assert!(
+        ring.submit_and_wait_registered(2, 39)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    assert_eq!((ring.pending(), ring.for_each(drop)?), (0, 1));
+    // By the clock.
+    ring.set_registered_wait(
+        0,
+        &WaitOptions::new().until(WaitClock::Monotonic.now() + SHORT),
+    )?;
+    assert!(
+        ring.submit_and_wait_registered(1, 0)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    // A part is enough in the end.
+    ring.set_registered_wait(1, &WaitOptions::new().batch_for(SHORT))?;
+    ring.push_raw(Nop::new(), 3)?;
+    assert_eq!(ring.submit_and_wait_registered(4, 1)?, 1);
+    assert_eq!(ring.for_each(drop)?, 1);
+    // The mask is the ring's own.
+    let signal = libc::SIGUSR2;
+    pend(signal)?;
+    assert!(
+        ring.submit_and_wait_registered(1, 39)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    ring.set_registered_wait(
+        2,
+        &WaitOptions::new().signals(SignalMask::all().without(signal)),
+    )?;
+    assert!(
+        ring.submit_and_wait_registered(1, 2)
+            .unwrap_err()
+            .is_interrupted()
+    );
+
+    let none = common::build(context, &Builder::new(8).registered_waits(0));
+    assert!(none.is_err_and(|error| !error.is_unsupported()));
+    let mut plain = common::ring(context, 8)?;
+    assert!(plain.submit_and_wait_registered(1, 0).is_err());
+    let disabled = Builder::new(8).registered_waits(1).build_disabled()?;
+    let mut ring = disabled.enable_best()?;
+    ring.set_registered_wait(0, &options)?;
+    assert!(
+        ring.submit_and_wait_registered(1, 0)
+            .unwrap_err()
+            .is_timed_out()
+    );
+    Ok(())
+}
+
+fn registered_waits_are_refused(context: &Context) -> TestResult {
+    let refused = common::build(context, &Builder::new(8).registered_waits(1));
+    let error = refused.map(drop).unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
     Ok(())
 }
 

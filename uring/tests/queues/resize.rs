@@ -1,0 +1,127 @@
+//! Queues that become larger and smaller in the middle of things.
+
+use std::fs::File;
+use std::io::Write as _;
+
+use uring::op::{Nop, Read};
+use uring::{Builder, CompletionSize, EntrySize, Hint, SetupFlags};
+use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
+
+use crate::common;
+
+const RESIZE: Feature = Feature::register(uring_sys::IORING_REGISTER_RESIZE_RINGS);
+
+pub(crate) fn add_to(suite: &mut Suite) {
+    suite
+        .test("q01_h29_a_resized_ring_keeps_everything", keeps_everything)
+        .on([HandleKind::Registered, HandleKind::Born])
+        .needs([RESIZE])
+        .refused_by(older_kernels_refuse);
+    suite
+        .test("h09_a_ring_without_descriptor_is_not_lost", is_not_lost)
+        .on([HandleKind::Closed])
+        .needs([RESIZE])
+        .no_refusal("it is refused before the kernel is asked");
+}
+
+fn keeps_everything(context: &Context) -> TestResult {
+    let plain = Builder::new(8);
+    resize_often(context, &plain)?;
+    resize_often(context, &plain.clone().index_array(true))?;
+    resize_often(
+        context,
+        &plain.clone().completion_size(CompletionSize::Large),
+    )?;
+    resize_often(context, &plain.clone().entry_size(EntrySize::Large))?;
+    if context.handle() == HandleKind::Registered {
+        resize_often(context, &plain.clone().own_memory(true))?;
+    }
+    for (feature, builder) in [
+        (
+            Feature::setup(uring_sys::IORING_SETUP_SQ_REWIND),
+            plain.clone().rewind(true),
+        ),
+        (
+            Feature::setup(uring_sys::IORING_SETUP_SQE_MIXED),
+            plain.clone().entry_size(EntrySize::Mixed),
+        ),
+        (
+            Feature::CQE_MIXED,
+            plain.clone().completion_size(CompletionSize::Mixed),
+        ),
+    ] {
+        if context.has(feature) {
+            resize_often(context, &builder)?;
+        }
+    }
+    Ok(())
+}
+
+fn resize_often(context: &Context, builder: &Builder<'_>) -> TestResult {
+    let mut ring = common::build(context, builder)?;
+    let mut number = 0;
+    let mut tokens = Vec::new();
+    for (entries, completions) in [(64, 128), (4, 8), (3, 5), (256, 1024), (256, 1024), (8, 16)] {
+        // In flight, not submitted, and not reaped, at places that are not the beginning of the queues.
+        let (reader, writer) = files::pipe()?;
+        tokens.push((ring.push(Read::new(reader, vec![0; 4]))?, writer));
+        number += 1;
+        ring.push_raw(Nop::new(), number)?;
+        ring.submit_and_wait(1)?;
+        number += 1;
+        ring.push_raw(Nop::new(), number)?;
+        ring.resize(entries, completions)?;
+        let setup = ring.setup();
+        assert_eq!(
+            (setup.entries(), setup.completion_entries()),
+            (entries.next_power_of_two(), completions.next_power_of_two())
+        );
+        assert!(setup.flags().contains(SetupFlags::DEFER_TASKRUN));
+        assert_eq!(ring.pending(), 0);
+        ring.submit_and_wait(2)?;
+        let mut seen = Vec::new();
+        ring.for_each(|completion| seen.push(completion.user_data()))?;
+        assert_eq!(seen, [number - 1, number]);
+        // Twice around the new queues.
+        for _ in 0..2 * completions.next_power_of_two() {
+            ring.call(Nop::new())??;
+        }
+    }
+    for refused in [(0, 8), (8, 0), (16, 8), (65536, 65536), (8, 131_072)] {
+        assert!(ring.resize(refused.0, refused.1).is_err());
+    }
+    assert_eq!(usize::try_from(ring.in_flight())?, tokens.len());
+    for (token, writer) in tokens {
+        File::from(writer).write_all(b"abc")?;
+        let done = ring.wait(token)?;
+        assert_eq!((done.result?, &done.buf[..3]), (3, &b"abc"[..]));
+    }
+    Ok(())
+}
+
+fn is_not_lost(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    ring.push_raw(Nop::new(), 1)?;
+    let error = ring.resize(16, 32).unwrap_err();
+    assert_eq!(error.hint(), Some(Hint::NeedsDescriptor), "{error}");
+    assert_eq!((ring.setup().entries(), ring.pending()), (8, 1));
+    assert_eq!(ring.submit_and_wait(1)?, 1);
+    assert_eq!(ring.for_each(drop)?, 1);
+    // Nor is one whose task work is not deferred.
+    let mut movable = uring::Ring::new(8)?;
+    assert!(movable.resize(16, 32).unwrap_err().is_invalid_request());
+    movable.call(Nop::new())??;
+    Ok(())
+}
+
+fn older_kernels_refuse(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(RESIZE, context, 8)? else {
+        return Ok(());
+    };
+    let error = ring.resize(16, 32).unwrap_err();
+    if ring.setup().flags().contains(SetupFlags::DEFER_TASKRUN) {
+        assert!(error.is_unsupported(), "{error}");
+    }
+    ring.call(Nop::new())??;
+    Ok(())
+}
