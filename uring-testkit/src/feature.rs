@@ -159,6 +159,8 @@ impl Feature {
         Self::find(Probe::Timeout(uring_sys::IORING_TIMEOUT_MULTISHOT));
     /// Groups of buffers in shared memory (`IORING_REGISTER_PBUF_RING`), since 5.19.
     pub const BUFFER_RING: Self = Self::register(uring_sys::IORING_REGISTER_PBUF_RING);
+    /// ... in memory of the kernel's (`IOU_PBUF_RING_MMAP`), since 6.4.
+    pub const BUFFER_RING_MMAP: Self = Self::find(Probe::BufferRing(uring_sys::IOU_PBUF_RING_MMAP));
     /// Buffers that are taken in parts (`IOU_PBUF_RING_INC`), since 6.12.
     pub const BUFFER_RING_INC: Self = Self::find(Probe::BufferRing(uring_sys::IOU_PBUF_RING_INC));
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::engine::Core;
+use crate::engine::{Core, notifies};
 use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
 use crate::handle::Handle;
@@ -86,11 +86,16 @@ impl Batch<'_> {
         user_data: u64,
         push: Push,
     ) -> Result<(), PushError<O>> {
-        let common = !O::LARGE && user_data & TRACKED == 0 && self.hand.has_room();
+        let common = !O::LARGE
+            && !notifies::<O>()
+            && !push.drains()
+            && user_data & TRACKED == 0
+            && self.hand.has_room();
         if !common || !self.core.is_at_home() {
             return self.push_slowly(op, user_data, push);
         }
-        if let Err(hint) = op.admit(self.core.id()) {
+        let admitted = op.admit(self.core.id());
+        if let Err(hint) = admitted.and_then(|()| self.core.admit_push(push)) {
             return Err(Refused::new(op, Error::refused(Call::Push, hint)));
         }
         let mut entry = Entry::new(O::OPCODE);

@@ -1,6 +1,6 @@
 //! Operations that start one after the other.
 
-use crate::engine::Core;
+use crate::engine::{Core, notifies};
 use crate::error::{Call, Error, Hint};
 use crate::op::{Completes, LinkTimeout, Operation, TimeLimit, TimeMemory, sealed};
 use crate::push::Push;
@@ -182,8 +182,13 @@ impl<L: Links> Chain<L> {
 
     fn make_room(&self, core: &mut Core) -> Result<(), Error> {
         self.links
-            .admit(core.id())
+            .admit(core)
             .map_err(|hint| Error::refused(Call::Push, hint))?;
+        if L::NOTIFIES {
+            core.admit_notifying(self.links.drains())?;
+        } else if self.links.drains() {
+            core.admit_drain()?;
+        }
         core.make_room(L::LEN, L::LEN, L::LARGE, true)
     }
 }
@@ -256,9 +261,15 @@ pub trait Links: sealed::Sealed {
     const LEN: u32;
     #[doc(hidden)]
     const LARGE: bool;
+    /// Whether a member takes a second request for its notification.
+    #[doc(hidden)]
+    const NOTIFIES: bool;
 
     #[doc(hidden)]
-    fn admit(&self, ring: u64) -> Result<(), Hint>;
+    fn admit(&self, core: &Core) -> Result<(), Hint>;
+
+    #[doc(hidden)]
+    fn drains(&self) -> bool;
 
     /// Whether the completions of all but the last could be left out; `is_end` if these are all.
     #[doc(hidden)]
@@ -294,9 +305,15 @@ impl<O: Operation> Links for First<O> {
     type Tokens = Token<O>;
     const LEN: u32 = 1;
     const LARGE: bool = O::LARGE;
+    const NOTIFIES: bool = notifies::<O>();
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        self.op.admit(ring)
+    fn admit(&self, core: &Core) -> Result<(), Hint> {
+        self.op.admit(core.id())?;
+        core.admit_push(self.push)
+    }
+
+    fn drains(&self) -> bool {
+        self.push.drains()
     }
 
     fn may_be_quiet(&self, is_end: bool) -> bool {
@@ -312,10 +329,16 @@ impl<L: Links, O: Operation> Links for Then<L, O> {
     type Tokens = (L::Tokens, Token<O>);
     const LEN: u32 = L::LEN + 1;
     const LARGE: bool = L::LARGE || O::LARGE;
+    const NOTIFIES: bool = L::NOTIFIES || notifies::<O>();
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        self.before.admit(ring)?;
-        self.op.admit(ring)
+    fn admit(&self, core: &Core) -> Result<(), Hint> {
+        self.before.admit(core)?;
+        self.op.admit(core.id())?;
+        core.admit_push(self.push)
+    }
+
+    fn drains(&self) -> bool {
+        self.before.drains() || self.push.drains()
     }
 
     fn may_be_quiet(&self, is_end: bool) -> bool {
@@ -334,9 +357,14 @@ impl<L: LastMember, M: TimeMemory> Links for Timed<L, M> {
     type Tokens = (L::Tokens, Token<TimeLimit<M>>);
     const LEN: u32 = L::LEN + 1;
     const LARGE: bool = L::LARGE;
+    const NOTIFIES: bool = L::NOTIFIES;
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        self.before.admit(ring)
+    fn admit(&self, core: &Core) -> Result<(), Hint> {
+        self.before.admit(core)
+    }
+
+    fn drains(&self) -> bool {
+        self.before.drains()
     }
 
     fn may_be_quiet(&self, _: bool) -> bool {

@@ -1,12 +1,15 @@
 //! Direct descriptors: open files in the ring's own table, which have no number that the process could see.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod update;
 
-use uring_sys::{io_uring_file_index_range, io_uring_rsrc_update};
+pub(crate) use update::check_tag;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use uring_sys::io_uring_file_index_range;
 
 use crate::engine::Core;
-use crate::entry::address;
 use crate::error::{Call, Error, Hint};
 
 /// An open file of a ring's own table (the kernel's "fixed file").
@@ -56,6 +59,8 @@ struct Reserved {
 struct Shared {
     ring: u64,
     any_dropped: AtomicBool,
+    /// Slots that somebody has, and those that were dropped and not made free yet.
+    taken: AtomicU32,
     /// A bit for each slot that was dropped empty, and for each that was dropped with a file in it.
     empty: Box<[AtomicU64]>,
     full: Box<[AtomicU64]>,
@@ -73,6 +78,7 @@ impl Shared {
         Shared {
             ring,
             any_dropped: AtomicBool::new(false),
+            taken: AtomicU32::new(0),
             empty: bits(),
             full: bits(),
         }
@@ -91,22 +97,45 @@ impl Shared {
         }
     }
 
-    /// Gives everything that was noted to `each`. What is noted meanwhile is found now or the next time.
-    fn take_each(&self, mut each: impl FnMut(Dropped)) {
+    /// Gives what was noted to `each`, 64 slots at a time: the first of them, and a bit for each. What is noted meanwhile is found now or
+    /// the next time.
+    fn take_each(&self, mut each: impl FnMut(u32, u64, HoldsFile)) {
         self.any_dropped.store(false, Ordering::SeqCst);
-        for (bits, holds_file) in [(&self.empty, false), (&self.full, true)] {
+        for (bits, holds_file) in [
+            (&self.empty, HoldsFile(false)),
+            (&self.full, HoldsFile(true)),
+        ] {
             for (word, first) in bits.iter().zip((0..).step_by(64)) {
-                let mut left = word.swap(0, Ordering::SeqCst);
-                while left != 0 {
-                    each(Dropped {
-                        index: first + left.trailing_zeros(),
-                        holds_file,
-                    });
-                    left &= left - 1;
+                let noted = word.swap(0, Ordering::SeqCst);
+                if noted != 0 {
+                    each(first, noted, holds_file);
                 }
             }
         }
     }
+
+    /// A reserved slot, in the books of the table.
+    fn reserved(self: &Arc<Shared>, index: u32, holds_file: bool) -> Reserved {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Reserved {
+            index,
+            holds_file,
+            table: Arc::clone(self),
+        }
+    }
+}
+
+/// Whether slots were dropped with a file in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HoldsFile(bool);
+
+/// The slots of 64 that begin with `first` whose bit is set.
+fn indices(first: u32, mut bits: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let index = (bits != 0).then(|| first + bits.trailing_zeros());
+        bits &= bits.wrapping_sub(1);
+        index
+    })
 }
 
 /// The ring's side of its file table.
@@ -179,11 +208,7 @@ impl AnyDirectSlot {
     /// The file that the kernel has opened into the slot that it chose.
     pub(crate) fn filled(&self, index: u32) -> Direct {
         Direct {
-            place: Reserved {
-                index,
-                holds_file: true,
-                table: Arc::clone(&self.table),
-            },
+            place: self.table.reserved(index, true),
         }
     }
 }
@@ -233,7 +258,7 @@ impl Core {
     /// Gives the ring a file table with `len` empty slots, which the library gives out.
     pub(crate) fn register_direct(&mut self, len: u32) -> Result<(), Error> {
         self.register_table(len)?;
-        self.set_direct(DirectTable::new(self.id(), len, false));
+        self.set_direct(Some(DirectTable::new(self.id(), len, false)));
         Ok(())
     }
 
@@ -258,22 +283,27 @@ impl Core {
             };
             return Err(error);
         }
-        self.set_direct(DirectTable::new(self.id(), len, true));
+        self.set_direct(Some(DirectTable::new(self.id(), len, true)));
         Ok(())
     }
 
     fn register_table(&mut self, len: u32) -> Result<(), Error> {
-        let call = Call::register(uring_sys::IORING_REGISTER_FILES);
-        self.check_process(call)?;
-        if self.direct().is_some() {
-            let hint = Hint::contradiction(&"the ring has a table of direct descriptors already");
-            return Err(Error::refused(call, hint));
-        }
+        self.check_no_table(uring_sys::IORING_REGISTER_FILES)?;
         let len = len.min(TOO_MANY);
         let empty = vec![-1_i32; usize::try_from(len).unwrap_or(usize::MAX)];
         let arg = empty.as_ptr().cast_mut().cast();
         // SAFETY: `len` descriptors, which the kernel only reads, and only during the call.
         unsafe { self.register(uring_sys::IORING_REGISTER_FILES, arg, len) }.map(drop)
+    }
+
+    fn check_no_table(&self, opcode: u32) -> Result<(), Error> {
+        let call = Call::register(opcode);
+        self.check_process(call)?;
+        if self.direct().is_some() {
+            let hint = Hint::contradiction(&"the ring has a table of direct descriptors already");
+            return Err(Error::refused(call, hint));
+        }
+        Ok(())
     }
 
     /// Whichever slot is free when a file is opened.
@@ -341,51 +371,25 @@ impl Core {
             return Err(Error::refused(call, Hint::contradiction(none)));
         };
         Ok(indices.map(|index| DirectSlot {
-            place: Reserved {
-                index,
-                holds_file: false,
-                table: Arc::clone(&shared),
-            },
+            place: shared.reserved(index, false),
         }))
-    }
-
-    /// Closes the files of direct descriptors that were dropped, and makes their slots free.
-    #[cold]
-    pub(crate) fn close_dropped(&mut self) {
-        let Some(shared) = self.direct().map(|table| Arc::clone(&table.shared)) else {
-            return;
-        };
-        shared.take_each(|Dropped { index, holds_file }| {
-            // A slot that the kernel would not empty is not used again: a file may still be in it.
-            if !holds_file || self.empty_direct(index).is_ok() {
-                if let Some(table) = self.direct_mut().filter(|table| !table.allocated) {
-                    table.free.push(index);
-                }
-            }
-        });
-    }
-
-    fn empty_direct(&self, index: u32) -> Result<(), Error> {
-        let none = -1_i32;
-        let mut update = io_uring_rsrc_update {
-            offset: index,
-            data: address(&raw const none),
-            ..io_uring_rsrc_update::default()
-        };
-        let arg = (&raw mut update).cast();
-        // SAFETY: one update that names one descriptor, both read during the call only.
-        unsafe { self.register(uring_sys::IORING_REGISTER_FILES_UPDATE, arg, 1) }.map(drop)
     }
 
     /// How many slots the file table has.
     pub(crate) fn direct_len(&self) -> u32 {
         self.direct().map_or(0, |table| table.len)
     }
+
+    /// How many of them somebody has.
+    pub(crate) fn direct_taken(&self) -> u32 {
+        let taken = |table: &DirectTable| table.shared.taken.load(Ordering::Relaxed);
+        self.direct().map_or(0, taken)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Dropped, Shared, take_pair};
+    use super::{Dropped, HoldsFile, Shared, indices, take_pair};
 
     #[test]
     fn pairs_are_neighbours() {
@@ -399,14 +403,15 @@ mod tests {
     #[test]
     fn what_was_dropped_is_taken_once() {
         let shared = Shared::new(1, 130);
-        let noted = [(0, false), (129, false), (63, true), (64, true)]
-            .map(|(index, holds_file)| Dropped { index, holds_file });
-        for dropped in noted {
-            shared.note(dropped);
+        let noted = [(0, false), (129, false), (63, true), (64, true), (66, true)];
+        for (index, holds_file) in noted {
+            shared.note(Dropped { index, holds_file });
         }
         let mut taken = Vec::new();
-        shared.take_each(|dropped| taken.push(dropped));
+        shared.take_each(|first, bits, HoldsFile(holds_file)| {
+            taken.extend(indices(first, bits).map(|index| (index, holds_file)));
+        });
         assert_eq!(taken, noted);
-        shared.take_each(|dropped| panic!("{dropped:?} again"));
+        shared.take_each(|first, bits, _| panic!("{first} {bits:b} again"));
     }
 }

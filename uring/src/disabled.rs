@@ -63,13 +63,20 @@ impl DisabledRing {
     }
 
     /// Refuses in a forked child, and where the number leads to another file.
-    fn check(&self) -> Result<(), Error> {
-        self.core.check_process(Call::Transition)?;
-        self.fd.descriptor().check(Call::Transition)
+    pub(crate) fn check(&self, call: Call) -> Result<(), Error> {
+        self.core.check_process(call)?;
+        self.fd.descriptor().check(call)
+    }
+
+    pub(crate) fn core_mut(&mut self) -> &mut Core {
+        &mut self.core
     }
 
     fn enable_here(self) -> Result<(Box<Core>, RingFd, RingIndex), TransitionError<DisabledRing>> {
-        let index = match self.check().and_then(|()| self.core.register_ring_fd()) {
+        let index = match self
+            .check(Call::Transition)
+            .and_then(|()| self.core.register_ring_fd())
+        {
             Ok(index) => index,
             Err(error) => return Err(TransitionError::new(self, error)),
         };
@@ -91,7 +98,7 @@ impl DisabledRing {
     /// descriptor ([`is_unsupported`](crate::Error::is_unsupported)).
     pub fn enable_fdless(self) -> Result<Ring<Fdless>, TransitionError<DisabledRing>> {
         let closable = self
-            .check()
+            .check(Call::Transition)
             .and_then(|()| can_close(Call::Transition, self.core.setup().features()));
         if let Err(error) = closable {
             return Err(TransitionError::new(self, error));
@@ -120,7 +127,10 @@ impl DisabledRing {
     }
 
     fn enable_by_descriptor(self) -> Result<Ring<Any>, TransitionError<DisabledRing>> {
-        match self.check().and_then(|()| self.core.enable()) {
+        match self
+            .check(Call::Transition)
+            .and_then(|()| self.core.enable())
+        {
             Ok(()) => {
                 let DisabledRing { mut core, fd } = self;
                 core.setup_mut().note_enabled();

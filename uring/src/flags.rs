@@ -229,6 +229,40 @@ bitflags! {
 }
 
 bitflags! {
+    /// What a submission entry asks for beside its operation, for [`Restrictions`](crate::Restrictions).
+    ///
+    /// Operations are given none of them by hand: each says here where it comes from.
+    ///
+    /// Source: `io_uring_enter(2)`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub struct EntryFlags: u8 {
+        /// The file is a [`Direct`](crate::Direct) descriptor.
+        #[doc(alias = "IOSQE_FIXED_FILE")]
+        const FIXED_FILE = sys::IOSQE_FIXED_FILE;
+        /// [`Push::drain`](crate::Push::drain).
+        #[doc(alias = "IOSQE_IO_DRAIN")]
+        const DRAIN = sys::IOSQE_IO_DRAIN;
+        /// The next operation of a [`Chain`](crate::Chain) starts when this one has succeeded.
+        #[doc(alias = "IOSQE_IO_LINK")]
+        const LINK = sys::IOSQE_IO_LINK;
+        /// The next operation of a [`Chain`](crate::Chain) starts whatever has become of this one.
+        #[doc(alias = "IOSQE_IO_HARDLINK")]
+        const HARDLINK = sys::IOSQE_IO_HARDLINK;
+        /// [`Push::always_async`](crate::Push::always_async).
+        #[doc(alias = "IOSQE_ASYNC")]
+        const ASYNC = sys::IOSQE_ASYNC;
+        /// The kernel chooses the buffer from a [group](crate::BufferGroup).
+        #[doc(alias = "IOSQE_BUFFER_SELECT")]
+        const BUFFER_SELECT = sys::IOSQE_BUFFER_SELECT;
+        /// [`Chain::skip_success`](crate::Chain::skip_success).
+        ///
+        /// Since Linux 5.17.
+        #[doc(alias = "IOSQE_CQE_SKIP_SUCCESS")]
+        const SKIP_SUCCESS = sys::IOSQE_CQE_SKIP_SUCCESS;
+    }
+}
+
+bitflags! {
     /// What a completion says beside its result.
     ///
     /// Bits without a name here are kept: the upper 16 bits hold a buffer number, and some operations have bits of their own.

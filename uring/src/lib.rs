@@ -64,22 +64,28 @@ mod disabled;
 mod engine;
 mod entry;
 mod error;
+mod eventfd;
 mod events;
 mod evidence;
+mod filter;
 mod flags;
 mod fork;
 mod handle;
 mod id;
+mod interface;
 mod local;
 mod memory;
 mod names;
+mod napi;
 mod per_thread;
+mod personality;
 mod probe;
 mod push;
 mod query;
 mod queue;
 mod resize;
 mod resource;
+mod restrictions;
 mod ring;
 mod scope;
 mod setup;
@@ -89,10 +95,12 @@ mod token;
 mod tokens;
 mod transition;
 mod waiting;
+mod workers;
 
 pub use self::batch::Batch;
 pub use self::buffers::{
     BufferGroup, BufferLease, BufferRing, Bundle, ProvidedBuffers, RawBufferGroup, SelectedBuffer,
+    SendQueue, Unsent,
 };
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
@@ -107,22 +115,27 @@ pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
 pub use self::events::{EventKey, EventQueue};
-pub use self::flags::{CompletionFlags, Features, SetupFlags};
+pub use self::filter::{Field, Filter};
+pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
+pub use self::interface::{InterfaceQueue, InterfaceQueueOptions, ReceivedBytes};
 pub use self::local::{
     Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
 };
 pub use self::names::{opcode_name, register_opcode_name};
+pub use self::napi::{Napi, NapiTracking};
 pub use self::per_thread::PerThread;
+pub use self::personality::Personality;
 pub use self::probe::Probe;
 pub use self::push::Push;
-pub use self::query::{Query, QueueHeader, ZeroCopyReceive};
+pub use self::query::{Query, QueueHeader, ZeroCopyEvents, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
-    Buf, BufMut, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, IoVecs, Path, RawBuf,
-    RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice, Target, TargetName,
-    Untracked, Vectored, VectoredMut,
+    Buf, BufMut, BufferMemory, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, HugePages,
+    IoVecs, Path, RawBuf, RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice,
+    Target, TargetName, UnregisteredBuf, Untracked, Vectored, VectoredMut,
 };
+pub use self::restrictions::Restrictions;
 pub use self::ring::Ring;
 pub use self::scope::Scope;
 pub use self::setup::Setup;
@@ -131,6 +144,7 @@ pub use self::token::{PushError, Refused, Token, WaitError};
 pub use self::tokens::Tokens;
 pub use self::transition::TransitionError;
 pub use self::waiting::{SignalMask, WaitOptions};
+pub use self::workers::{CpuSet, WorkerLimits};
 
 /// Guides, each about one task.
 pub mod guide {

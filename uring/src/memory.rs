@@ -52,13 +52,32 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Private memory, at least `len` bytes of it on a boundary of huge pages, for which the kernel is asked for such.
+    pub(crate) fn transparent_huge(len: usize, process: Process) -> Result<Mapping, Errno> {
+        let len = round_up(len, HUGE_PAGE) + HUGE_PAGE;
+        let mapping = Mapping::reserved(len, 0, InChild::NotOurs, process)?;
+        mapping.advise(libc::MADV_DONTFORK)?;
+        mapping.advise(libc::MADV_HUGEPAGE)?;
+        Ok(mapping)
+    }
+
     fn anonymous(
         len: usize,
         flags: i32,
         in_child: InChild,
         process: Process,
     ) -> Result<Mapping, Errno> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | flags;
+        Mapping::reserved(len, flags | libc::MAP_POPULATE, in_child, process)
+    }
+
+    /// Without a page of memory before it is touched, unless the flags say otherwise.
+    fn reserved(
+        len: usize,
+        flags: i32,
+        in_child: InChild,
+        process: Process,
+    ) -> Result<Mapping, Errno> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
         // SAFETY: a new mapping at an address of the kernel's choosing touches nothing that exists.
         let start = unsafe {
             libc::mmap(

@@ -1,6 +1,7 @@
 //! How an operation is pushed: what is asked of the kernel beside the operation itself.
 
 use crate::entry::Entry;
+use crate::personality::Personality;
 
 /// Options of one push.
 ///
@@ -29,8 +30,14 @@ use crate::entry::Entry;
 #[must_use]
 pub struct Push {
     flags: u8,
+    /// Zero for the credentials of whoever submits.
     personality: u16,
+    /// Of a personality that has to be looked up before the push; zero otherwise.
+    serial: u32,
 }
+
+// Each member of a chain has one, and what is refused is given back by value.
+static_assertions::const_assert!(size_of::<Push>() <= 8);
 
 impl Push {
     /// No options.
@@ -38,6 +45,7 @@ impl Push {
         Push {
             flags: 0,
             personality: 0,
+            serial: 0,
         }
     }
 
@@ -46,10 +54,17 @@ impl Push {
     /// The kernel refuses it with `EOPNOTSUPP` on a ring that has ever left out a successful completion: that of a
     /// [chain](crate::Chain::skip_success), or of what aligns a 128-byte entry in a queue of [mixed](crate::EntrySize::Mixed) ones.
     ///
-    /// It holds cancellations back too: what is in flight before it and never completes by itself is only cancelled by
-    /// [`Ring::cancel_sync`](crate::Ring::cancel_sync), which the end of a ring uses as well. Before Linux 6.0 there is no such call, and a ring
-    /// that is dropped in that state waits until what comes before the drain has completed. With many operations around a drain the end
-    /// of a ring has been seen to wait for ever on Linux 6.18 too: bring what is in flight to an end before the ring is dropped.
+    /// The kernel goes on holding everything back, operation for operation, until one is pushed while nothing else is in flight: on a ring
+    /// with operations that last, such as a multishot accept, a drain is the end of all that comes after it. A scope that is left while
+    /// its operations are held back waits for what they wait for.
+    ///
+    /// It would hold cancellations back too, so after a drain they go by a call. Before Linux 6.0 there is no such call: then what comes before
+    /// the drain cannot be cancelled, and a ring that is dropped in that state gives it up after a second
+    /// ([`leaked_operations`](crate::leaked_operations)).
+    ///
+    /// Drains and zero-copy sends do not go together. Such a send is [refused](crate::Error::is_drain_conflict) as a drain and while one may
+    /// hold it back, since Linux 6.16 and newer would never run it; and a drain is refused on a ring that has had one, since before
+    /// 6.16 it would never start. Whoever pushes raw operations has to see to that.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)
@@ -63,15 +78,33 @@ impl Push {
         self.with(uring_sys::IOSQE_ASYNC)
     }
 
-    /// Runs the operation with registered credentials. Since Linux 5.6.
+    /// Runs the operation with [registered credentials](crate::Ring::register_personality). Since Linux 5.6.
     ///
-    /// An id that is not registered makes the operation fail with `EINVAL`.
+    /// The push is refused if the personality is of another ring or was dropped
+    /// ([`is_wrong_ring`](crate::Error::is_wrong_ring)).
     #[doc(alias = "io_uring_register_personality")]
-    pub const fn personality(self, id: u16) -> Push {
+    pub const fn personality(self, personality: &Personality) -> Push {
         Push {
-            personality: id,
+            personality: personality.id(),
+            serial: personality.serial(),
             ..self
         }
+    }
+
+    /// Runs the operation with credentials that were registered by other means than this library's. Since Linux 5.6.
+    ///
+    /// An id that is not registered makes the operation fail with `EINVAL`.
+    pub const fn personality_id(self, id: u16) -> Push {
+        Push {
+            personality: id,
+            serial: 0,
+            ..self
+        }
+    }
+
+    /// The serial number of the personality that has to be looked up before the push; zero if there is none.
+    pub(crate) const fn personality_serial(self) -> u32 {
+        self.serial
     }
 
     /// Ties the operation to the next one of its chain.

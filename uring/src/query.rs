@@ -172,6 +172,39 @@ impl ZeroCopyReceive {
     }
 }
 
+/// What the kernel has of events of zero-copy receive.
+///
+/// Since Linux 7.3.
+///
+/// Source: `linux/io_uring/query.h`.
+#[doc(alias = "io_uring_query_zcrx_event")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ZeroCopyEvents {
+    /// The `ZCRX_EVENT_DESC_FLAG_*` that the kernel knows.
+    pub flags: u32,
+    /// The size in bytes of the statistics that the kernel keeps.
+    pub statistics_size: u32,
+    /// Their alignment in bytes.
+    pub statistics_alignment: u32,
+}
+
+impl ZeroCopyEvents {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// As of [`QueueHeader::get`].
+    pub fn get() -> Result<Self, Error> {
+        let answer: sys::io_uring_query_zcrx_event = ask()?;
+        Ok(Self {
+            flags: answer.event_flags,
+            statistics_size: answer.stats_size,
+            statistics_alignment: answer.stats_off_alignment,
+        })
+    }
+}
+
 /// The struct in which the kernel answers one kind of query.
 ///
 /// # Safety
@@ -201,6 +234,16 @@ unsafe impl Answer for sys::io_uring_query_zcrx {
     const QUERY: u32 = sys::IO_URING_QUERY_ZCRX;
     const UNANSWERED: Hint =
         Hint::needs_linux(6, 19, &"the kernel does not answer IO_URING_QUERY_ZCRX");
+}
+
+// SAFETY: generated from the kernel's header, integers only.
+unsafe impl Answer for sys::io_uring_query_zcrx_event {
+    const QUERY: u32 = sys::IO_URING_QUERY_ZCRX_EVENT;
+    const UNANSWERED: Hint = Hint::needs_linux(
+        7,
+        3,
+        &"the kernel does not answer IO_URING_QUERY_ZCRX_EVENT",
+    );
 }
 
 const NO_QUERIES: Hint =
@@ -283,6 +326,9 @@ mod tests {
         });
         check(ZeroCopyReceive::get(), |receive| {
             receive.refill_header_size > 0 && receive.refill_header_alignment.is_power_of_two()
+        });
+        check(ZeroCopyEvents::get(), |events| {
+            events.statistics_size > 0 && events.statistics_alignment.is_power_of_two()
         });
     }
 

@@ -80,9 +80,14 @@ impl Name {
 }
 
 impl Name {
+    /// The number that goes by [`registers_by_index`](Name::registers_by_index), for calls that name a second ring.
+    pub(crate) fn register_number(self) -> u32 {
+        self.register.unsigned_abs()
+    }
+
     /// The number that `IORING_REGISTER_RING_FDS` takes for the ring, which is in the table by descriptor only.
     pub(crate) fn descriptor_number(self) -> u32 {
-        self.register.unsigned_abs()
+        self.register_number()
     }
 }
 

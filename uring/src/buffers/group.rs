@@ -1,7 +1,7 @@
 //! What a group's handles, its operations and its leases have in common.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::buffers::pool::Pool;
@@ -18,6 +18,8 @@ pub struct Group {
     /// `None` only while it is being dropped.
     memory: Option<(Pool, Mutex<Supply>)>,
     incremental: bool,
+    /// Whether the kernel knows the group.
+    registered: AtomicBool,
     /// Operations that were pushed and not redeemed, where somebody has to know.
     users: AtomicU32,
     registry: Arc<Registry>,
@@ -45,6 +47,7 @@ impl Group {
             id,
             memory: Some((pool, Mutex::new(supply))),
             incremental,
+            registered: AtomicBool::new(true),
             users: AtomicU32::new(0),
             registry,
             process,
@@ -64,6 +67,15 @@ impl Group {
 
     pub(crate) fn is_incremental(&self) -> bool {
         self.incremental
+    }
+
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Acquire)
+    }
+
+    /// The kernel has forgotten the group. Its number stays taken: an operation may still name it.
+    pub(crate) fn set_unregistered(&self) {
+        self.registered.store(false, Ordering::Release);
     }
 
     /// Whether this is not a copy that came through `fork`. There another thread of the parent's may have held the lock.
@@ -136,7 +148,9 @@ impl Drop for Group {
         // A child's copy of a mapping or of heap memory is the child's to free.
         if self.process.is_current() {
             let supply = supply.into_inner().unwrap_or_else(PoisonError::into_inner);
-            self.registry.hand_in(Remains::new(self.id, pool, supply));
+            let registered = *self.registered.get_mut();
+            self.registry
+                .hand_in(Remains::new(self.id, pool, supply, registered));
         }
     }
 }

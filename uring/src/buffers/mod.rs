@@ -7,11 +7,13 @@ mod provided;
 mod registry;
 mod ring;
 mod selection;
+mod send_queue;
 
 pub use lease::{BufferLease, Bundle};
 pub use provided::ProvidedBuffers;
 pub(crate) use provided::Run;
-pub(crate) use registry::Buffers;
+pub(crate) use registry::{Buffers, QueueKind};
 pub use ring::BufferRing;
 pub(crate) use selection::Selection;
 pub use selection::{BufferGroup, RawBufferGroup, SelectedBuffer};
+pub use send_queue::{SendQueue, Unsent};

@@ -1,11 +1,10 @@
 //! Buffers that are handed to the kernel through memory that it shares (`IORING_REGISTER_PBUF_RING`).
 
 use std::fmt;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use uring_sys::{Errno, io_uring_buf};
+use uring_sys::io_uring_buf;
 
 use crate::buffers::group::{Group, Supply};
 use crate::buffers::lease::{BufferLease, Bundle};
@@ -13,7 +12,6 @@ use crate::buffers::pool::Pool;
 use crate::completion::Completion;
 use crate::entry::address;
 use crate::error::Error;
-use crate::fork::Process;
 use crate::memory::Mapping;
 
 /// A group of buffers of one size, of which operations take one when they have data for it.
@@ -23,7 +21,11 @@ use crate::memory::Mapping;
 ///
 /// [`Ring::buffer_ring`](crate::Ring::buffer_ring) makes one, of memory of its own, so also on a ring without a descriptor; operations of another ring
 /// are refused. A clone is another handle of the same group. The group is unregistered, with the ring's next submission, when its
-/// handles, its leases and the operations that may take from it are gone, and until then its memory stays, whatever becomes of the ring.
+/// handles, its leases and the operations that may take from it are gone, or [by hand](crate::Ring::unregister_buffer_ring), and its memory stays
+/// as long as anything uses it, whatever becomes of the ring.
+///
+/// When the kernel has no buffer left, an operation that would take one completes with `ENOBUFS`, a multishot one
+/// [ends](crate::op::EndReason::NoBuffers), and nothing is lost: pushed again when leases have ended it goes on.
 ///
 /// Since Linux 5.19.
 ///
@@ -143,23 +145,28 @@ pub(crate) struct Part {
 }
 
 impl Queue {
-    /// A queue with every buffer of the pool in it.
-    pub(crate) fn new(pool: &Pool, process: Process) -> Result<Queue, Errno> {
-        let count = usize::from(pool.count());
+    /// How much memory the queue of so many buffers takes.
+    pub(crate) fn len(count: u16) -> usize {
+        usize::from(count) * size_of::<io_uring_buf>()
+    }
+
+    /// A queue in zeroed memory of that length, with every buffer of the pool in it.
+    pub(crate) fn new(pool: &Pool, entries: Mapping) -> Queue {
         let mut queue = Queue {
-            entries: Mapping::private(count * size_of::<io_uring_buf>(), process)?,
+            entries,
             tail: 0,
             newest: 0,
-            buffers: vec![Buffer::default(); count].into(),
+            buffers: vec![Buffer::default(); usize::from(pool.count())].into(),
         };
         for id in 0..pool.count() {
             queue.put(pool, id);
         }
-        Ok(queue)
+        queue
     }
 
-    pub(crate) fn start(&self) -> NonNull<u8> {
-        self.entries.start()
+    /// Where the next buffer goes in, modulo 2^16.
+    pub(crate) fn tail(&self) -> u16 {
+        self.tail
     }
 
     /// The entry that a position stands for.

@@ -17,15 +17,29 @@ const FOR_EVER: __kernel_timespec = __kernel_timespec {
     tv_nsec: -1,
 };
 
+/// What a call to cancel one operation has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CancelCall {
+    Found,
+    NotFound,
+    /// Before Linux 6.0 there is no such call, and restrictions may forbid it.
+    Unusable,
+}
+
 impl Core {
     /// Asks the kernel to cancel one operation. Whether it did shows in the operation's own completion.
     ///
-    /// The request goes out with the next submission.
+    /// The request goes out with the next submission, or at once where there was a drain, which would hold it back.
     pub(crate) fn cancel(&mut self, place: Place) -> Result<(), Error> {
         self.check_process(Call::Push)?;
         self.reap();
         match self.slots.flying_at(place) {
             Some(user_data) => {
+                if self.drained && self.transact(Wait::Not).is_ok() {
+                    if let CancelCall::Found = self.cancel_by_call(user_data) {
+                        return Ok(());
+                    }
+                }
                 self.make_room(1, 0, false, true)?;
                 self.place_cancel(user_data);
                 Ok(())
@@ -39,6 +53,9 @@ impl Core {
         entry.set_fd(-1);
         entry.set_addr(user_data);
         // Not with CQE_SKIP_SUCCESS: the kernel refuses drains from the first such entry on, for as long as the ring lives.
+        if let Some(restrictions) = self.restrictions() {
+            entry.add_flags(restrictions.required().bits());
+        }
         entry.set_user_data(IGNORED);
         self.answers_due = self.answers_due.saturating_add(1);
         self.enqueue(&mut entry, false, None);
@@ -71,16 +88,25 @@ impl Core {
         }
     }
 
-    /// Cancels without an entry, which a drain would hold back until what is to be cancelled is over. Linux 6.0 and newer can.
-    pub(super) fn cancel_past_a_drain(&self, user_data: u64) {
+    /// Cancels without an entry, which a drain would hold back until what is to be cancelled is over.
+    ///
+    /// Whether it was cancelled shows in its completion.
+    pub(super) fn cancel_by_call(&self, user_data: u64) -> CancelCall {
         let mut arg = io_uring_sync_cancel_reg {
             addr: user_data,
             fd: -1,
             timeout: crate::time::timespec(Duration::ZERO),
             ..io_uring_sync_cancel_reg::default()
         };
-        // What comes of it shows in the completions.
-        let _ = self.register_cancel((&raw mut arg).cast());
+        match self.register_cancel((&raw mut arg).cast()) {
+            Ok(_) => CancelCall::Found,
+            Err(error) => match error.errno() {
+                // Found, and not over yet.
+                Some(libc::ETIME | libc::EALREADY) => CancelCall::Found,
+                Some(libc::ENOENT) => CancelCall::NotFound,
+                _ => CancelCall::Unusable,
+            },
+        }
     }
 
     fn cancel_until(&self, cancel: Cancel, deadline: Option<Instant>) -> Result<u32, Error> {

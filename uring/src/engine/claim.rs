@@ -1,6 +1,6 @@
 //! Pushing operations and redeeming their tokens: the typed face of the untyped core.
 
-use crate::engine::{Core, Place};
+use crate::engine::{Core, Place, notifies};
 use crate::error::{Call, Error, Hint};
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
@@ -18,7 +18,7 @@ impl Core {
         depth: u16,
         submit: bool,
     ) -> Result<Token<O>, PushError<O>> {
-        if let Err(error) = self.admit(&op, 1, submit) {
+        if let Err(error) = self.admit(&op, push, 1, submit) {
             return Err(Refused::new(op, error));
         }
         match self.place(op, push, depth) {
@@ -35,7 +35,7 @@ impl Core {
         push: Push,
         user_data: u64,
     ) -> Result<(), PushError<O>> {
-        match self.admit(&op, 0, true) {
+        match self.admit(&op, push, 0, true) {
             Ok(()) => {
                 self.place_raw(op, push, user_data);
                 Ok(())
@@ -45,9 +45,21 @@ impl Core {
     }
 
     #[inline]
-    fn admit<O: Operation>(&mut self, op: &O, tracked: u32, submit: bool) -> Result<(), Error> {
+    fn admit<O: Operation>(
+        &mut self,
+        op: &O,
+        push: Push,
+        tracked: u32,
+        submit: bool,
+    ) -> Result<(), Error> {
         op.admit(self.id())
+            .and_then(|()| self.admit_push(push))
             .map_err(|hint| Error::refused(Call::Push, hint))?;
+        if notifies::<O>() {
+            self.admit_notifying(push.drains())?;
+        } else if push.drains() {
+            self.admit_drain()?;
+        }
         self.make_room(1, tracked, O::LARGE, submit)
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::completion::Completion;
+use crate::engine::cancel::CancelCall;
 use crate::engine::{Core, Wait, release_slot};
 use crate::entry::{IGNORED, TRACKED};
 use crate::error::Error;
@@ -139,19 +140,28 @@ impl Core {
                 }
             }
             self.reap();
-            if quiet && !self.cancel_refused {
-                for user_data in self.slots.flying_user_data(depth, only_multishot) {
-                    self.cancel_past_a_drain(user_data);
-                }
-            }
             let heard = self.slots.has_heard_more();
             if !self.cancel_refused && (quiet || (heard && self.is_flying(depth, true))) {
-                if let Err(error) = self.cancel_flying(depth, only_multishot || !quiet) {
+                if let Err(error) = self.cancel_again(depth, only_multishot || !quiet) {
                     return self.watch_for_landing(depth, error);
                 }
             }
         }
         Ok(())
+    }
+
+    /// By call, where the kernel has it: a drain may hold back the entries that were there first, and would hold back more of them.
+    fn cancel_again(&mut self, depth: u16, only_multishot: bool) -> Result<(), Error> {
+        let unusable = self
+            .slots
+            .flying_user_data(depth, only_multishot)
+            .any(|user_data| self.cancel_by_call(user_data) == CancelCall::Unusable);
+        if !unusable {
+            return Ok(());
+        }
+        // What a scope has borrowed cannot be given up, so that goes on waiting.
+        self.cancel_refused |= self.drained && depth == 0;
+        self.cancel_flying(depth, only_multishot)
     }
 
     fn is_flying(&self, depth: u16, only_multishot: bool) -> bool {

@@ -104,6 +104,15 @@ impl Core {
     #[inline]
     pub(crate) fn transact(&mut self, wait: Wait<'_>) -> Result<u32, Error> {
         self.check_process(Call::Enter)?;
+        let done = self.submit_and_wait(wait);
+        if self.personalities.has_dropped() {
+            self.unregister_dropped_personalities();
+        }
+        done
+    }
+
+    #[inline]
+    fn submit_and_wait(&mut self, wait: Wait) -> Result<u32, Error> {
         if let Some(table) = &self.direct {
             if table.has_dropped() {
                 self.close_dropped();

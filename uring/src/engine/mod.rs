@@ -4,6 +4,7 @@
 //! the handle; the types around it see to it that a `Core` named by index stays on its thread.
 
 mod awaited;
+mod behind_drain;
 mod buffers;
 mod cancel;
 mod claim;
@@ -19,10 +20,11 @@ mod waits;
 mod wakers;
 
 pub(crate) use awaited::Landed;
+pub(crate) use behind_drain::notifies;
 pub use drain::leaked_operations;
 pub(crate) use enter::{Deadline, Terms, Wait};
 
-pub(crate) use register::{release_slot, unregister_slot};
+pub(crate) use register::{release_slot, size, unregister_slot};
 pub(crate) use slots::{Place, Remains};
 
 use std::collections::VecDeque;
@@ -42,9 +44,11 @@ use crate::handle::Descriptor;
 use crate::handle::HandleKind;
 use crate::memory::Mapping;
 use crate::op::{Multishot, Operation};
+use crate::personality::Personalities;
 use crate::push::Push;
 use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
-use crate::resource::RegisteredBufs;
+use crate::resource::BufferTable;
+use crate::restrictions::Restrictions;
 use crate::setup::Setup;
 use crate::syscall::Name;
 use crate::time::WaitClock;
@@ -69,8 +73,14 @@ pub struct Core {
     quiet: Vec<quiet::Span>,
     /// Cancellations of the library's own whose completions have not been seen.
     answers_due: u32,
-    registered: Option<RegisteredBufs>,
+    registered: Option<BufferTable>,
     buffers: Buffers,
+    personalities: Personalities,
+    restrictions: Option<Box<Restrictions>>,
+    /// There was a drain, and the kernel may still hold entries back for it.
+    drained: bool,
+    /// There was a zero-copy send.
+    notified: bool,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -143,6 +153,10 @@ impl Core {
             answers_due: 0,
             registered: None,
             buffers: Buffers::new(),
+            personalities: Personalities::default(),
+            restrictions: None,
+            drained: false,
+            notified: false,
             cancel_refused: false,
             draining: false,
             shared: false,
@@ -374,6 +388,7 @@ impl Core {
         let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
         entry.set_user_data(place.user_data());
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
         Ok(place)
     }
@@ -388,6 +403,7 @@ impl Core {
         // SAFETY: as above.
         let second_half = unsafe { O::second_half(&raw const op) };
         entry.set_user_data(user_data);
+        self.note_drain::<O>(push);
         self.enqueue(&mut entry, O::LARGE, second_half);
     }
 
@@ -449,7 +465,8 @@ impl Core {
     fn land(&mut self, completion: Completion) {
         if completion.user_data == crate::entry::IGNORED {
             self.answers_due = self.answers_due.saturating_sub(1);
-            self.cancel_refused |= completion.result == -libc::EACCES;
+            // EINVAL: older kernels take no cancellation with the flags that the ring's restrictions require.
+            self.cancel_refused |= matches!(-completion.result, libc::EACCES | libc::EINVAL);
         } else {
             self.slots.land(completion);
             self.wakers.landed(completion.user_data);
@@ -553,6 +570,26 @@ impl Core {
         &mut self.buffers
     }
 
+    pub(crate) fn completion_queue(&self) -> &CompletionQueue {
+        &self.cq
+    }
+
+    pub(crate) fn restrictions(&self) -> Option<&Restrictions> {
+        self.restrictions.as_deref()
+    }
+
+    pub(crate) fn set_restrictions(&mut self, restrictions: Restrictions) {
+        self.restrictions = Some(Box::new(restrictions));
+    }
+
+    pub(crate) fn personalities(&self) -> &Personalities {
+        &self.personalities
+    }
+
+    pub(crate) fn personalities_mut(&mut self) -> &mut Personalities {
+        &mut self.personalities
+    }
+
     pub(crate) fn direct(&self) -> Option<&DirectTable> {
         self.direct.as_ref()
     }
@@ -561,8 +598,8 @@ impl Core {
         self.direct.as_mut()
     }
 
-    pub(crate) fn set_direct(&mut self, table: DirectTable) {
-        self.direct = Some(table);
+    pub(crate) fn set_direct(&mut self, table: Option<DirectTable>) {
+        self.direct = table;
     }
 }
 

@@ -9,6 +9,16 @@ use crate::error::{Call, Error};
 use crate::evidence;
 use crate::syscall::{self, Name};
 
+/// How long a structure is, where the kernel wants to know.
+pub(crate) const fn size<T>() -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the kernel's structures are a few words, and const functions cannot use TryFrom"
+    )]
+    let size = size_of::<T>() as u32;
+    size
+}
+
 impl Core {
     /// `io_uring_register(2)` on this ring.
     ///

@@ -1,7 +1,5 @@
 //! What the ring's waits go by: the clock, how a waiting thread counts, and the eventfd that tells of completions.
 
-use std::os::fd::RawFd;
-
 use uring_sys::io_uring_clock_register;
 
 use crate::engine::{Core, Wait};
@@ -78,29 +76,6 @@ impl Core {
             uring_sys::IORING_ENTER_NO_IOWAIT
         };
         Ok(())
-    }
-
-    /// Has the kernel count completions in an eventfd, with either of the two opcodes.
-    pub(crate) fn register_eventfd(&self, opcode: u32, eventfd: RawFd) -> Result<(), Error> {
-        let mut number = eventfd;
-        // SAFETY: one descriptor, read during the call; the kernel keeps the file.
-        unsafe { self.register(opcode, (&raw mut number).cast(), 1) }.map(drop)
-    }
-
-    pub(crate) fn unregister_eventfd(&self) -> Result<(), Error> {
-        let opcode = uring_sys::IORING_UNREGISTER_EVENTFD;
-        // SAFETY: the opcode takes no argument.
-        unsafe { self.register(opcode, std::ptr::null_mut(), 0) }.map(drop)
-    }
-
-    pub(crate) fn set_eventfd_enabled(&mut self, enabled: bool) -> Result<(), Error> {
-        self.check_process(Call::Enter)?;
-        self.cq.set_eventfd_enabled(enabled);
-        Ok(())
-    }
-
-    pub(crate) fn is_eventfd_enabled(&self) -> bool {
-        self.process.is_current() && self.cq.is_eventfd_enabled()
     }
 
     /// Completions that have come and that nobody has looked at.

@@ -16,6 +16,8 @@ pub enum Call {
     Setup,
     /// `mmap(2)`, `madvise(2)`: the memory of a ring's queues.
     Map,
+    /// `mmap(2)`, `madvise(2)`: memory for buffers, or shared with the kernel to tell of them.
+    MapBuffers,
     /// `io_uring_enter(2)`: submitting entries, waiting for completions.
     Enter,
     /// `io_uring_register(2)` with this opcode, without `IORING_REGISTER_USE_REGISTERED_RING`.
@@ -59,6 +61,7 @@ impl fmt::Display for Call {
         f.write_str(match *self {
             Self::Setup => "io_uring_setup",
             Self::Map => "mapping the memory of the queues",
+            Self::MapBuffers => "mapping memory for buffers",
             Self::Enter => "io_uring_enter",
             Self::Register(opcode) => {
                 return match register_opcode_name(u32::from(opcode)) {

@@ -52,6 +52,8 @@ pub enum Hint {
     },
     /// The kernel was built without io_uring: `ENOSYS`, and no seccomp filter is active.
     NotBuilt,
+    /// The kernel was built without something that this rests on.
+    NotConfigured(Evidence),
     /// `kernel.io_uring_disabled` forbids this process to make rings.
     DisabledBySysctl {
         /// The value: 1 allows `CAP_SYS_ADMIN` and the members of a group, 2 nobody.
@@ -65,6 +67,10 @@ pub enum Hint {
     SecurityPolicy,
     /// A submission thread was asked for without `CAP_SYS_ADMIN` and `CAP_SYS_NICE`.
     SubmissionThreadPrivilege,
+    /// A queue of a network interface was asked for without `CAP_NET_ADMIN`.
+    NetworkPrivilege,
+    /// The thread may gain privileges, and has no `CAP_SYS_ADMIN`, so it may not restrict itself.
+    MayGainPrivileges,
     /// The restrictions of the ring or of the task do not allow it.
     Restricted,
     /// All 16 ring slots of the thread are taken.
@@ -103,8 +109,14 @@ pub enum Hint {
     SubmissionThreadDied,
     /// The submission queue has no room.
     QueueFull,
+    /// A queue of buffers to be sent has no room.
+    SendQueueFull,
     /// Every slot for an operation in flight is taken.
     NoSlot,
+    /// A zero-copy send would wait behind a drain, for ever on some kernels.
+    BehindDrain,
+    /// A drain on a ring that has had a zero-copy send would never start on some kernels.
+    DrainAfterZeroCopy,
     /// Completions that found no room in their queue wait in the kernel.
     CompletionsWaiting,
     /// The kernel could not allocate requests for the entries.
@@ -118,10 +130,12 @@ pub enum Hint {
         /// The number of entries that was asked for.
         asked: u32,
     },
-    /// The token or the direct descriptor belongs to another ring.
+    /// The token, the direct descriptor or the personality belongs to another ring, or the personality was dropped.
     WrongRing,
     /// Operations are in flight.
     StillInFlight,
+    /// Somebody still has a part of what is to be taken away: a direct descriptor, a slot, a buffer.
+    StillInUse,
     /// The ring's entries are too small for the operation.
     EntryTooLarge,
     /// No huge page was available.
@@ -145,6 +159,11 @@ impl Hint {
         Self::Contradiction(Evidence::new(explanation))
     }
 
+    /// [`Hint::NotConfigured`] with what is missing, and what showed it.
+    pub(crate) const fn not_configured(evidence: &'static &'static str) -> Self {
+        Self::NotConfigured(Evidence::new(evidence))
+    }
+
     fn fmt_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self {
             Self::NeedsLinux {
@@ -154,6 +173,9 @@ impl Hint {
             } => return write!(f, "needs Linux {major}.{minor} ({evidence})"),
             Self::NotBuilt => {
                 "this kernel was built without io_uring (no seccomp filter is active in this thread)"
+            }
+            Self::NotConfigured(evidence) => {
+                return write!(f, "this kernel was built without it ({evidence})");
             }
             Self::DisabledBySysctl { value, .. } => {
                 return write!(
@@ -167,6 +189,12 @@ impl Hint {
             }
             Self::SubmissionThreadPrivilege => {
                 "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE"
+            }
+            Self::NetworkPrivilege => {
+                "a queue of a network interface was asked for by a thread without CAP_NET_ADMIN"
+            }
+            Self::MayGainPrivileges => {
+                "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself"
             }
             Self::Restricted => "the restrictions of this ring or task do not allow it",
             Self::SlotsTaken => "all 16 ring slots of this thread are taken",
@@ -202,7 +230,14 @@ impl Hint {
             Self::NotEnabled => "this ring is disabled",
             Self::SubmissionThreadDied => "the submission thread of this ring is gone",
             Self::QueueFull => "the submission queue is full",
+            Self::SendQueueFull => "the queue of buffers to be sent is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
+            Self::DrainAfterZeroCopy => {
+                "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
+            }
+            Self::BehindDrain => {
+                "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it"
+            }
             Self::CompletionsWaiting => {
                 "the completion queue overflowed, and completions wait in the kernel"
             }
@@ -210,8 +245,9 @@ impl Hint {
             Self::Interrupted => "a signal arrived",
             Self::Contradiction(explanation) => explanation.as_str(),
             Self::EntryCount { asked } => return write!(f, "a queue of {asked} entries was asked for"),
-            Self::WrongRing => "this token or direct descriptor belongs to another ring",
+            Self::WrongRing => "this token, direct descriptor or personality is not, or no longer, of this ring",
             Self::StillInFlight => "operations are in flight",
+            Self::StillInUse => "direct descriptors, slots or buffers of it are still in somebody's hands",
             Self::EntryTooLarge => "the operation needs larger entries than this ring has",
             Self::NoHugePages => "no huge page is available",
             Self::ContiguousMemory => {
@@ -235,6 +271,8 @@ impl Hint {
             Self::SubmissionThreadPrivilege => {
                 "give it CAP_SYS_NICE, or build the ring without a submission thread"
             }
+            Self::NetworkPrivilege => "give it CAP_NET_ADMIN in the first user namespace",
+            Self::MayGainPrivileges => "give up new privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
             Self::Restricted => "allow it when the restrictions are registered",
             Self::SlotsTaken => "drop a ring of this thread, or keep the descriptor",
             Self::Memlock { .. } => "raise the limit, or ask for smaller queues or buffers",
@@ -255,7 +293,12 @@ impl Hint {
             Self::SingleIssuer => "use it there",
             Self::NotEnabled => "enable it first",
             Self::QueueFull => "submit first",
+            Self::SendQueueFull => "take what was sent first",
             Self::NoSlot => "take or detach results first",
+            Self::DrainAfterZeroCopy => {
+                "wait until nothing is in flight instead, or drain on another ring"
+            }
+            Self::BehindDrain => "wait until nothing is in flight, or send with a copy",
             Self::CompletionsWaiting => "reap completions, then submit again",
             Self::OutOfRequests => "wait for completions, then submit again",
             Self::Interrupted => "call again",
@@ -263,11 +306,15 @@ impl Hint {
                 "ask for 1 to 32768 submission entries and at most 65536 completion entries, or let the kernel clamp the number"
             }
             Self::StillInFlight => "wait for them or cancel them first",
+            Self::StillInUse => "drop them, and end the operations that have them, first",
             Self::EntryTooLarge => "build the ring with 128-byte entries",
-            Self::NoHugePages => "reserve some (vm.nr_hugepages), or ask for smaller queues",
+            Self::NoHugePages => {
+                "reserve some (vm.nr_hugepages), or ask for smaller queues or ordinary memory"
+            }
             Self::ContiguousMemory => "ask for queues that fit in one page, or reserve huge pages",
             Self::NeedsLinux { .. }
             | Self::NotBuilt
+            | Self::NotConfigured(_)
             | Self::SecurityPolicy
             | Self::Contradiction(_)
             | Self::WrongRing => return None,

@@ -9,7 +9,7 @@ impl Error {
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         match self.hint() {
-            Some(Hint::NeedsLinux { .. } | Hint::NotBuilt) => true,
+            Some(Hint::NeedsLinux { .. } | Hint::NotBuilt | Hint::NotConfigured(_)) => true,
             Some(_) => false,
             None => self.errno() == Some(libc::ENOSYS),
         }
@@ -25,11 +25,22 @@ impl Error {
                 | Hint::SeccompFilter
                 | Hint::SecurityPolicy
                 | Hint::SubmissionThreadPrivilege
+                | Hint::NetworkPrivilege
+                | Hint::MayGainPrivileges
                 | Hint::Restricted,
             ) => true,
             Some(_) => false,
             None => matches!(self.errno(), Some(libc::EPERM | libc::EACCES)),
         }
+    }
+
+    /// The restrictions of the ring or of the thread do not allow it.
+    ///
+    /// What is said of calls; an operation that is not allowed completes with `EACCES`, and
+    /// [`Ring::restrictions`](crate::Ring::restrictions) tells whether that may be why.
+    #[must_use]
+    pub fn is_restricted(&self) -> bool {
+        self.hint() == Some(Hint::Restricted)
     }
 
     /// A signal ended the call early. Nothing is lost: call again.
@@ -53,7 +64,11 @@ impl Error {
     pub fn is_busy(&self) -> bool {
         match self.hint() {
             Some(
-                Hint::QueueFull | Hint::NoSlot | Hint::CompletionsWaiting | Hint::OutOfRequests,
+                Hint::QueueFull
+                | Hint::SendQueueFull
+                | Hint::NoSlot
+                | Hint::CompletionsWaiting
+                | Hint::OutOfRequests,
             ) => true,
             Some(_) => false,
             None => matches!(self.errno(), Some(libc::EBUSY | libc::EAGAIN)),
@@ -70,6 +85,15 @@ impl Error {
     #[must_use]
     pub fn is_out_of_slots(&self) -> bool {
         self.hint() == Some(Hint::NoSlot)
+    }
+
+    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring.
+    #[must_use]
+    pub fn is_drain_conflict(&self) -> bool {
+        matches!(
+            self.hint(),
+            Some(Hint::BehindDrain | Hint::DrainAfterZeroCopy)
+        )
     }
 
     /// The completion queue overflowed, and the kernel takes no entries before completions were reaped.
@@ -90,7 +114,7 @@ impl Error {
         self.hint() == Some(Hint::Forked)
     }
 
-    /// The token or direct descriptor belongs to another ring.
+    /// The token, direct descriptor or personality belongs to another ring, or the personality was dropped.
     #[must_use]
     pub fn is_wrong_ring(&self) -> bool {
         self.hint() == Some(Hint::WrongRing)
@@ -106,6 +130,12 @@ impl Error {
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.hint() == Some(Hint::StillInFlight)
+    }
+
+    /// Somebody, an operation perhaps, still has a part of what is to be taken away.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.hint() == Some(Hint::StillInUse)
     }
 
     /// The ring cannot be used any more: its descriptor, its memory or its submission thread is gone.
@@ -164,7 +194,11 @@ impl Error {
             io::ErrorKind::Interrupted
         } else if self.is_timed_out() {
             io::ErrorKind::TimedOut
-        } else if self.is_busy() || self.is_slots_taken() || self.is_in_flight() || self.is_nested()
+        } else if self.is_busy()
+            || self.is_slots_taken()
+            || self.is_in_flight()
+            || self.is_in_use()
+            || self.is_nested()
         {
             io::ErrorKind::ResourceBusy
         } else if self.is_invalid_request() || self.is_wrong_ring() {

@@ -21,6 +21,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "this kernel was built without io_uring (no seccomp filter is active in this thread)",
         ),
         (
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+            "this kernel was built without it (CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP)",
+        ),
+        (
             Hint::DisabledBySysctl {
                 value: 2,
                 group: Some(7),
@@ -40,6 +44,16 @@ fn texts() -> Vec<(Hint, &'static str)> {
             Hint::SubmissionThreadPrivilege,
             "a submission thread was asked for by a thread without CAP_SYS_ADMIN and CAP_SYS_NICE; give it \
              CAP_SYS_NICE, or build the ring without a submission thread",
+        ),
+        (
+            Hint::NetworkPrivilege,
+            "a queue of a network interface was asked for by a thread without CAP_NET_ADMIN; give it CAP_NET_ADMIN in \
+             the first user namespace",
+        ),
+        (
+            Hint::MayGainPrivileges,
+            "this thread has no CAP_SYS_ADMIN and may gain privileges, so it may not restrict itself; give up new \
+             privileges first: prctl(PR_SET_NO_NEW_PRIVS)",
         ),
         (
             Hint::Restricted,
@@ -109,8 +123,20 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "the submission queue is full; submit first",
         ),
         (
+            Hint::SendQueueFull,
+            "the queue of buffers to be sent is full; take what was sent first",
+        ),
+        (
             Hint::NoSlot,
             "every slot for an operation in flight is taken; take or detach results first",
+        ),
+        (
+            Hint::DrainAfterZeroCopy,
+            "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send; wait until nothing is in flight instead, or drain on another ring",
+        ),
+        (
+            Hint::BehindDrain,
+            "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it; wait until nothing is in flight, or send with a copy",
         ),
         (
             Hint::CompletionsWaiting,
@@ -132,11 +158,16 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::WrongRing,
-            "this token or direct descriptor belongs to another ring",
+            "this token, direct descriptor or personality is not, or no longer, of this ring",
         ),
         (
             Hint::StillInFlight,
             "operations are in flight; wait for them or cancel them first",
+        ),
+        (
+            Hint::StillInUse,
+            "direct descriptors, slots or buffers of it are still in somebody's hands; drop them, and end the operations that \
+             have them, first",
         ),
         (
             Hint::EntryTooLarge,
@@ -144,7 +175,7 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::NoHugePages,
-            "no huge page is available; reserve some (vm.nr_hugepages), or ask for smaller queues",
+            "no huge page is available; reserve some (vm.nr_hugepages), or ask for smaller queues or ordinary memory",
         ),
         (
             Hint::ContiguousMemory,
@@ -293,7 +324,11 @@ fn true_for(predicate: fn(&Error) -> bool) -> Vec<Hint> {
 fn predicates_hold_for_their_hints_alone() {
     assert_eq!(
         true_for(Error::is_unsupported),
-        [needs_6_3(), Hint::NotBuilt]
+        [
+            needs_6_3(),
+            Hint::NotBuilt,
+            Hint::not_configured(&"CONFIG_NET_RX_BUSY_POLL: it answers EOPNOTSUPP"),
+        ]
     );
     assert_eq!(
         true_for(Error::is_blocked),
@@ -305,15 +340,19 @@ fn predicates_hold_for_their_hints_alone() {
             Hint::SeccompFilter,
             Hint::SecurityPolicy,
             Hint::SubmissionThreadPrivilege,
+            Hint::NetworkPrivilege,
+            Hint::MayGainPrivileges,
             Hint::Restricted,
         ]
     );
+    assert_eq!(true_for(Error::is_restricted), [Hint::Restricted]);
     assert_eq!(true_for(Error::is_interrupted), [Hint::Interrupted]);
     assert_eq!(true_for(Error::is_timed_out), []);
     assert_eq!(
         true_for(Error::is_busy),
         [
             Hint::QueueFull,
+            Hint::SendQueueFull,
             Hint::NoSlot,
             Hint::CompletionsWaiting,
             Hint::OutOfRequests
@@ -321,6 +360,10 @@ fn predicates_hold_for_their_hints_alone() {
     );
     assert_eq!(true_for(Error::is_queue_full), [Hint::QueueFull]);
     assert_eq!(true_for(Error::is_out_of_slots), [Hint::NoSlot]);
+    assert_eq!(
+        true_for(Error::is_drain_conflict),
+        [Hint::DrainAfterZeroCopy, Hint::BehindDrain]
+    );
     assert_eq!(
         true_for(Error::is_completions_waiting),
         [Hint::CompletionsWaiting]
@@ -333,6 +376,7 @@ fn predicates_hold_for_their_hints_alone() {
         [Hint::SlotEmpty, Hint::SingleIssuer]
     );
     assert_eq!(true_for(Error::is_in_flight), [Hint::StillInFlight]);
+    assert_eq!(true_for(Error::is_in_use), [Hint::StillInUse]);
     assert_eq!(
         true_for(Error::is_ring_lost),
         [

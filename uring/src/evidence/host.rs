@@ -90,6 +90,11 @@ impl Host {
         self.lacks(CAP_SYS_ADMIN) && self.lacks(CAP_SYS_NICE)
     }
 
+    /// Whether this thread has no `CAP_SYS_ADMIN`, as far as its own user namespace counts.
+    pub(super) fn is_no_administrator(&self) -> bool {
+        self.lacks(CAP_SYS_ADMIN)
+    }
+
     fn lacks(&self, capability: u32) -> bool {
         self.capabilities
             .is_some_and(|set| set & (1 << capability) == 0)

@@ -4,6 +4,7 @@
 //! change one.
 
 mod host;
+mod resources;
 
 use std::ptr;
 
@@ -42,10 +43,12 @@ pub(crate) fn register_failed(name: Name, opcode: u32, errno: Errno) -> Error {
         Errno::EINVAL if opcode == sys::IORING_REGISTER_RING_FDS && lacks_ring_fds(name) => {
             Some(NO_RING_FDS)
         }
-        Errno::EEXIST | Errno::EBADF | Errno::EINVAL | Errno::EOPNOTSUPP => {
-            unreachable_for_register(name, errno)
+        Errno::EINVAL => {
+            unreachable_for_register(name, errno).or_else(|| resources::missing(name, opcode))
         }
-        Errno::EACCES | Errno::EPERM if has_rules_of_its_own(opcode) => None,
+        Errno::EEXIST | Errno::EBADF | Errno::EOPNOTSUPP => unreachable_for_register(name, errno),
+        // It asks for a privilege.
+        Errno::EPERM if opcode == sys::IORING_REGISTER_ZCRX_IFQ => None,
         _ => register_refusal(errno, &Host::observe(), || bare_register(opcode))
             .or_else(|| (errno == Errno::EACCES).then_some(Hint::Restricted)),
     };
@@ -61,6 +64,24 @@ pub(crate) fn register_ring_fd_failed(name: Name, errno: Errno) -> Error {
 pub(crate) fn blind_register_failed(opcode: u32, errno: Errno) -> Error {
     let hint = register_refusal(errno, &Host::observe(), || bare_register(opcode));
     explained(Error::sys(Call::register(opcode), errno), hint)
+}
+
+/// Explains why the calling thread may not restrict itself.
+pub(crate) fn thread_refused(opcode: u32, errno: Errno) -> Error {
+    let error = blind_register_failed(opcode, errno);
+    // SAFETY: the call reads an attribute of the thread.
+    let may_gain = || unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 0;
+    let hint = match (error.hint(), errno) {
+        (None, Errno::EACCES) if Host::observe().is_no_administrator() && may_gain() => {
+            Hint::MayGainPrivileges
+        }
+        (None, Errno::EACCES) => Hint::Restricted,
+        (None, Errno::EPERM) => {
+            Hint::contradiction(&"this thread has restrictions or filters already")
+        }
+        _ => return error,
+    };
+    error.with_hint(hint)
 }
 
 /// Explains a failed `IORING_REGISTER_SEND_MSG_RING`, which is called without a ring.
@@ -198,16 +219,6 @@ fn limit(errno: Errno, host: &Host) -> Option<Hint> {
             .map(|limit| Hint::DescriptorLimit { limit }),
         _ => None,
     }
-}
-
-/// These answer EPERM and EACCES for reasons of their own.
-fn has_rules_of_its_own(opcode: u32) -> bool {
-    matches!(
-        opcode,
-        sys::IORING_REGISTER_RESTRICTIONS
-            | sys::IORING_REGISTER_BPF_FILTER
-            | sys::IORING_REGISTER_ZCRX_IFQ
-    )
 }
 
 /// Whether the opcode is refused as such: where it is known, an array at address 0 answers EFAULT.

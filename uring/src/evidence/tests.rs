@@ -338,10 +338,37 @@ fn register_errors_are_told_apart() {
     assert!(register_ring_fd_failed(name, Errno::EBUSY).is_slots_taken());
     let restricted = register_failed(name, sys::IORING_REGISTER_FILES, Errno::EACCES);
     assert_eq!(restricted.hint(), Some(Hint::Restricted));
-    let own_rules = register_failed(name, sys::IORING_REGISTER_BPF_FILTER, Errno::EACCES);
+    let own_rules = register_failed(name, sys::IORING_REGISTER_ZCRX_IFQ, Errno::EPERM);
     assert_eq!(own_rules.hint(), None);
     let table = register_failed(name, sys::IORING_REGISTER_FILES2, Errno::EMFILE);
     assert!(matches!(table.hint(), Some(Hint::DescriptorLimit { .. })));
+}
+
+/// What the kernel knows it refuses for what it was given, and is not called too old for that.
+#[test]
+fn einval_of_a_known_call_is_not_blamed_on_the_kernel() {
+    let ring = ring(0).unwrap();
+    let name = Name::descriptor(ring.as_raw_fd());
+    for opcode in [
+        sys::IORING_REGISTER_FILES2,
+        sys::IORING_REGISTER_FILES_UPDATE2,
+        sys::IORING_REGISTER_BUFFERS2,
+        sys::IORING_REGISTER_BUFFERS_UPDATE,
+        sys::IORING_REGISTER_FILE_ALLOC_RANGE,
+        sys::IORING_REGISTER_CLONE_BUFFERS,
+    ] {
+        let since = sys::since(crate::register_opcode_name(opcode).unwrap()).unwrap();
+        let known = crate::Query::get().is_ok_and(|query| query.register_opcodes() > opcode);
+        let hint = register_failed(name, opcode, Errno::EINVAL).hint();
+        match hint {
+            None => {}
+            Some(Hint::NeedsLinux { major, minor, .. }) => {
+                assert!(!known, "{opcode}: {hint:?}");
+                assert_eq!((major, minor), since, "{opcode}");
+            }
+            other => panic!("{opcode}: {other:?}"),
+        }
+    }
 }
 
 /// The kernel's answer to registering the ring is taken for its age only where the opcode is unknown as such.

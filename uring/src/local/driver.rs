@@ -79,10 +79,12 @@ impl<H: Bound> Local<H> {
         }
         // SAFETY: the descriptor was just made and is known to nobody else.
         let eventfd = unsafe { File::from_raw_fd(fd) };
-        let number = eventfd.as_raw_fd();
+        let mut number = eventfd.as_raw_fd();
         let opcode = uring_sys::IORING_REGISTER_EVENTFD;
-        self.inner
-            .access(|core| core.register_eventfd(opcode, number))??;
+        self.inner.access(|core| {
+            // SAFETY: one descriptor, read during the call; the kernel keeps the file.
+            unsafe { core.register(opcode, (&raw mut number).cast(), 1) }
+        })??;
         Ok(eventfd)
     }
 }
@@ -125,8 +127,12 @@ impl<H: Bound> AsRawFd for Driver<H> {
 impl<H: Bound> Drop for Driver<H> {
     fn drop(&mut self) {
         if let Readable::Eventfd(_) = self.fd {
+            let opcode = uring_sys::IORING_UNREGISTER_EVENTFD;
             // In a forked child, or within `with`, it stays registered: then the kernel writes to what nobody reads.
-            let _ = self.local.inner.access(|core| core.unregister_eventfd());
+            let _ = self.local.inner.access(|core| {
+                // SAFETY: the opcode takes no argument.
+                unsafe { core.register(opcode, std::ptr::null_mut(), 0) }
+            });
         }
     }
 }

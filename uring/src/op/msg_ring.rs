@@ -12,6 +12,7 @@ use crate::error::{Call, Error, Hint};
 use crate::evidence;
 use crate::flags::CompletionFlags;
 use crate::handle::Handle;
+use crate::op::install::Adopts;
 use crate::op::{Operation, RawOperation, admit_target, done, sealed};
 use crate::resource::{Target, TargetName, Untracked};
 use crate::ring::Ring;
@@ -212,23 +213,26 @@ unsafe impl<R: Target + Untracked> RawOperation for MsgRing<R> {}
 
 /// Gives another ring a direct descriptor of this one's: both then have the file open.
 ///
-/// Since Linux 6.0; on older kernels it completes with `EINVAL`.
+/// Since Linux 6.0; on older kernels it completes with `EINVAL`. Where the other ring's kernel gives the slots of its
+/// [table](Ring::register_direct_allocated) out, it goes into whichever is free; `ENFILE` if none is.
 ///
 /// Source: `io_uring_prep_msg_ring_fd(3)`.
 #[derive(Debug)]
 #[doc(alias = "io_uring_prep_msg_ring_fd")]
+#[doc(alias = "io_uring_prep_msg_ring_fd_alloc")]
 #[doc(alias = "IORING_MSG_SEND_FD")]
 #[must_use]
-pub struct SendDirect<S> {
+pub struct SendDirect<S, D = DirectSlot> {
     ring: RingAddress,
     source: S,
-    slot: DirectSlot,
+    slot: D,
     notice: Option<u64>,
 }
 
-impl<S: Target> SendDirect<S> {
-    /// Gives what is in `source`, a direct descriptor, to `ring`, of which `slot` is an empty one.
-    pub fn new(ring: RingAddress, source: S, slot: DirectSlot) -> SendDirect<S> {
+impl<S: Target, D: Adopts> SendDirect<S, D> {
+    /// Gives what is in `source`, a direct descriptor, to `ring`, of which `slot` is an empty one, or
+    /// [any](crate::AnyDirectSlot).
+    pub fn new(ring: RingAddress, source: S, slot: D) -> SendDirect<S, D> {
         SendDirect {
             ring,
             source,
@@ -236,7 +240,9 @@ impl<S: Target> SendDirect<S> {
             notice: None,
         }
     }
+}
 
+impl<S: Target> SendDirect<S> {
     /// Makes a completion with that number in the other ring, too. The push is refused if its top bit is set.
     pub fn notice(mut self, user_data: u64) -> Self {
         self.notice = Some(user_data);
@@ -254,10 +260,10 @@ pub struct DirectSent<S> {
     pub source: S,
 }
 
-impl<S> sealed::Sealed for SendDirect<S> {}
+impl<S, D> sealed::Sealed for SendDirect<S, D> {}
 
 // SAFETY: there is no memory to point to.
-unsafe impl<S: Target> Operation for SendDirect<S> {
+unsafe impl<S: Target, D: Adopts> Operation for SendDirect<S, D> {
     type Output = DirectSent<S>;
     const OPCODE: u8 = uring_sys::IORING_OP_MSG_RING;
 
@@ -268,7 +274,7 @@ unsafe impl<S: Target> Operation for SendDirect<S> {
                 &"only a direct descriptor can be given to another ring",
             ));
         }
-        if self.slot.ring() != self.ring.0.ring {
+        if Adopts::ring(&self.slot) != self.ring.0.ring {
             return Err(Hint::WrongRing);
         }
         if self.notice.is_some_and(|notice| notice & TRACKED != 0) {
@@ -286,7 +292,8 @@ unsafe impl<S: Target> Operation for SendDirect<S> {
         entry.set_addr(uring_sys::IORING_MSG_SEND_FD);
         let source = this.source.target().number();
         entry.set_addr3(u64::from(source.unsigned_abs()));
-        entry.set_file_index(this.slot.index() + 1);
+        // One more than the slot's index, or the largest number for whichever is free.
+        entry.set_file_index(this.slot.offset().saturating_add(1));
         match this.notice {
             Some(user_data) => entry.set_off(user_data),
             None => entry.set_op_flags(uring_sys::IORING_MSG_RING_CQE_SKIP),
@@ -295,7 +302,10 @@ unsafe impl<S: Target> Operation for SendDirect<S> {
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
         DirectSent {
-            result: done(completion).map(|()| self.slot.filled()),
+            // The result is the index where the kernel has chosen it.
+            result: completion
+                .result()
+                .map(|_| self.slot.adopted(completion.raw_result())),
             source: self.source,
         }
     }

@@ -3,6 +3,7 @@
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::interface::{InterfaceQueue, ReceivedBytes};
 use crate::op::{
     Completes, EndReason, Ended, Multishot, Operation, RawOperation, admit_target, entry_len,
     sealed,
@@ -11,9 +12,9 @@ use crate::resource::{Target, Untracked};
 
 /// Receives from a TCP socket again and again into memory that the network device writes to itself.
 ///
-/// Its token [yields](crate::Ring::wait_item) where in that memory the bytes are. The memory belongs to an interface queue
-/// (`IORING_REGISTER_ZCRX_IFQ`), and goes back to the device through that queue's refill ring. Whoever has registered the queue has promised
-/// that memory; this library has no type for it yet. Without such a queue the operation fails with `EINVAL`.
+/// Its token [yields](crate::Ring::wait_item) [the bytes](crate::ReceivedBytes), which lie in the memory of an
+/// [`InterfaceQueue`](crate::InterfaceQueue). Of a queue that was registered by other means than this library's it has the number only, and
+/// yields [where](ReceivedChunk) in its memory they are. Without such a queue the operation fails with `EINVAL`.
 ///
 /// A queue takes a device that splits headers from data, and the right to configure it (`CAP_NET_ADMIN`); from Linux 7.1 on also
 /// none (`ZCRX_REG_NODEV`), for which the kernel copies. The ring has its task work deferred, and completions that are
@@ -38,16 +39,16 @@ use crate::resource::{Target, Untracked};
 #[derive(Debug)]
 #[doc(alias = "IORING_OP_RECV_ZC")]
 #[must_use]
-pub struct RecvZc<T> {
+pub struct RecvZc<T, Q = u32> {
     target: T,
-    queue: u32,
+    queue: Q,
     limit: usize,
     flags: u16,
 }
 
-impl<T: Target> RecvZc<T> {
-    /// Receives into the memory of the interface queue of that number (`zcrx_id`).
-    pub const fn new(target: T, queue: u32) -> RecvZc<T> {
+impl<T: Target, Q: ReceiveQueue> RecvZc<T, Q> {
+    /// Receives through that [`InterfaceQueue`](crate::InterfaceQueue), or the one with that number (`zcrx_id`).
+    pub const fn new(target: T, queue: Q) -> RecvZc<T, Q> {
         RecvZc {
             target,
             queue,
@@ -88,15 +89,84 @@ pub struct ReceivedChunk {
     pub len: u32,
 }
 
-impl<T> sealed::Sealed for RecvZc<T> {}
+/// What [`RecvZc`] receives through: an [`InterfaceQueue`](crate::InterfaceQueue), or the number of one. Sealed.
+pub trait ReceiveQueue: queue::Queue {
+    /// What comes of bytes that were received.
+    type Received;
+}
 
-// SAFETY: there is no memory to point to: the queue's is the ring's.
-unsafe impl<T: Target> Operation for RecvZc<T> {
+impl ReceiveQueue for InterfaceQueue {
+    type Received = ReceivedBytes;
+}
+
+impl ReceiveQueue for u32 {
+    type Received = ReceivedChunk;
+}
+
+mod queue {
+    use super::{Hint, ReceiveQueue};
+
+    pub trait Queue {
+        fn number(&self) -> u32;
+        fn admit(&self, ring: u64) -> Result<(), Hint>;
+
+        /// # Safety
+        ///
+        /// A completion of an operation with this queue has told of that place and number of bytes, and nothing was made of it before.
+        unsafe fn received(&self, place: u64, len: u32) -> Self::Received
+        where
+            Self: ReceiveQueue;
+    }
+}
+
+impl queue::Queue for InterfaceQueue {
+    fn number(&self) -> u32 {
+        self.id()
+    }
+
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        if self.ring() == ring {
+            Ok(())
+        } else {
+            Err(Hint::WrongRing)
+        }
+    }
+
+    unsafe fn received(&self, place: u64, len: u32) -> ReceivedBytes {
+        // SAFETY: passed on to the caller.
+        unsafe { InterfaceQueue::received(self, place, len) }
+    }
+}
+
+impl queue::Queue for u32 {
+    fn number(&self) -> u32 {
+        *self
+    }
+
+    fn admit(&self, _: u64) -> Result<(), Hint> {
+        Ok(())
+    }
+
+    unsafe fn received(&self, place: u64, len: u32) -> ReceivedChunk {
+        let area = (place & uring_sys::IORING_ZCRX_AREA_MASK) >> uring_sys::IORING_ZCRX_AREA_SHIFT;
+        ReceivedChunk {
+            area: u16::try_from(area).unwrap_or(u16::MAX),
+            offset: place & !uring_sys::IORING_ZCRX_AREA_MASK,
+            len,
+        }
+    }
+}
+
+impl<T, Q> sealed::Sealed for RecvZc<T, Q> {}
+
+// SAFETY: there is no memory to point to: the kernel keeps the pages of the queue.
+unsafe impl<T: Target, Q: ReceiveQueue> Operation for RecvZc<T, Q> {
     type Output = Ended<Self>;
     const OPCODE: u8 = uring_sys::IORING_OP_RECV_ZC;
     const COMPLETES: Completes<Self> = Completes::many();
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
+        self.queue.admit(ring)?;
         admit_target(&self.target, ring)
     }
 
@@ -107,7 +177,7 @@ unsafe impl<T: Target> Operation for RecvZc<T> {
         entry.set_len(entry_len(this.limit));
         entry.set_ioprio(this.flags);
         // The field is shared with the index in the file table.
-        entry.set_file_index(this.queue);
+        entry.set_file_index(this.queue.number());
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
@@ -115,17 +185,17 @@ unsafe impl<T: Target> Operation for RecvZc<T> {
     }
 }
 
-// SAFETY: an item is made of the completion alone.
-unsafe impl<T: Target> Multishot for RecvZc<T> {
-    type Item = ReceivedChunk;
+// SAFETY: an item is made of the completion, and of the queue, which the operation has as long as it is.
+unsafe impl<T: Target, Q: ReceiveQueue> Multishot for RecvZc<T, Q> {
+    type Item = Q::Received;
 
-    unsafe fn item(_: *const Self, completion: Completion) -> ReceivedChunk {
+    unsafe fn item(this: *const Self, completion: Completion) -> Q::Received {
         let [place, _] = completion.extra();
-        let area = (place & uring_sys::IORING_ZCRX_AREA_MASK) >> uring_sys::IORING_ZCRX_AREA_SHIFT;
-        ReceivedChunk {
-            area: u16::try_from(area).unwrap_or(u16::MAX),
-            offset: place & !uring_sys::IORING_ZCRX_AREA_MASK,
-            len: completion.raw_result().unsigned_abs(),
+        // SAFETY: the caller vouches for `this`; each completion becomes one item.
+        unsafe {
+            (*this)
+                .queue
+                .received(place, completion.raw_result().unsigned_abs())
         }
     }
 

@@ -11,7 +11,8 @@ pub(crate) struct CompletionQueue {
     shared_head: NonNull<AtomicU32>,
     shared_tail: NonNull<AtomicU32>,
     shared_overflow: NonNull<AtomicU32>,
-    shared_flags: NonNull<AtomicU32>,
+    /// Where the kernel looks for what we want of it; older kernels do not.
+    shared_flags: Option<NonNull<AtomicU32>>,
     completions: NonNull<u8>,
     capacity: u32,
     mask: u32,
@@ -61,16 +62,17 @@ impl CompletionQueue {
         capacity: u32,
         size: CompletionSize,
     ) -> CompletionQueue {
-        // SAFETY: all five offsets are the kernel's own for this ring.
-        let (shared_head, shared_tail, shared_overflow, shared_flags, completions) = unsafe {
+        // SAFETY: all four offsets are the kernel's own for this ring.
+        let (shared_head, shared_tail, shared_overflow, completions) = unsafe {
             (
                 layout.word(layout.cq.head),
                 layout.word(layout.cq.tail),
                 layout.word(layout.cq.overflow),
-                layout.word(layout.cq.flags),
                 layout.bytes(layout.cq.cqes),
             )
         };
+        // SAFETY: as above; no kernel that has the word has it at the beginning.
+        let shared_flags = (layout.cq.flags != 0).then(|| unsafe { layout.word(layout.cq.flags) });
         // SAFETY: the word lies inside the mapping.
         let head = unsafe { shared_head.as_ref() }.load(Ordering::Relaxed);
         CompletionQueue {
@@ -106,29 +108,35 @@ impl CompletionQueue {
         if waiting <= self.capacity { waiting } else { 0 }
     }
 
-    /// Whether the kernel writes to an eventfd for each completion, if it has one. The word is ours alone to write.
-    pub(crate) fn set_eventfd_enabled(&mut self, enabled: bool) {
-        // SAFETY: as in `dropped`.
-        let word = unsafe { self.shared_flags.as_ref() };
-        let others = word.load(Ordering::Relaxed) & !uring_sys::IORING_CQ_EVENTFD_DISABLED;
-        let flag = if enabled {
-            0
-        } else {
-            uring_sys::IORING_CQ_EVENTFD_DISABLED
-        };
-        word.store(others | flag, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_eventfd_enabled(&self) -> bool {
-        // SAFETY: as in `dropped`.
-        let flags = unsafe { self.shared_flags.as_ref() }.load(Ordering::Relaxed);
-        flags & uring_sys::IORING_CQ_EVENTFD_DISABLED == 0
-    }
-
     /// Completions that the kernel dropped for want of room and memory, ever.
     pub(crate) fn dropped(&self) -> u32 {
         // SAFETY: the word lies inside the ring's mapping, which lives as long as the queue.
         unsafe { self.shared_overflow.as_ref() }.load(Ordering::Relaxed)
+    }
+
+    /// Whether the kernel adds to an eventfd.
+    pub(crate) fn is_eventfd_enabled(&self) -> bool {
+        // SAFETY: as in `dropped`. We alone store the word.
+        let flags = self
+            .shared_flags
+            .map(|flags| unsafe { flags.as_ref() }.load(Ordering::Relaxed));
+        flags.is_none_or(|flags| flags & uring_sys::IORING_CQ_EVENTFD_DISABLED == 0)
+    }
+
+    /// Lets the kernel add to an eventfd, or not; `false` where it does not ask.
+    pub(crate) fn set_eventfd_enabled(&self, enabled: bool) -> bool {
+        let Some(flags) = self.shared_flags else {
+            return false;
+        };
+        let disabled = uring_sys::IORING_CQ_EVENTFD_DISABLED;
+        // SAFETY: as in `dropped`. It goes with no other data, so no order has to be kept.
+        let flags = unsafe { flags.as_ref() };
+        if enabled {
+            flags.fetch_and(!disabled, Ordering::Relaxed);
+        } else {
+            flags.fetch_or(disabled, Ordering::Relaxed);
+        }
+        true
     }
 
     /// Where the completions that have come begin and end; `None` if there are none.

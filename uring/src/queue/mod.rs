@@ -2,12 +2,14 @@
 
 mod completion;
 mod hand;
+mod refill;
 mod submission;
 
 pub use completion::CompletionSize;
 
 pub(crate) use completion::CompletionQueue;
 pub(crate) use hand::Hand;
+pub(crate) use refill::RefillQueue;
 pub(crate) use submission::SubmissionQueue;
 
 use std::ptr::NonNull;

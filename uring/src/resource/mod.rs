@@ -2,7 +2,9 @@
 
 pub(crate) mod address;
 mod buf;
+mod buffer_table;
 pub(crate) mod control;
+mod huge;
 pub(crate) mod message;
 mod path;
 pub(crate) mod received;
@@ -13,13 +15,16 @@ mod target;
 mod vectored;
 
 pub use buf::{Buf, BufMut, RawBuf};
+pub(crate) use buffer_table::BufferTable;
+pub use buffer_table::{BufferMemory, UnregisteredBuf};
+pub use huge::HugePages;
 pub use path::{Path, RawPath};
-pub(crate) use registered::RegisteredBufs;
 pub use registered::{
     BufferName, Fixed, FixedMemory, FixedMut, FixedVecs, RawRegisteredBuf, RegisteredBuf,
 };
 pub use slice::Slice;
 pub use target::{Cwd, RawTarget, Target, TargetName};
+pub(crate) use vectored::Vector;
 pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};
 
 /// A resource that owns nothing, so that an operation made of nothing else may be pushed

@@ -3,20 +3,20 @@
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::Arc;
 
 use crate::op::sealed;
+use crate::resource::buffer_table::Lease;
 use crate::resource::vectored::Vector;
 use crate::resource::{Buf, BufMut, Slice, Untracked, Vectored};
 
 /// A buffer that is registered with a ring, or a part of one: the caller's alone until it is dropped.
 ///
 /// [`ReadFixed`](crate::op::ReadFixed) and its like work on it without the kernel looking its memory up each time; other operations take it
-/// as any buffer. Another ring refuses it in the former. Dropping it lets the ring [give it out](crate::Ring::registered_buf) again. It may
-/// outlive its ring.
+/// as any buffer. Another ring refuses it in the former, unless it [has the same memory](crate::Ring::registered_buf_here). Dropping it lets the
+/// ring [give it out](crate::Ring::registered_buf) again. It may outlive its ring.
 #[derive(Debug)]
 pub struct RegisteredBuf {
-    memory: Arc<Memory>,
+    lease: Lease,
     start: NonNull<u8>,
     len: usize,
 }
@@ -26,67 +26,37 @@ unsafe impl Send for RegisteredBuf {}
 // SAFETY: as above; a shared one only reads.
 unsafe impl Sync for RegisteredBuf {}
 
-/// One registered buffer, alive as long as the ring or anybody else uses it.
-#[derive(Debug)]
-struct Memory {
-    ring: u64,
-    index: u16,
-    bytes: NonNull<[u8]>,
-}
-
-// SAFETY: an address, used by whoever is said to own its parts.
-unsafe impl Send for Memory {}
-// SAFETY: as above.
-unsafe impl Sync for Memory {}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: it came out of a box in `RegisteredBufs::new`, and nobody refers to any part of it any more.
-        drop(unsafe { Box::from_raw(self.bytes.as_ptr()) });
-    }
-}
-
-/// The buffers that a ring has, by their index.
-pub(crate) struct RegisteredBufs(Vec<Arc<Memory>>);
-
-impl RegisteredBufs {
-    /// What the kernel takes in, of boxes that stay where they are.
-    pub(crate) fn vectors(bufs: &mut [Box<[u8]>]) -> Vec<Vector> {
-        let vector = |buf: &mut Box<[u8]>| Vector::new(buf.as_mut_ptr(), buf.len());
-        bufs.iter_mut().map(vector).collect()
-    }
-
-    /// What the kernel has taken in.
-    pub(crate) fn new(ring: u64, bufs: Vec<Box<[u8]>>) -> RegisteredBufs {
-        let memory = |(buf, index): (Box<[u8]>, u16)| {
-            let bytes = NonNull::from(Box::leak(buf));
-            Arc::new(Memory { ring, index, bytes })
-        };
-        RegisteredBufs(bufs.into_iter().zip(0..).map(memory).collect())
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The buffer with that index, unless somebody has it.
-    pub(crate) fn give_out(&mut self, index: usize) -> Option<RegisteredBuf> {
-        let memory = self.0.get_mut(index)?;
-        // Nobody else has it, and whoever had it has done with it.
-        Arc::get_mut(memory)?;
-        Some(RegisteredBuf {
-            start: memory.bytes.cast(),
-            len: memory.bytes.len(),
-            memory: Arc::clone(memory),
-        })
-    }
-}
-
 impl RegisteredBuf {
+    /// The whole of a buffer that nobody else has.
+    pub(crate) fn whole(lease: Lease) -> RegisteredBuf {
+        let bytes = lease.bytes();
+        RegisteredBuf {
+            start: bytes.cast(),
+            len: bytes.len(),
+            lease,
+        }
+    }
+
+    /// The same bytes in another ring, where `find` knows them.
+    pub(crate) fn moved(
+        self,
+        find: impl FnOnce(&Lease) -> Option<Lease>,
+    ) -> Result<RegisteredBuf, RegisteredBuf> {
+        match find(&self.lease) {
+            Some(lease) => Ok(RegisteredBuf { lease, ..self }),
+            None => Err(self),
+        }
+    }
+
     /// Its index in the ring's table of buffers.
     #[must_use]
     pub fn index(&self) -> u16 {
-        self.memory.index
+        self.lease.index()
+    }
+
+    /// The length of what there is of it in this process.
+    fn here(&self) -> usize {
+        if self.lease.is_here() { self.len } else { 0 }
     }
 
     /// The first `mid` bytes, and the others; all is the first if there are fewer. They may be in flight at the same time.
@@ -97,7 +67,7 @@ impl RegisteredBuf {
             // SAFETY: within the buffer, or its end.
             start: unsafe { self.start.add(mid) },
             len: self.len - mid,
-            memory: Arc::clone(&self.memory),
+            lease: self.lease.clone(),
         };
         let first = RegisteredBuf { len: mid, ..self };
         (first, rest)
@@ -109,14 +79,14 @@ impl Deref for RegisteredBuf {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: initialised memory that nobody writes to while this is borrowed.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.here()) }
     }
 }
 
 impl DerefMut for RegisteredBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: initialised memory that nobody else uses while this is exclusively borrowed.
-        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.here()) }
     }
 }
 
@@ -188,8 +158,8 @@ impl FixedMut for RawRegisteredBuf {}
 impl Fixed for RegisteredBuf {
     fn buffer(&self) -> BufferName {
         BufferName {
-            index: self.memory.index,
-            ring: Some(self.memory.ring),
+            index: self.lease.index(),
+            ring: Some(self.lease.ring()),
         }
     }
 

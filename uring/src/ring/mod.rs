@@ -1,6 +1,7 @@
 //! The ring, with its handle as a type.
 
 mod buffers;
+mod files;
 mod provided;
 mod submit;
 mod waits;
@@ -528,7 +529,7 @@ impl<H: Handle> Ring<H> {
     ///
     /// # Errors
     ///
-    /// See [`register_direct`](Ring::register_direct); on older kernels `EINVAL`.
+    /// See [`register_direct`](Ring::register_direct); on older kernels [`is_unsupported`](Error::is_unsupported).
     ///
     /// Source: `io_uring_register_file_alloc_range(3)`.
     #[doc(alias = "io_uring_register_file_alloc_range")]

@@ -1,7 +1,5 @@
 //! What waits go by, and what tells of completions without one.
 
-use std::os::fd::{AsFd, AsRawFd};
-
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::ring::Ring;
@@ -177,93 +175,5 @@ impl<H: Handle> Ring<H> {
     #[must_use]
     pub fn completions_ready(&self) -> usize {
         self.core().completions_ready()
-    }
-
-    /// Has the kernel add one to that eventfd for completions, at least one for all that have come since it was read.
-    ///
-    /// The kernel keeps the file, so the descriptor may be closed if another names it. It ends with
-    /// [`unregister_eventfd`](Ring::unregister_eventfd) or with the ring. A ring has one eventfd at a time, and
-    /// [`Local::driver`](crate::Local::driver) may take one too.
-    ///
-    /// Since Linux 5.2.
-    ///
-    /// ```
-    /// use std::io::Read as _;
-    /// use std::os::fd::FromRawFd as _;
-    /// use uring::op::Nop;
-    ///
-    /// # let mut ring = uring::Ring::best(8)?;
-    /// // SAFETY: the call takes no pointers, and the descriptor that it makes is nobody else's.
-    /// let mut eventfd = unsafe { std::fs::File::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC)) };
-    /// ring.register_eventfd(&eventfd)?;
-    /// ring.call(Nop::new())??;
-    /// let mut count = [0; 8];
-    /// eventfd.read_exact(&mut count)?;
-    /// assert!(u64::from_ne_bytes(count) >= 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// - `EBUSY`: the ring has an eventfd already;
-    /// - `EINVAL`: the file is no eventfd;
-    /// - others of `io_uring_register(2)`.
-    ///
-    /// Source: `io_uring_register(2)`, `IORING_REGISTER_EVENTFD`.
-    #[doc(alias = "io_uring_register_eventfd")]
-    #[doc(alias = "IORING_REGISTER_EVENTFD")]
-    pub fn register_eventfd(&mut self, eventfd: impl AsFd) -> Result<(), Error> {
-        let opcode = uring_sys::IORING_REGISTER_EVENTFD;
-        let number = eventfd.as_fd().as_raw_fd();
-        self.core().register_eventfd(opcode, number)
-    }
-
-    /// The same, for those completions alone that the kernel's worker threads bring about: what the submitting thread completes itself, and
-    /// what becomes ready later, does not count.
-    ///
-    /// Since Linux 5.6.
-    ///
-    /// # Errors
-    ///
-    /// See [`register_eventfd`](Ring::register_eventfd).
-    ///
-    /// Source: `io_uring_register(2)`, `IORING_REGISTER_EVENTFD_ASYNC`; `io_uring/eventfd.c`.
-    #[doc(alias = "io_uring_register_eventfd_async")]
-    #[doc(alias = "IORING_REGISTER_EVENTFD_ASYNC")]
-    pub fn register_eventfd_async(&mut self, eventfd: impl AsFd) -> Result<(), Error> {
-        let opcode = uring_sys::IORING_REGISTER_EVENTFD_ASYNC;
-        let number = eventfd.as_fd().as_raw_fd();
-        self.core().register_eventfd(opcode, number)
-    }
-
-    /// Takes the ring's eventfd away from it.
-    ///
-    /// # Errors
-    ///
-    /// `ENXIO`: the ring has none. Others of `io_uring_register(2)`.
-    #[doc(alias = "io_uring_unregister_eventfd")]
-    #[doc(alias = "IORING_UNREGISTER_EVENTFD")]
-    pub fn unregister_eventfd(&mut self) -> Result<(), Error> {
-        self.core().unregister_eventfd()
-    }
-
-    /// Says whether the kernel writes to the ring's eventfd, at the price of one store. At first it does.
-    ///
-    /// Since Linux 5.8. A completion that comes at the same moment may do so either way.
-    ///
-    /// # Errors
-    ///
-    /// [`is_forked`](Error::is_forked).
-    #[doc(alias = "io_uring_cq_eventfd_toggle")]
-    #[doc(alias = "IORING_CQ_EVENTFD_DISABLED")]
-    pub fn set_eventfd_enabled(&mut self, enabled: bool) -> Result<(), Error> {
-        self.core_mut().set_eventfd_enabled(enabled)
-    }
-
-    /// Whether the kernel writes to the ring's eventfd, should it have one.
-    #[doc(alias = "io_uring_cq_eventfd_enabled")]
-    #[must_use]
-    pub fn is_eventfd_enabled(&self) -> bool {
-        self.core().is_eventfd_enabled()
     }
 }

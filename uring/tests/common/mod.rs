@@ -9,7 +9,9 @@ pub(crate) mod memory;
 pub(crate) mod pending;
 pub(crate) mod raw;
 
-use uring::{Any, Buf, BufMut, Builder, Error, Ring};
+use std::ptr::NonNull;
+
+use uring::{Any, Buf, BufMut, BufferMemory, Builder, Error, Ring};
 use uring_testkit::{
     Completed, Context, Feature, HandleKind, Recording, RecordingBuffer, TestResult,
 };
@@ -108,5 +110,12 @@ unsafe impl Buf for Recorded {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+// SAFETY: a mapping that the value owns, initialised throughout and always the same.
+unsafe impl BufferMemory for Recorded {
+    fn bytes(&mut self) -> NonNull<[u8]> {
+        NonNull::from(&mut *self.0)
     }
 }

@@ -306,7 +306,7 @@ pub(crate) fn m02_refused_in_the_middle(context: &Context) -> TestResult {
             let (refused, refused_recording) = disk.read()?;
             let (last, last_recording) = disk.read()?;
             let first = ring.push(first)?;
-            let refused = ring.push_with(refused, Push::new().personality(UNKNOWN))?;
+            let refused = ring.push_with(refused, Push::new().personality_id(UNKNOWN))?;
             let last = ring.push(last)?;
             ring.submit()?;
             assert!(first_recording.dropped().is_none() && last_recording.dropped().is_none());

@@ -7,6 +7,7 @@ mod buffers;
 mod common;
 mod opens;
 mod panics;
+mod registered;
 mod tokens;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             panics::m10_destructor_while_a_scope_drains,
         ),
         ("m06_tokens_forgotten", opens::m06_tokens_forgotten),
+        ("m07_registered_memory", registered::m07_registered_memory),
     ];
     for &(name, body) in with_reads {
         suite
@@ -65,6 +67,12 @@ fn main() -> ExitCode {
             .on(HandleKind::ALL)
             .timeout(WITH_READS);
     }
+    suite
+        .test("m07_cloned_memory", registered::m07_cloned_memory)
+        .on(HandleKind::ALL)
+        .timeout(WITH_READS)
+        .needs([registered::CLONE])
+        .no_refusal("operations::buffer_table_clones has it");
     // It counts what its process has leaked.
     suite
         .test(
@@ -159,6 +167,10 @@ fn main() -> ExitCode {
                 "m06_ring_in_its_own_buffer",
                 opens::m06_ring_in_its_own_buffer,
             )
+            .on([handle])
+            .leaks(leaks);
+        suite
+            .test("m07_both_forgotten", registered::m07_both_forgotten)
             .on([handle])
             .leaks(leaks);
     }

@@ -81,7 +81,7 @@ pub(crate) fn chain_options(context: &Context) -> TestResult {
     let file = File::open("/proc/version")?;
     let read = || -> TestResult<_> { Ok(Read::new(file.try_clone()?, vec![0; 5]).at(0)) };
     // Nobody has registered credentials.
-    let stranger = Push::new().personality(77);
+    let stranger = Push::new().personality_id(77);
     for asynchronous in [Push::new(), Push::new().always_async()] {
         let chain = Chain::new(read()?)
             .with(asynchronous)
@@ -192,7 +192,7 @@ pub(crate) fn skip_success(context: &Context) -> TestResult {
                 }
             }
         }
-        let chain = failing(3).with(Push::new().personality(77));
+        let chain = failing(3).with(Push::new().personality_id(77));
         let ((first, second), third) = ring.push_chain(chain)?;
         let ((first, second), third) = ring.wait_all(((first, second), third))?;
         assert_errno(first.result, libc::ECANCELED);

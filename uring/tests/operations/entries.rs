@@ -56,7 +56,7 @@ pub(crate) fn raw_entry(context: &Context) -> TestResult {
     assert!(format!("{nop:?}").contains("IORING_OP_NOP"));
     let token = ring.push(nop.personality(9))?;
     assert_eq!(ring.wait(token)?.raw_result(), -libc::EINVAL);
-    let token = ring.push_with(nop, Push::new().personality(9))?;
+    let token = ring.push_with(nop, Push::new().personality_id(9))?;
     assert_eq!(ring.wait(token)?.raw_result(), -libc::EINVAL);
     let chain = Chain::new(write.flags(uring_sys::IOSQE_ASYNC)).then(nop);
     let (failed, cancelled) = ring.push_chain(chain)?;

@@ -3,6 +3,8 @@
 #[cfg(uring_coverage)]
 mod account;
 mod attributes;
+mod buffer_rings;
+mod buffer_tables;
 mod buffers;
 mod cancels;
 mod chains;
@@ -13,11 +15,13 @@ mod direct;
 mod entries;
 mod events;
 mod files;
+mod guard;
 mod install;
 mod known;
 mod messages;
 mod multishot;
 mod names;
+mod neighbours;
 mod network;
 mod pipes;
 mod polled;
@@ -25,9 +29,11 @@ mod polls;
 mod push;
 mod raw;
 mod registered;
+mod send_queues;
 mod socket_commands;
 mod sockets;
 mod space;
+mod tables;
 mod times;
 mod vectors;
 mod wakeups;
@@ -93,6 +99,8 @@ fn main() -> ExitCode {
             direct::direct_closed_when_dropped,
         ),
         ("direct_slots_reused", direct::direct_slots_reused),
+        ("file_table", tables::file_table),
+        ("file_table_closes", tables::closed_in_batches),
         ("provided_buffers", buffers::provided_buffers),
         ("poll", polls::poll),
         ("poll_multishot", polls::poll_multishot),
@@ -111,23 +119,10 @@ fn main() -> ExitCode {
     for &(name, body) in tests {
         suite.test(name, body).on(HandleKind::ALL);
     }
-    for (name, body, handles) in [
-        (
-            "write_to_a_full_disk",
-            files::write_to_a_full_disk as Body,
-            &HandleKind::ALL[..],
-        ),
-        (
-            "push_personality",
-            push::personality,
-            &HandleKind::WITH_FD[..],
-        ),
-    ] {
-        suite
-            .test(name, body)
-            .on(handles.iter().copied())
-            .requires([Facility::PRIVILEGES]);
-    }
+    suite
+        .test("write_to_a_full_disk", files::write_to_a_full_disk)
+        .on(HandleKind::ALL)
+        .requires([Facility::PRIVILEGES]);
     let gated: [(&str, Feature, Body, Body); 6] = [
         (
             "readv_fixed_and_writev_fixed",
@@ -290,6 +285,13 @@ fn main() -> ExitCode {
         .needs([Feature::SINGLE_ISSUER])
         .no_refusal("as old as this feature; before it the operation completes with EINVAL");
     suite
+        .test("two_in_a_thread", neighbours::two_in_a_thread)
+        .on(HandleKind::ALL)
+        .needs([Feature::SINGLE_ISSUER])
+        .no_refusal(
+            "messages with files are as old as this feature; each part has its own refusal",
+        );
+    suite
         .test("nop_injected", commands::nop_injected)
         .on(HandleKind::ALL)
         .needs([Feature::NOP_INJECT_RESULT])
@@ -322,6 +324,34 @@ fn main() -> ExitCode {
             .needs([Feature::BUFFER_RING])
             .no_refusal("buffer_ring has it");
     }
+    for (name, body) in [
+        ("file_table_tags", tables::file_tags as Body),
+        ("buffer_table", buffer_tables::buffer_table),
+    ] {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([Feature::ring(uring_sys::IORING_FEAT_RSRC_TAGS)])
+            .no_refusal("every lane has it");
+    }
+    suite
+        .test(
+            "buffer_ring_in_the_kernel",
+            buffer_rings::kernel_buffer_ring,
+        )
+        .on(HandleKind::WITH_FD)
+        .needs([Feature::BUFFER_RING_MMAP])
+        .refused_by(buffer_rings::kernel_buffer_ring_refused);
+    suite
+        .test("buffer_ring_by_hand", buffer_rings::buffer_ring_by_hand)
+        .on(HandleKind::ALL)
+        .needs([Feature::BUFFER_RING])
+        .no_refusal("buffer_ring has it");
+    suite
+        .test("buffer_table_clones", buffer_tables::clone_buffers)
+        .on(HandleKind::ALL)
+        .needs([buffer_tables::CLONE])
+        .refused_by(buffer_tables::clone_buffers_refused);
     suite
         .test("cancel_sync", cancels::cancel_sync)
         .on(HandleKind::ALL)
@@ -343,5 +373,6 @@ fn main() -> ExitCode {
         .needs([Feature::TIMEOUT_MULTISHOT])
         .no_refusal("memory::m08_multishot_timeout has it");
     network::add_to(&mut suite);
+    guard::add_to(&mut suite);
     suite.run()
 }

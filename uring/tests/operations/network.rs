@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use uring_testkit::{Facility, Feature, HandleKind, Suite};
 
-use crate::{Body, messages, multishot, socket_commands, sockets, zero_copy, zero_copy_receive};
+use crate::{
+    Body, messages, multishot, send_queues, socket_commands, sockets, zero_copy, zero_copy_receive,
+};
 
 pub(crate) fn add_to(suite: &mut Suite) {
     let everywhere: &[(&str, Body)] = &[
@@ -33,6 +35,15 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .test("net_receive_zero_copy", zero_copy_receive::receive)
         .on(HandleKind::ALL)
         .requires([Facility::PRIVILEGES]);
+    suite
+        .test(
+            "net_receive_zero_copy_unprivileged",
+            zero_copy_receive::unprivileged,
+        )
+        .needs([zero_copy_receive::OPERATION])
+        .requires([Facility::PRIVILEGES])
+        .no_refusal("net_receive_zero_copy has it")
+        .own_process();
     let gated: &[(&str, Body, Body, Feature)] = &[
         (
             "socket",
@@ -94,6 +105,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
             zero_copy::send_refused,
             zero_copy::ZERO_COPY,
         ),
+        (
+            "send_queues",
+            send_queues::send,
+            send_queues::refused,
+            send_queues::BUNDLES,
+        ),
     ];
     for &(name, body, refused, feature) in gated {
         suite
@@ -125,6 +142,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
         (
             "send_zc_messages",
             zero_copy::send_messages,
+            zero_copy::ZERO_COPY,
+            "send_zc has it",
+        ),
+        (
+            "send_zc_behind_a_drain",
+            zero_copy::behind_a_drain,
             zero_copy::ZERO_COPY,
             "send_zc has it",
         ),

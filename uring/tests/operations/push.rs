@@ -2,16 +2,15 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::ptr;
 use std::time::Duration;
 
-use uring::op::{Nop, OpenAt, Read, Timeout};
-use uring::{Any, Builder, HandleKind, Push, Ring};
-use uring_testkit::files::{TempDir, pipe};
-use uring_testkit::{Context, FdTable, TestResult};
+use uring::op::{Nop, Read, Timeout};
+use uring::{Builder, Push};
+use uring_testkit::files::pipe;
+use uring_testkit::{Context, TestResult};
 
 use crate::common;
-use crate::files::{as_nobody, assert_errno, c_path};
+use crate::files::assert_errno;
 
 const SHORT: Duration = Duration::from_millis(5);
 
@@ -41,38 +40,6 @@ pub(crate) fn always_async(context: &Context) -> TestResult {
         let done = ring.wait(token)?;
         assert_eq!((done.result?, &done.buf[..]), (5, &b"Linux"[..]));
     }
-    Ok(())
-}
-
-fn register_personality(ring: &Ring<Any>, context: &Context) -> TestResult<u16> {
-    assert_ne!(ring.handle_kind(), HandleKind::Fdless, "{}", context.name());
-    let rings: Vec<_> = FdTable::now()?.rings().collect();
-    let [fd] = rings[..] else {
-        return Err(format!("one ring was expected: {rings:?}").into());
-    };
-    let opcode = uring_sys::IORING_REGISTER_PERSONALITY;
-    // SAFETY: the opcode takes no argument.
-    let id = unsafe { uring_sys::io_uring_register(fd, opcode, ptr::null_mut(), 0) };
-    Ok(u16::try_from(id.map_err(|errno| {
-        std::io::Error::from_raw_os_error(errno.raw())
-    })?)?)
-}
-
-/// An open with the credentials of somebody who may not.
-pub(crate) fn personality(context: &Context) -> TestResult {
-    let dir = TempDir::new()?;
-    let path = dir.path().join("private");
-    std::fs::write(&path, "")?;
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    let mut ring = common::ring(context, 8)?;
-    let nobody = as_nobody(|| register_personality(&ring, context))?;
-    let open = || OpenAt::new(c_path(&path));
-    let token = ring.push_with(open(), Push::new().personality(nobody))?;
-    assert_errno(ring.wait(token)?.result, libc::EACCES);
-    let token = ring.push(open())?;
-    ring.wait(token)?.result?;
-    let token = ring.push_with(open(), Push::new().personality(nobody + 1))?;
-    assert_errno(ring.wait(token)?.result, libc::EINVAL);
     Ok(())
 }
 

@@ -399,6 +399,7 @@ pub(crate) fn direct_allocated_refused(context: &Context) -> TestResult {
             .contains("IORING_REGISTER_FILE_ALLOC_RANGE"),
         "{error}"
     );
+    assert!(error.is_unsupported(), "{error}");
     // Nothing of it is left.
     ring.register_direct(2)?;
     ring.direct_slot()?;

@@ -315,6 +315,20 @@ pub(crate) fn send_direct(context: &Context) -> TestResult {
     let other = Ring::new(4)?.address()?;
     let refused = ring.call(SendDirect::new(other, &source, target.direct_slot()?));
     assert!(refused.expect_err("the slot is another's").is_wrong_ring());
+    // Into whichever slot is free, until there is none.
+    let mut allocated = Ring::new(4)?;
+    allocated.register_direct_allocated(2)?;
+    let (address_of_it, any) = (allocated.address()?, allocated.any_direct_slot()?);
+    let send = || SendDirect::new(address_of_it.clone(), &source, any.clone());
+    let (first, second) = (ring.call(send())?.result?, ring.call(send())?.result?);
+    assert_ne!(first.index(), second.index());
+    for sent in [&first, &second] {
+        let read = allocated.call(Read::new(sent, vec![0; 5]).at(0))?;
+        assert_eq!(read.buf, b"Linux");
+    }
+    assert_errno(ring.call(send())?.result, libc::ENFILE);
+    let wrong = SendDirect::new(address.clone(), &source, any.clone());
+    assert!(ring.call(wrong).expect_err("another's").is_wrong_ring());
     let top = SendDirect::new(address, &source, target.direct_slot()?).notice(1 << 63);
     assert!(
         ring.call(top)

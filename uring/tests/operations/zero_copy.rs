@@ -1,6 +1,6 @@
 //! Sending without copying, and sending several buffers.
 
-use std::io::{self, IoSlice, Read as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -8,10 +8,12 @@ use std::ptr::NonNull;
 use std::thread::{self, JoinHandle};
 
 use uring::net::Message;
-use uring::op::{SendMsgZc, SendMsgZcFixed, SendVectored, SendZc, SendZcFixed, ZeroCopied};
-use uring::{Any, FixedVecs, IoVecs, RawBuf, RawIoVecs, RawTarget, Ring, Slice};
+use uring::op::{
+    Nop, Read, SendMsgZc, SendMsgZcFixed, SendVectored, SendZc, SendZcFixed, ZeroCopied,
+};
+use uring::{Any, Chain, FixedVecs, IoVecs, Push, RawBuf, RawIoVecs, RawTarget, Ring, Slice};
 use uring_testkit::fixtures::SocketKind;
-use uring_testkit::{Context, Feature, TestResult};
+use uring_testkit::{Context, Feature, TestResult, files};
 
 use crate::common::{self, Recorded};
 use crate::files::assert_errno;
@@ -253,4 +255,42 @@ pub(crate) fn send_vectored(context: &Context) -> TestResult {
     let refused = raw::call(&mut ring, SendZc::new(socket, buffer), 2)?;
     assert_eq!(refused.raw_result(), -libc::EOPNOTSUPP);
     Ok(())
+}
+
+/// The kernel would run neither them nor anything after them.
+pub(crate) fn behind_a_drain(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let (socket, _other) = SocketKind::TcpV4.pair()?;
+    let send = || SendZc::new(&socket, "to you");
+    let drain = Push::new().drain();
+    ring.scope(|scope| -> TestResult {
+        let refused = scope.push_with(send(), drain).expect_err("a drain itself");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+        let chain = Chain::new(Nop::new()).with(drain).then(send());
+        let refused = scope.push_chain(chain).expect_err("a part of one");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+
+        let (reader, writer) = files::pipe()?;
+        let read = scope.push(Read::new(reader, vec![0]))?;
+        let nop = scope.push_with(Nop::new(), drain)?;
+        scope.submit()?;
+        let refused = scope.push(send()).expect_err("behind one");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+        let refused = scope.push_chain(Chain::new(send())).expect_err("too");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+
+        std::fs::File::from(writer).write_all(&[1])?;
+        scope.wait(nop)??;
+        assert_eq!(scope.wait(read)?.result?, 1);
+        let sent = scope.push(send())?;
+        assert_eq!(scope.wait(sent)?.result?, 6);
+
+        let refused = scope.push_with(Nop::new(), drain).expect_err("after one");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+        let refused = scope
+            .push_chain(Chain::new(Nop::new()).with(drain))
+            .expect_err("too");
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+        Ok(())
+    })
 }

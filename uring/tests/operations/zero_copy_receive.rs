@@ -1,54 +1,24 @@
-//! Receiving without copying: with no interface queue at all, and with one that has no device.
+//! Receiving without copying: with no interface queue at all, with one that has no device, and up to what devices refuse.
 
 use std::io::{self, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
-use std::ptr::{self, NonNull};
 
-use uring::op::{EndReason, RecvZc};
-use uring::{Any, Builder, CompletionSize, Ring, ZeroCopyReceive};
-use uring_sys::{io_uring_region_desc, io_uring_zcrx_area_reg, io_uring_zcrx_ifq_reg};
+use uring::op::{EndReason, Ended, RecvZc};
+use uring::{
+    Any, Builder, CompletionSize, Error, InterfaceQueue, InterfaceQueueOptions, Ring, Token,
+    ZeroCopyReceive,
+};
 use uring_testkit::{Context, Feature, HandleKind, TestResult};
 
 use crate::common;
 use crate::sockets::loopback;
 
-/// Pages for the kernel to write to, mapped until this is dropped.
-struct Pages {
-    start: NonNull<u8>,
-    len: usize,
-}
-
-impl Pages {
-    fn new(len: usize) -> io::Result<Pages> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-        // SAFETY: a new mapping, wherever there is room.
-        let start = unsafe { libc::mmap(ptr::null_mut(), len, access, flags, -1, 0) };
-        match NonNull::new(start.cast::<u8>()) {
-            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Pages { start, len }),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    fn address(&self) -> u64 {
-        u64::try_from(self.start.as_ptr().expose_provenance()).unwrap_or(u64::MAX)
-    }
-
-    fn bytes(&self, offset: u64, len: u32) -> TestResult<Vec<u8>> {
-        let (offset, len) = (usize::try_from(offset)?, usize::try_from(len)?);
-        assert!(offset + len <= self.len, "{len} bytes at {offset}");
-        // SAFETY: within the mapping; the kernel has told that it has written these, and is given none of them again.
-        Ok(unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(offset), len) }.to_vec())
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this value's, and the ring that used it is gone.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
-    }
-}
+const PAGE: usize = 4096;
+/// A feature of Linux 7.0.
+const SEVEN: Feature = Feature::setup(uring_sys::IORING_SETUP_SQ_REWIND);
+const CONTROL: Feature = Feature::register(uring_sys::IORING_REGISTER_ZCRX_CTRL);
+pub(crate) const OPERATION: Feature = Feature::opcode(uring_sys::IORING_OP_RECV_ZC);
 
 /// A connection over loopback.
 fn connection() -> io::Result<(TcpStream, TcpStream)> {
@@ -67,11 +37,13 @@ pub(crate) fn receive(context: &Context) -> TestResult {
         other => return Err(format!("{other:?}").into()),
     }
     drop(ring);
+    refused_devices(context)?;
     let flags = ZeroCopyReceive::get().map_or(0, |receive| receive.register_flags);
     let without_device = flags & u64::from(uring_sys::ZCRX_REG_NODEV) != 0;
-    // A feature of Linux 7.0: what has it and the operation is new enough, or is about to be.
-    let new = context.has(Feature::setup(uring_sys::IORING_SETUP_SQ_REWIND));
-    assert!(new || !without_device, "no kernel before 7.0 has it");
+    assert!(
+        context.has(SEVEN) || !without_device,
+        "no kernel before 7.0 has it"
+    );
     // Only a ring of one thread has its task work deferred.
     if without_device && context.handle() != HandleKind::Fd {
         receive_without_device(context)?;
@@ -79,64 +51,157 @@ pub(crate) fn receive(context: &Context) -> TestResult {
     Ok(())
 }
 
-fn receive_without_device(context: &Context) -> TestResult {
-    const REFILLS: u32 = 64;
-    let area = Pages::new(64 * 4096)?;
-    let refill = Pages::new(4096)?;
+fn refusal(ring: &mut Ring<Any>, options: InterfaceQueueOptions) -> Error {
+    let error = ring.interface_queue(options).map(drop);
+    error.expect_err("no machine here has a device for it")
+}
+
+/// Whatever is asked for, up to what the kernel says of the devices that every machine has.
+fn refused_devices(context: &Context) -> TestResult {
+    let no_such = InterfaceQueueOptions::device(1_000_000, 0);
+    let mut small = common::ring(context, 8)?;
+    let error = refusal(&mut small, no_such);
+    assert!(error.is_invalid_request(), "{error}");
+    drop(small);
     let large = Builder::new(8).completion_size(CompletionSize::Large);
-    let mut ring = common::build(context, &large)?;
-    let mut area_argument = io_uring_zcrx_area_reg {
-        addr: area.address(),
-        len: u64::try_from(area.len)?,
-        ..io_uring_zcrx_area_reg::default()
+    let Ok(mut ring) = common::build(context, &large) else {
+        assert!(!context.has(Feature::CQE32));
+        return Ok(());
     };
-    let mut region = io_uring_region_desc {
-        user_addr: refill.address(),
-        size: u64::try_from(refill.len)?,
-        flags: uring_sys::IORING_MEM_REGION_TYPE_USER,
-        ..io_uring_region_desc::default()
-    };
-    let mut queue = io_uring_zcrx_ifq_reg {
-        rq_entries: REFILLS,
-        flags: uring_sys::ZCRX_REG_NODEV,
-        area_ptr: u64::try_from((&raw mut area_argument).expose_provenance())?,
-        region_ptr: u64::try_from((&raw mut region).expose_provenance())?,
-        ..io_uring_zcrx_ifq_reg::default()
-    };
-    // The only ring of this thread is in its first slot.
-    let opcode =
-        uring_sys::IORING_REGISTER_ZCRX_IFQ | uring_sys::IORING_REGISTER_USE_REGISTERED_RING;
-    let argument = (&raw mut queue).cast();
-    // SAFETY: the argument, and what it points to, live as long as the call; the memory is mapped for longer than the ring lives.
-    unsafe { uring_sys::io_uring_register(0, opcode, argument, 1) }
-        .map_err(|errno| format!("IORING_REGISTER_ZCRX_IFQ: {errno}"))?;
-    received(&mut ring, &area, queue.zcrx_id)?;
-    drop(ring);
+    let empty = refusal(&mut ring, no_such.area(0));
+    assert!(empty.is_invalid_request(), "{empty}");
+    let error = refusal(&mut ring, no_such);
+    if context.handle() == HandleKind::Fd || !context.has(Feature::DEFER_TASKRUN) {
+        assert!(error.is_invalid_request(), "{error}");
+        return Ok(());
+    }
+    if !context.has(OPERATION) {
+        assert!(error.is_unsupported(), "{error}");
+        return Ok(());
+    }
+    assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
+    // The loopback interface puts nothing anywhere.
+    let error = refusal(&mut ring, InterfaceQueueOptions::device(1, 0));
+    assert_eq!(error.errno(), Some(libc::EOPNOTSUPP), "{error}");
+    assert_eq!(error.hint(), None, "{error}");
     Ok(())
 }
 
-fn received(ring: &mut Ring<Any>, area: &Pages, queue: u32) -> TestResult {
+pub(crate) fn unprivileged(_: &Context) -> TestResult {
+    // SAFETY: changes the user of this process, which is the test's own.
+    let changed = unsafe { libc::setresuid(65534, 65534, 65534) };
+    assert_eq!(changed, 0, "{}", io::Error::last_os_error());
+    let large = Builder::new(8).completion_size(CompletionSize::Large);
+    let mut ring = large.build_best()?;
+    let error = refusal(&mut ring, InterfaceQueueOptions::device(1, 0));
+    assert_eq!(error.errno(), Some(libc::EPERM), "{error}");
+    assert!(error.is_blocked(), "{error}");
+    assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    Ok(())
+}
+
+type Receives = Token<RecvZc<TcpStream, InterfaceQueue>>;
+
+fn receive_without_device(context: &Context) -> TestResult {
+    let large = Builder::new(8).completion_size(CompletionSize::Large);
+    let mut ring = common::build(context, &large)?;
+    let options = InterfaceQueueOptions::without_device();
+    let queue = ring.interface_queue(options.area(8 * PAGE).refills(2))?;
+    let stranger = InterfaceQueueOptions::without_device().area(PAGE);
+    let stranger = ring.interface_queue(stranger)?;
+    assert_ne!(queue.id(), stranger.id());
+
     let (mut one, other) = connection()?;
-    let receives = ring.push(RecvZc::new(other, queue))?;
-    let mut text = Vec::new();
+    let receives = ring.push(RecvZc::new(other, queue.clone()))?;
+    let (mut text, mut received) = (Vec::new(), Vec::new());
     for word in ["one ", "after ", "the other"] {
-        let before = text.len();
         one.write_all(word.as_bytes())?;
-        while text.len() < before + word.len() {
-            let chunk = ring.wait_item(&receives)?.ok_or("it goes on")?;
-            assert_eq!(chunk.area, 0);
-            text.extend(area.bytes(chunk.offset, chunk.len)?);
+        text.extend_from_slice(word.as_bytes());
+        while received.len() < text.len() {
+            // Given back at once.
+            let bytes = ring.wait_item(&receives)?.ok_or("it goes on")?;
+            received.extend_from_slice(&bytes);
         }
     }
-    assert_eq!(text, b"one after the other");
+    assert_eq!(received, text);
+    ring.flush_interface_queue(&queue)?;
+    much_more_than_fits(&mut ring, &queue, &mut one, &receives)?;
+
+    // Another ring of the thread receives into the same memory, and the first refuses its name for that.
+    let mut second = common::build(context, &large)?;
+    let shared = second.share_interface_queue(&ring, &queue)?;
+    let (mut sender, socket) = connection()?;
+    let refused = ring.push(RecvZc::new(socket, shared.clone()));
+    let refused = refused.expect_err("it is the second's");
+    assert!(refused.error().is_wrong_ring(), "{refused}");
+    for wrong in [
+        ring.flush_interface_queue(&shared),
+        second.export_interface_queue(&queue).map(drop),
+    ] {
+        assert!(wrong.expect_err("another's").is_wrong_ring());
+    }
+    let receives_too = second.push(refused.into_inner())?;
+    sender.write_all(b"shared")?;
+    let bytes = second.wait_item(&receives_too)?.ok_or("it goes on")?;
+    assert_eq!(&bytes[..], b"shared");
+    drop(second);
+    // It outlives its ring.
+    assert_eq!(&bytes[..], b"shared");
+    drop(bytes);
+
     drop(one);
-    assert!(ring.wait_item(&receives)?.is_none());
-    let ended = ring.wait(receives)?;
+    let ended = end(&mut ring, receives)?;
     assert!(
         matches!(ended.reason, EndReason::Finished),
         "{:?}",
         ended.reason
     );
     assert!(ended.op.into_target().as_raw_fd() >= 0);
+    let exported = ring.export_interface_queue(&queue)?;
+    drop((ring, queue));
+    drop(exported);
+    let mixed = Builder::new(8).completion_size(CompletionSize::Mixed);
+    let mut mixed = common::build(context, &mixed)?;
+    drop(mixed.interface_queue(options)?);
+    assert!(context.has(CONTROL));
+    Ok(())
+}
+
+fn end(
+    ring: &mut Ring<Any>,
+    receives: Receives,
+) -> TestResult<Ended<RecvZc<TcpStream, InterfaceQueue>>> {
+    assert!(ring.wait_item(&receives)?.is_none());
+    Ok(ring.wait(receives)?)
+}
+
+/// The area is used again and again, although no more than two buffers can be on their way back.
+fn much_more_than_fits(
+    ring: &mut Ring<Any>,
+    queue: &InterfaceQueue,
+    one: &mut TcpStream,
+    receives: &Receives,
+) -> TestResult {
+    let sent: Vec<u8> = (0..100 * PAGE)
+        .map(|at| (at % 251).to_le_bytes()[0])
+        .collect();
+    let mut received = 0;
+    for part in sent.chunks(4 * PAGE) {
+        one.write_all(part)?;
+        let mut held = Vec::new();
+        let until = received + part.len();
+        while received < until {
+            let bytes = ring.wait_item(receives)?.ok_or("it goes on")?;
+            assert_eq!(bytes[..], sent[received..received + bytes.len()]);
+            received += bytes.len();
+            held.push(bytes);
+            if held.len() == 4 {
+                held.clear();
+                ring.flush_interface_queue(queue)?;
+            }
+        }
+        held.clear();
+        ring.flush_interface_queue(queue)?;
+    }
     Ok(())
 }

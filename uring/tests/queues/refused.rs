@@ -34,7 +34,7 @@ pub(crate) fn add_to(suite: &mut Suite) {
 }
 
 /// Nobody registers a personality here.
-const UNREGISTERED: Push = Push::new().personality(65000);
+const UNREGISTERED: Push = Push::new().personality_id(65000);
 
 fn ring(context: &Context, stop: bool) -> Result<Ring<Any>, uring::Error> {
     common::build(context, &Builder::new(16).stop_at_refused(stop))

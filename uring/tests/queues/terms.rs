@@ -1,13 +1,12 @@
 //! What ends a wait beside completions, and what tells of completions without one.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::FromRawFd as _;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use uring::op::{Nop, Read};
-use uring::{Builder, Probe, Push, SetupFlags, SignalMask, WaitClock, WaitOptions};
+use uring::{Builder, Probe, SetupFlags, SignalMask, WaitClock, WaitOptions};
 use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
 
 use crate::common;
@@ -49,12 +48,6 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .on(HandleKind::ALL)
         .needs([NO_IOWAIT])
         .refused_by(no_iowait_is_refused);
-    suite
-        .test(
-            "an_eventfd_counts_completions",
-            an_eventfd_counts_completions,
-        )
-        .on(HandleKind::ALL);
     suite
         .test("small_questions", small_questions)
         .on(HandleKind::ALL);
@@ -343,64 +336,6 @@ fn no_iowait_is_refused(context: &Context) -> TestResult {
     };
     let error = ring.set_iowait(false).unwrap_err();
     assert!(error.is_unsupported(), "{error}");
-    ring.call(Nop::new())??;
-    Ok(())
-}
-
-fn eventfd() -> std::io::Result<File> {
-    // SAFETY: the call takes no pointers.
-    match unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) } {
-        -1 => Err(std::io::Error::last_os_error()),
-        // SAFETY: the descriptor was just made and is known to nobody else.
-        number => Ok(unsafe { File::from_raw_fd(number) }),
-    }
-}
-
-/// What has been counted since the last look; nothing is zero.
-fn counted(mut eventfd: &File) -> std::io::Result<u64> {
-    let mut count = [0; 8];
-    match eventfd.read_exact(&mut count) {
-        Ok(()) => Ok(u64::from_ne_bytes(count)),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
-        Err(error) => Err(error),
-    }
-}
-
-fn an_eventfd_counts_completions(context: &Context) -> TestResult {
-    let mut ring = common::ring(context, 8)?;
-    let (one, other) = (eventfd()?, eventfd()?);
-    let error = ring.unregister_eventfd().unwrap_err();
-    assert_eq!(error.errno(), Some(libc::ENXIO), "{error}");
-    let error = ring.register_eventfd(File::open("/dev/null")?).unwrap_err();
-    assert_eq!(error.errno(), Some(libc::EINVAL), "{error}");
-
-    ring.register_eventfd(&one)?;
-    let error = ring.register_eventfd(&other).unwrap_err();
-    assert_eq!(error.errno(), Some(libc::EBUSY), "{error}");
-    assert!(ring.is_eventfd_enabled());
-    ring.call(Nop::new())??;
-    assert!(counted(&one)? >= 1);
-    ring.set_eventfd_enabled(false)?;
-    assert!(!ring.is_eventfd_enabled());
-    ring.call(Nop::new())??;
-    assert_eq!(counted(&one)?, 0);
-    ring.set_eventfd_enabled(true)?;
-    ring.call(Nop::new())??;
-    assert!(counted(&one)? >= 1);
-    ring.unregister_eventfd()?;
-    ring.call(Nop::new())??;
-    assert_eq!((counted(&one)?, counted(&other)?), (0, 0));
-
-    // What this thread completes does not count here, what one of the kernel's workers does counts.
-    ring.register_eventfd_async(&other)?;
-    ring.call(Nop::new())??;
-    assert_eq!(counted(&other)?, 0);
-    let file = File::open("/proc/version")?;
-    let token = ring.push_with(Read::new(file, vec![0; 4]), Push::new().always_async())?;
-    assert_eq!(ring.wait(token)?.result?, 4);
-    assert!(counted(&other)? >= 1);
-    // The kernel has the file, not the number, and lets it go with the ring.
-    drop(other);
     ring.call(Nop::new())??;
     Ok(())
 }

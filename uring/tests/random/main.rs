@@ -2,15 +2,20 @@
 //!
 //! `URING_RANDOM_SEED` replays what a failure has printed, `URING_RANDOM_OPERATIONS` makes it longer.
 
+mod canaries;
+mod chance;
 #[path = "../common/mod.rs"]
 mod common;
 mod flying;
+mod kinds;
+mod polled;
 mod world;
 
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 
+use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, HandleKind, Suite, TestResult};
 
 use world::World;
@@ -29,17 +34,13 @@ fn number(name: &str) -> TestResult<Option<u64>> {
     }
 }
 
-fn nothing_is_freed_early_leaked_or_closed_twice(context: &Context) -> TestResult {
-    let operations = match number("URING_RANDOM_OPERATIONS")? {
-        Some(operations) => operations,
-        None => context.rounds(3000).max(PER_RING),
-    };
+/// Lets that many operations be lived through, one life after the other, each by a seed of its own.
+fn lives(operations: u64, live: impl Fn(u64) -> TestResult) -> TestResult {
+    let operations = number("URING_RANDOM_OPERATIONS")?.unwrap_or(operations);
     let replayed = number("URING_RANDOM_SEED")?;
     for ring in 0..operations.div_ceil(PER_RING) {
         let seed = replayed.unwrap_or(0x5eed + ring);
-        let lived = catch_unwind(AssertUnwindSafe(|| {
-            World::new(context, seed)?.live(PER_RING)
-        }));
+        let lived = catch_unwind(AssertUnwindSafe(|| live(seed)));
         let hint = || eprintln!("again with URING_RANDOM_SEED={seed}");
         match lived {
             Ok(Ok(())) => {}
@@ -60,6 +61,16 @@ fn nothing_is_freed_early_leaked_or_closed_twice(context: &Context) -> TestResul
     Ok(())
 }
 
+fn nothing_is_freed_early_leaked_or_closed_twice(context: &Context) -> TestResult {
+    let operations = context.rounds(3000).max(3 * PER_RING);
+    lives(operations, |seed| World::new(context, seed)?.live(PER_RING))
+}
+
+fn nothing_that_is_polled_for_is_freed_early(context: &Context) -> TestResult {
+    let operations = context.rounds(3000).max(PER_RING);
+    lives(operations, |seed| polled::live(context, seed, PER_RING))
+}
+
 fn main() -> ExitCode {
     let mut suite = Suite::new("random");
     suite.completed_by(common::completed);
@@ -70,5 +81,12 @@ fn main() -> ExitCode {
             nothing_is_freed_early_leaked_or_closed_twice,
         )
         .on(HandleKind::ALL);
+    suite
+        .test(
+            "m_nothing_that_is_polled_for_is_freed_early",
+            nothing_that_is_polled_for_is_freed_early,
+        )
+        .on(HandleKind::ALL)
+        .requires(Nvme::REQUIRES);
     suite.run()
 }

@@ -1,5 +1,6 @@
 //! A ring and what its operations are about; what happens is decided by a seed alone.
 
+use std::any::Any as Anything;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -8,120 +9,151 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use uring::op::{
-    AcceptMultishot, Fsync, Nop, OpenAt, Poll, PollEvents, PollMultishot, Read, ReadV, Recv, Send,
-    SendZc, Socket, Statx, Timeout, TimeoutMultishot, Write, WriteV,
+use uring::op::{Cancel, LinkTimeout, Nop, Read, Write};
+use uring::{
+    Any, BufferRing, Builder, Chain, Direct, Fd, ProvidedBuffers, Push, Ring, SubmissionThread,
+    TaskWork,
 };
-use uring::{Any, Chain, IoVecs, Push, Ring};
 use uring_testkit::files::{self, TempDir};
 use uring_testkit::{Context, Feature, Recording, TestResult};
 
+use crate::canaries::Canaries;
+use crate::chance::Random;
 use crate::common::{self, Recorded};
-use crate::flying::{Flying, push, push_many};
+use crate::flying::Flying;
+use crate::kinds;
 
-const LENGTH: usize = 512;
-
-/// Marsaglia's xorshift, which is random enough for decisions.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 11) % limit
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-}
-
-/// Which newer operations the kernel has.
-struct Has {
-    direct: bool,
-    socket: bool,
-    accept_multishot: bool,
-    timeout_multishot: bool,
-    send_zc: bool,
-}
+pub(crate) const LENGTH: usize = 512;
 
 pub(crate) struct World {
-    random: Random,
-    has: Has,
-    ring: Ring<Any>,
+    pub(crate) random: Random,
+    pub(crate) ring: Ring<Any>,
     flying: Vec<Box<dyn Flying>>,
     recordings: Vec<Recording>,
-    file: Arc<File>,
-    path: CString,
-    pipe: (Arc<OwnedFd>, File),
-    sockets: (Arc<OwnedFd>, Arc<OwnedFd>),
-    listener: Arc<TcpListener>,
+    /// Results that nobody has dropped yet: buffers that came back, leases, connections.
+    kept: Vec<Box<dyn Anything>>,
+    pub(crate) directs: Vec<Direct>,
+    pub(crate) file: Arc<File>,
+    pub(crate) pipe: (Arc<OwnedFd>, Arc<OwnedFd>),
+    pub(crate) sockets: (Arc<OwnedFd>, Arc<OwnedFd>),
+    pub(crate) listener: Arc<TcpListener>,
     clients: Vec<TcpStream>,
-    _dir: TempDir,
+    pub(crate) epoll: Arc<OwnedFd>,
+    pub(crate) word: Arc<AtomicU32>,
+    pub(crate) chosen: Option<BufferRing>,
+    pub(crate) used_up: Option<BufferRing>,
+    pub(crate) provided: Option<ProvidedBuffers>,
+    pub(crate) other: Ring<Fd>,
+    canaries: Canaries,
+    /// Where nothing cancels past them, drains keep the end of a ring from being one.
+    may_drain: bool,
+    /// A drain holds back what a scope would wait for.
+    drained: bool,
+    dir: TempDir,
+}
+
+/// A ring of any kind that the kernel has with this handle.
+fn ring(context: &Context, random: &mut Random) -> TestResult<Ring<Any>> {
+    let mut builder = Builder::new([8, 16, 64][random.index(3)]).in_flight(256);
+    builder = match random.below(8) {
+        0 => builder.submission_thread(SubmissionThread::new().idle(Duration::from_millis(1))),
+        1 => builder.task_work(TaskWork::Interrupting),
+        2 => builder.stop_at_refused(true),
+        3 => builder.own_memory(true),
+        // Completions that find no room wait in the kernel.
+        4 => builder.completion_entries(8).clamp(true),
+        _ => builder,
+    };
+    match common::build(context, &builder) {
+        Ok(ring) => Ok(ring),
+        Err(error) if error.is_unsupported() || error.is_invalid_request() => {
+            Ok(common::ring(context, 16)?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl World {
     pub(crate) fn new(context: &Context, seed: u64) -> TestResult<World> {
-        let opcode = |opcode| context.has(Feature::opcode(opcode));
-        let has = Has {
-            // Of the same kernel, where the flag of the operation cannot be probed.
-            direct: opcode(uring_sys::IORING_OP_LINKAT),
-            socket: opcode(uring_sys::IORING_OP_SOCKET),
-            accept_multishot: opcode(uring_sys::IORING_OP_SOCKET),
-            timeout_multishot: context.has(Feature::TIMEOUT_MULTISHOT),
-            send_zc: opcode(uring_sys::IORING_OP_SEND_ZC),
-        };
+        let mut random = Random::new(seed);
         let dir = TempDir::new()?;
-        let path = dir.path().join("file");
+        let path = dir.path().join("0");
         fs::write(&path, vec![b'r'; 4 * LENGTH])?;
         let file = File::options().read(true).write(true).open(&path)?;
-        let (reader, writer) = files::pipe()?;
+        // Before Linux 6.4, which brought these timeouts too, several reads of one pipe can make the kernel try one of them for ever.
+        let (reader, writer) = if context.has(Feature::TIMEOUT_MULTISHOT) {
+            files::pipe()?
+        } else {
+            files::socketpair()?
+        };
         let (one, other) = files::socketpair()?;
-        let mut ring = common::ring(context, 16)?;
-        if has.direct {
-            ring.register_direct(4)?;
-        }
+        let mut ring = ring(context, &mut random)?;
+        // What the kernel does not have is left out: its operations are refused or complete with an error.
+        let _ = ring.register_direct(6);
+        let registered = vec![vec![0; LENGTH].into(), vec![0; 2 * LENGTH].into()];
+        ring.register_buffers(registered)
+            .map_err(|refused| refused.into_parts().1)?;
         Ok(World {
-            // Zero would stay zero.
-            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
-            has,
+            chosen: ring.buffer_ring(4, 128).ok(),
+            used_up: ring.incremental_buffer_ring(2, 1024).ok(),
+            provided: Some(ring.provided_buffers(4, 128)?),
+            random,
             ring,
             flying: Vec::new(),
             recordings: Vec::new(),
+            kept: Vec::new(),
+            directs: Vec::new(),
             file: Arc::new(file),
-            path: CString::new(path.as_os_str().as_bytes())?,
-            pipe: (Arc::new(reader), writer.into()),
+            pipe: (Arc::new(reader), Arc::new(writer)),
             sockets: (Arc::new(one), Arc::new(other)),
             listener: Arc::new(TcpListener::bind("127.0.0.1:0")?),
             clients: Vec::new(),
-            _dir: dir,
+            epoll: Arc::new(kinds::epoll()?),
+            word: Arc::default(),
+            other: Ring::new(4)?,
+            canaries: Canaries::in_dir(dir.path()),
+            may_drain: context.has(Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)),
+            drained: false,
+            dir,
         })
     }
 
     /// Lives through that many operations and ends, in a way that is random too.
     pub(crate) fn live(mut self, operations: u64) -> TestResult {
         for _ in 0..operations {
-            if let Some(flying) = self.start()? {
-                self.flying.push(flying);
-            }
+            let kind = kinds::ALL[self.random.index(kinds::ALL.len())];
+            let pushed = kind(&mut self)?;
+            self.flying.extend(pushed);
             for _ in 0..self.random.below(3) {
                 self.happen()?;
             }
         }
+        let ring_first = self.random.one_in(2);
         let World {
             ring,
             flying,
             recordings,
+            kept,
+            directs,
+            canaries,
+            chosen,
+            used_up,
+            provided,
+            other,
             ..
         } = self;
-        drop((ring, flying));
+        let resources = (flying, kept, directs, chosen, used_up, provided, other);
+        if ring_first {
+            drop(ring);
+            drop(resources);
+        } else {
+            drop(resources);
+            drop(ring);
+        }
+        canaries.check()?;
         for (number, recording) in recordings.iter().enumerate() {
             assert_eq!(
                 recording.changed_since_drop(),
@@ -132,133 +164,88 @@ impl World {
         Ok(())
     }
 
-    fn buffer(&mut self) -> TestResult<Recorded> {
+    pub(crate) fn buffer(&mut self) -> TestResult<Recorded> {
         let (buffer, recording) = Recorded::new(LENGTH)?;
         self.recordings.push(recording);
         Ok(buffer)
     }
 
-    /// Without drains, which hold back what the end of a ring cancels with.
-    fn options(&mut self) -> Push {
-        if self.random.one_in(8) {
-            Push::new().always_async()
-        } else {
-            Push::new()
-        }
+    /// Nothing is dropped before chance has it so.
+    pub(crate) fn keep(&mut self, result: impl Anything) {
+        self.kept.push(Box::new(result));
     }
 
-    /// Pushes any operation.
-    fn start(&mut self) -> TestResult<Option<Box<dyn Flying>>> {
-        let options = self.options();
-        let place = self.random.below(4 * 512);
-        Ok(match self.random.below(18) {
-            0 => push(&mut self.ring, Nop::new(), options),
-            1 => {
-                let read = Read::new(Arc::clone(&self.pipe.0), self.buffer()?);
-                push(&mut self.ring, read, options)
+    /// A place in the file, or behind its end.
+    pub(crate) fn place(&mut self) -> u64 {
+        self.random.below(5 * 512)
+    }
+
+    /// One of a few names, so that they meet.
+    pub(crate) fn path(&mut self) -> TestResult<CString> {
+        let path = self.dir.path().join(self.random.below(4).to_string());
+        Ok(CString::new(path.as_os_str().as_bytes())?)
+    }
+
+    pub(crate) fn options(&mut self) -> Push {
+        match self.random.below(48) {
+            0 if self.may_drain => {
+                self.drained = true;
+                Push::new().drain()
             }
-            2 => {
-                let read = Read::new(Arc::clone(&self.file), self.buffer()?).at(place);
-                push(&mut self.ring, read, options)
-            }
-            3 => {
-                let write = Write::new(Arc::clone(&self.file), self.buffer()?).at(place);
-                push(&mut self.ring, write, options)
-            }
-            4 => push(&mut self.ring, OpenAt::new(self.path.clone()), options),
-            5 => match self.has.direct.then(|| self.ring.direct_slot()) {
-                Some(Ok(slot)) => {
-                    let open = OpenAt::new(self.path.clone()).into_direct(slot);
-                    push(&mut self.ring, open, options)
-                }
-                _ => None,
-            },
-            6 => {
-                let after = Duration::from_micros(self.random.below(3000));
-                push(&mut self.ring, Timeout::after(after), options)
-            }
-            7 if self.has.timeout_multishot => {
-                let every = Duration::from_micros(500 + self.random.below(1000));
-                let repeats = u32::try_from(self.random.below(4))?;
-                push_many(
-                    &mut self.ring,
-                    TimeoutMultishot::every(every).repeats(repeats),
-                )
-            }
-            8 => {
-                let poll = Poll::new(Arc::clone(&self.pipe.0), PollEvents::IN);
-                push(&mut self.ring, poll, options)
-            }
-            9 => push(&mut self.ring, Fsync::new(Arc::clone(&self.file)), options),
-            10 => push(&mut self.ring, Statx::new(self.path.clone()), options),
-            11 => {
-                let receive = Recv::new(Arc::clone(&self.sockets.0), self.buffer()?);
-                push(&mut self.ring, receive, options)
-            }
-            12 => {
-                let send = Send::new(Arc::clone(&self.sockets.1), self.buffer()?);
-                push(&mut self.ring, send, options)
-            }
-            13 if self.has.accept_multishot => {
-                let accept = AcceptMultishot::new(Arc::clone(&self.listener));
-                push_many(&mut self.ring, accept)
-            }
-            14 => {
-                let bufs = IoVecs::from(vec![self.buffer()?, self.buffer()?]);
-                let read = ReadV::new(Arc::clone(&self.file), bufs).at(place);
-                push(&mut self.ring, read, options)
-            }
-            15 => {
-                let bufs = IoVecs::from(vec![self.buffer()?, self.buffer()?]);
-                let write = WriteV::new(Arc::clone(&self.file), bufs).at(place);
-                push(&mut self.ring, write, options)
-            }
-            16 if self.has.send_zc => {
-                let client = TcpStream::connect(self.listener.local_addr()?)?;
-                let send = SendZc::new(Arc::new(client), self.buffer()?);
-                push(&mut self.ring, send, options)
-            }
-            16 if self.has.socket => {
-                let socket = Socket::new(libc::AF_INET, libc::SOCK_STREAM);
-                push(&mut self.ring, socket, options)
-            }
-            17 => {
-                let poll = PollMultishot::new(Arc::clone(&self.pipe.0), PollEvents::IN);
-                push_many(&mut self.ring, poll)
-            }
-            _ => None,
-        })
+            1..6 => Push::new().always_async(),
+            _ => Push::new(),
+        }
     }
 
     /// Something happens to the ring, to an operation, or in the world.
     fn happen(&mut self) -> TestResult {
-        match self.random.below(11) {
+        match self.random.below(15) {
+            // What fails is what the kernel has to say about completions that nobody takes.
             0 => drop(self.ring.submit()),
             1 => drop(self.ring.submit_and_get_events()),
-            2 => self.pipe.1.write_all(b"p")?,
+            2 => drop(File::from(self.pipe.1.try_clone()?).write(b"pp")),
             3 => {
                 let client = TcpStream::connect(self.listener.local_addr()?)?;
                 self.clients.push(client);
             }
             4 => drop(self.clients.pop()),
             5 => self.chain()?,
-            6 => self.scope()?,
-            what => {
-                if self.flying.is_empty() {
-                    return Ok(());
+            6 if !self.drained => self.scope()?,
+            7 => self.canaries.open_another()?,
+            8 => drop(self.directs.pop()),
+            9 => {
+                if !self.kept.is_empty() {
+                    let which = self.random.index(self.kept.len());
+                    drop(self.kept.swap_remove(which));
                 }
-                let count = u64::try_from(self.flying.len())?;
-                let which = usize::try_from(self.random.below(count))?;
-                let flying = self.flying.swap_remove(which);
-                match what {
-                    7 => flying.detach(&mut self.ring),
-                    8 if self.random.one_in(3) => std::mem::forget(flying),
-                    9 => {
-                        flying.cancel(&mut self.ring)?;
-                        self.flying.push(flying);
-                    }
-                    _ => self.flying.extend(flying.take(&mut self.ring)),
-                }
+            }
+            10 if self.random.one_in(6) => {
+                let every = Cancel::any().every();
+                let _ = self.ring.cancel_sync(every, Some(Duration::ZERO));
+            }
+            _ => self.happen_to_one()?,
+        }
+        Ok(())
+    }
+
+    fn happen_to_one(&mut self) -> TestResult {
+        if self.flying.is_empty() {
+            return Ok(());
+        }
+        let which = self.random.index(self.flying.len());
+        let flying = self.flying.swap_remove(which);
+        match self.random.below(6) {
+            0 => flying.detach(&mut self.ring),
+            1 if self.random.one_in(3) => std::mem::forget(flying),
+            2 => {
+                flying.cancel(&mut self.ring)?;
+                self.flying.push(flying);
+            }
+            _ => {
+                let taken = flying.take(&mut self.ring);
+                self.flying.extend(taken.goes_on);
+                self.directs.extend(taken.direct);
+                self.kept.extend(taken.result);
             }
         }
         Ok(())
@@ -268,7 +255,21 @@ impl World {
     fn chain(&mut self) -> TestResult {
         let read = Read::new(Arc::clone(&self.pipe.0), self.buffer()?);
         let write = Write::new(Arc::clone(&self.file), self.buffer()?);
-        let chain = Chain::new(read).then(write).then_always(Nop::new());
+        let options = self.options();
+        if self.random.one_in(3) {
+            let limit = LinkTimeout::after(Duration::from_micros(self.random.below(2000)));
+            let chain = Chain::new(read).with(options).timeout(limit).then(write);
+            if let Ok(((read, limit), write)) = self.ring.push_chain(chain) {
+                self.ring.detach(read);
+                self.ring.detach(limit);
+                self.ring.detach(write);
+            }
+            return Ok(());
+        }
+        let chain = Chain::new(read)
+            .with(options)
+            .then(write)
+            .then_always(Nop::new());
         if let Ok(((read, write), nop)) = self.ring.push_chain(chain) {
             if self.random.one_in(2) {
                 self.ring.cancel(&read)?;

@@ -40,28 +40,28 @@ const BY_NATURE: &[ByNature] = &[
         why: "a disabled ring goes by its descriptor",
     },
     ByNature {
+        name: "IORING_REGISTER_RESTRICTIONS",
+        handles: &[HandleKind::Fd],
+        since: ANY,
+        why: "a ring is restricted while it is disabled",
+    },
+    ByNature {
         name: "IORING_OP_RECV_ZC",
         handles: BOUND,
         since: KernelVersion::new(7, 1),
         why: "it needs deferred task work, and before 7.1 a network device that no machine here has",
     },
     ByNature {
-        name: "IORING_REGISTER_EVENTFD",
+        name: "IORING_REGISTER_ZCRX_IFQ",
         handles: BOUND,
-        since: ANY,
-        why: "a movable ring wakes its poller by its own descriptor",
+        since: KernelVersion::new(7, 1),
+        why: "as for receiving through it",
     },
     ByNature {
-        name: "IORING_UNREGISTER_EVENTFD",
+        name: "IORING_REGISTER_ZCRX_CTRL",
         handles: BOUND,
-        since: ANY,
-        why: "as for the registration",
-    },
-    ByNature {
-        name: "IORING_UNREGISTER_FILES",
-        handles: &[],
-        since: ANY,
-        why: "a table is taken back only where the kernel cannot give out its slots",
+        since: KernelVersion::new(7, 1),
+        why: "as for receiving through it",
     },
 ];
 

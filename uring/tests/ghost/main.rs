@@ -1,0 +1,24 @@
+//! The example `ghost`: what it answers, what can be seen of it, how it ends, and what is left after thousands of connections.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod answers;
+mod client;
+mod endings;
+mod load;
+mod service;
+mod unseen;
+
+use std::process::ExitCode;
+
+use uring_testkit::Suite;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("ghost");
+    answers::tests(&mut suite);
+    unseen::tests(&mut suite);
+    endings::tests(&mut suite);
+    load::tests(&mut suite);
+    suite.run()
+}

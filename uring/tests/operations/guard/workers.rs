@@ -1,0 +1,122 @@
+//! The worker threads of a ring: how many, and where.
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use uring::op::Read;
+use uring::{CpuSet, Push, WorkerLimits};
+use uring_testkit::files::pipe;
+use uring_testkit::{Context, Feature, TestResult};
+
+use crate::common;
+
+const AFFINITY: Feature = Feature::register(uring_sys::IORING_REGISTER_IOWQ_AFF);
+const LIMITS: Feature = Feature::register(uring_sys::IORING_REGISTER_IOWQ_MAX_WORKERS);
+
+/// The processors that this thread's workers may run on, as the kernel lists them; none if there is no worker.
+fn of_a_worker() -> TestResult<Option<String>> {
+    for task in fs::read_dir("/proc/self/task")? {
+        // One that ends meanwhile is none of those that are looked for.
+        let Ok(status) = fs::read_to_string(task?.path().join("status")) else {
+            continue;
+        };
+        let field = |name: &str| {
+            let mut lines = status.lines();
+            lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
+        };
+        if field("Name:").is_some_and(|name| name.starts_with("iou-wrk")) {
+            return Ok(field("Cpus_allowed_list:"));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn pinned(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let refused = ring
+        .pin_workers(&CpuSet::new())
+        .expect_err("nowhere to run");
+    assert!(refused.is_invalid_request(), "{refused}");
+    ring.pin_workers(&CpuSet::from_iter([0]))?;
+    // A read that waits in a worker keeps it there to be looked at.
+    let (reader, writer) = pipe()?;
+    let token = ring.push_with(Read::new(reader, vec![0; 1]), Push::new().always_async())?;
+    ring.submit()?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let worker = loop {
+        match of_a_worker()? {
+            // The name is given, and the processors are, when the worker begins.
+            Some(list) if list == "0" || Instant::now() > deadline => break list,
+            None if Instant::now() > deadline => return Err("no worker was made".into()),
+            _ => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    assert_eq!(worker, "0");
+    drop(writer);
+    assert_eq!(ring.wait(token)?.result?, 0);
+    ring.unpin_workers()?;
+    Ok(())
+}
+
+pub(crate) fn pinned_refused(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(AFFINITY, context, 8)? else {
+        return Ok(());
+    };
+    let set = CpuSet::from_iter([0]);
+    for refused in [ring.pin_workers(&set), ring.unpin_workers()] {
+        let error = refused.expect_err("the kernel does not know it");
+        assert!(error.is_unsupported(), "{error}");
+    }
+    Ok(())
+}
+
+pub(crate) fn limited(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let limits = |bounded, unbounded| WorkerLimits {
+        bounded: NonZeroU32::new(bounded),
+        unbounded: NonZeroU32::new(unbounded),
+    };
+    let first = ring.limit_workers(limits(3, 0))?;
+    assert!(
+        first.bounded.is_some() && first.unbounded.is_some(),
+        "{first:?}"
+    );
+    let second = ring.limit_workers(limits(0, 5))?;
+    assert_eq!(
+        (second.bounded, second.unbounded),
+        (NonZeroU32::new(3), first.unbounded)
+    );
+    assert_eq!(ring.limit_workers(WorkerLimits::default())?, limits(3, 5));
+    for wrong in [limits(1 << 31, 0), limits(0, u32::MAX)] {
+        let refused = ring
+            .limit_workers(wrong)
+            .expect_err("more than there can be");
+        assert!(refused.is_invalid_request(), "{refused}");
+    }
+    assert_eq!(ring.limit_workers(WorkerLimits::default())?, limits(3, 5));
+    // Work goes on with one worker, one piece after the other.
+    ring.limit_workers(limits(1, 1))?;
+    let mut tokens = Vec::new();
+    for _ in 0..4 {
+        let (reader, writer) = pipe()?;
+        drop(writer);
+        let read = Read::new(reader, vec![0; 1]);
+        tokens.push(ring.push_with(read, Push::new().always_async())?);
+    }
+    for token in tokens {
+        assert_eq!(ring.wait(token)?.result?, 0);
+    }
+    Ok(())
+}
+
+pub(crate) fn limited_refused(context: &Context) -> TestResult {
+    let Some(mut ring) = common::ring_without(LIMITS, context, 8)? else {
+        return Ok(());
+    };
+    let error = ring
+        .limit_workers(WorkerLimits::default())
+        .expect_err("the kernel does not know it");
+    assert!(error.is_unsupported(), "{error}");
+    Ok(())
+}
