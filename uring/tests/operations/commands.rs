@@ -4,21 +4,21 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::ptr::NonNull;
 use std::time::Duration;
 
 use uring::op::{
     Command, Discard, LargeCommand, Limited, LinkTimeout, Nop, NopInjected, OpenAt, RawTimespec,
-    Read, TimeByValue, Timeout, TimeoutEnd, TimeoutMultishot, TimeoutRemove, TimeoutUpdate,
-    Timespec,
+    Read, ResetZones, TimeByValue, Timeout, TimeoutEnd, TimeoutMultishot, TimeoutRemove,
+    TimeoutUpdate, Timespec, Write,
 };
 use uring::{Any, Builder, Chain, CompletionSize, EntrySize, RawTarget, Ring};
 use uring_testkit::files::pipe;
-use uring_testkit::fixtures::{LoopDevice, Nvme, NvmeCommand};
+use uring_testkit::fixtures::{LoopDevice, NullBlock, NullBlockOptions, Nvme, NvmeCommand};
 use uring_testkit::{Context, Feature, KernelVersion, Observation, TestResult};
 
-use crate::common;
+use crate::common::{self, Recorded};
 use crate::files::assert_errno;
 
 const SHORT: Duration = Duration::from_millis(2);
@@ -197,6 +197,43 @@ pub(crate) fn discard(context: &Context) -> TestResult {
     assert_errno(ring.call(Discard::new(&file, 0, 100))?.result, libc::EINVAL);
     let token = ring.push(Discard::new(file.try_clone()?, 0, 4096))?;
     ring.wait(token)?.result?;
+    Ok(())
+}
+
+/// Nothing else of the kernel is as old as the command, so that older versions may have it or not.
+pub(crate) fn reset_zones(context: &Context) -> TestResult {
+    let device = NullBlock::new(NullBlockOptions {
+        zoned: true,
+        ..NullBlockOptions::default()
+    })?;
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(libc::O_DIRECT);
+    let file = options.open(device.path())?;
+    let mut ring = common::ring(context, 8)?;
+    let (buffer, _recording) = Recorded::new(4096)?;
+    let written = ring.call(Write::new(&file, buffer).at(0))?;
+    assert_eq!(written.result?, 4096);
+    let again = ring.call(Write::new(&file, written.buf).at(0))?;
+    assert_errno(again.result, libc::EIO);
+    let token = ring.push(ResetZones::new(file.try_clone()?))?;
+    match ring.wait(token)?.result {
+        Ok(()) => {
+            let anew = ring.call(Write::new(&file, again.buf).at(0))?;
+            assert_eq!(anew.result?, 4096);
+        }
+        Err(error) => {
+            assert!(KernelVersion::running()? < KernelVersion::new(7, 3), "{error}");
+            assert!(
+                matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EINVAL)),
+                "{error}"
+            );
+        }
+    }
+    let no_device = ring.call(ResetZones::new(File::open("/proc/self/exe")?))?;
+    assert!(matches!(
+        no_device.result.expect_err("no device").raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::EINVAL)
+    ));
     Ok(())
 }
 

@@ -42,7 +42,7 @@ mod zero_copy_receive;
 
 use std::process::ExitCode;
 
-use uring_testkit::fixtures::{LoopDevice, Nvme};
+use uring_testkit::fixtures::{LoopDevice, NullBlock, Nvme};
 use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
@@ -300,6 +300,10 @@ fn main() -> ExitCode {
         .test("discard", commands::discard)
         .on(HandleKind::ALL)
         .requires(LoopDevice::REQUIRES);
+    suite
+        .test("reset_zones", commands::reset_zones)
+        .on(HandleKind::ALL)
+        .requires(NullBlock::REQUIRES);
     suite
         .test("nvme_command", commands::nvme_command)
         .on(HandleKind::ALL)
