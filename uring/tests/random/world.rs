@@ -30,6 +30,8 @@ pub(crate) const LENGTH: usize = 512;
 
 pub(crate) struct World {
     pub(crate) random: Random,
+    /// Chance of its own, so that a seed means the same operations whatever changes there are.
+    pub(crate) changes: Random,
     pub(crate) ring: Ring<Any>,
     flying: Vec<Box<dyn Flying>>,
     recordings: Vec<Recording>,
@@ -101,6 +103,7 @@ impl World {
             used_up: ring.incremental_buffer_ring(2, 1024).ok(),
             provided: Some(ring.provided_buffers(4, 128)?),
             random,
+            changes: Random::new(!seed),
             ring,
             flying: Vec::new(),
             recordings: Vec::new(),
@@ -129,6 +132,10 @@ impl World {
             self.flying.extend(pushed);
             for _ in 0..self.random.below(3) {
                 self.happen()?;
+            }
+            if self.changes.one_in(8) {
+                let change = kinds::CHANGES[self.changes.index(kinds::CHANGES.len())];
+                change(&mut self)?;
             }
         }
         let ring_first = self.random.one_in(2);

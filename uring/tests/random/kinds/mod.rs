@@ -68,12 +68,6 @@ pub(crate) const ALL: &[Kind] = &[
     net::bytes_waiting,
     net::own_name,
     net::timestamps,
-    resources::adopt_all,
-    resources::replace,
-    resources::take_table_away,
-    resources::swap_buffer,
-    resources::share_buffer,
-    resources::replace_group,
     selected::read,
     selected::read_multishot,
     selected::receive,
@@ -110,6 +104,18 @@ pub(crate) const ALL: &[Kind] = &[
     waits::epoll_wait,
     waits::child,
     waits::message,
+];
+
+/// What is done by call, between the operations.
+pub(crate) type Change = fn(&mut World) -> TestResult;
+
+pub(crate) const CHANGES: &[Change] = &[
+    resources::adopt_all,
+    resources::replace,
+    resources::take_table_away,
+    resources::swap_buffer,
+    resources::share_buffer,
+    resources::replace_group,
 ];
 
 /// An epoll instance that waits for nothing yet.
