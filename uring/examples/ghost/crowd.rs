@@ -37,7 +37,8 @@ pub(crate) struct Seat {
 impl Crowd {
     /// Connections that are served.
     pub(crate) fn served(&self) -> usize {
-        self.members.borrow().len() - self.refusals.get() as usize
+        let refusals = usize::try_from(self.refusals.get()).unwrap_or(usize::MAX);
+        self.members.borrow().len().saturating_sub(refusals)
     }
 
     pub(crate) fn refusals(&self) -> u32 {

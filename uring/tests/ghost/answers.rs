@@ -296,7 +296,9 @@ fn nobody_takes_all_the_buffers(_: &Context) -> TestResult {
 }
 
 pub(crate) fn tests(suite: &mut Suite) {
-    suite.test("files_are_served", files_are_served);
+    suite
+        .test("files_are_served", files_are_served)
+        .timeout(Duration::from_secs(120));
     suite.test(
         "what_cannot_be_answered_is_refused",
         what_cannot_be_answered_is_refused,
@@ -305,5 +307,7 @@ pub(crate) fn tests(suite: &mut Suite) {
         .test("the_slow_are_cut_off", the_slow_are_cut_off)
         .timeout(Duration::from_secs(300));
     suite.test("one_too_many_is_turned_away", one_too_many_is_turned_away);
-    suite.test("nobody_takes_all_the_buffers", nobody_takes_all_the_buffers);
+    suite
+        .test("nobody_takes_all_the_buffers", nobody_takes_all_the_buffers)
+        .timeout(Duration::from_secs(120));
 }

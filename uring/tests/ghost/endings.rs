@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uring_testkit::files::{TempDir, random_bytes};
 use uring_testkit::{Context, Suite, TestResult};
@@ -93,7 +93,9 @@ fn what_it_cannot_do_it_says(_: &Context) -> TestResult {
 }
 
 pub(crate) fn tests(suite: &mut Suite) {
-    suite.test("a_signal_lets_downloads_end", a_signal_lets_downloads_end);
+    suite
+        .test("a_signal_lets_downloads_end", a_signal_lets_downloads_end)
+        .timeout(Duration::from_secs(300));
     suite.test("grace_has_an_end", grace_has_an_end);
     suite.test("what_it_cannot_do_it_says", what_it_cannot_do_it_says);
 }
