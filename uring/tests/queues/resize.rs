@@ -151,39 +151,34 @@ fn keeps_overflowed(context: &Context) -> TestResult {
 }
 
 /// Has the process get no memory from the kernel while `body` runs.
-fn without_memory<T>(body: impl FnOnce() -> T) -> TestResult<T> {
+fn without_memory<T>(body: impl FnOnce() -> T) -> T {
     let mut before = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: the limit is this function's.
-    assert_eq!(
-        unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut before) },
-        0
-    );
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        ..before
+    // SAFETY: the limit is written to a variable of this function.
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut before) };
+    assert_eq!(got, 0);
+    let limit = |soft| {
+        let limit = libc::rlimit {
+            rlim_cur: soft,
+            ..before
+        };
+        // SAFETY: the limit is only read, and what is mapped already stays.
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+        assert_eq!(set, 0);
     };
-    // SAFETY: as before; what is mapped already stays.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const none) },
-        0
-    );
+    limit(0);
     let done = body();
-    // SAFETY: as before.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const before) },
-        0
-    );
-    Ok(done)
+    limit(before.rlim_cur);
+    done
 }
 
 fn fails_without_memory(context: &Context) -> TestResult {
     let own = Builder::new(8).own_memory(true);
     let mut ring = common::build(context, &own)?;
     ring.push_raw(Nop::new(), 1)?;
-    let error = without_memory(|| ring.resize(1024, 2048))?.unwrap_err();
+    let error = without_memory(|| ring.resize(1024, 2048)).unwrap_err();
     assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
     assert!(!error.is_ring_lost(), "{error}");
     assert_eq!(ring.setup().entries(), 8);
@@ -198,7 +193,7 @@ fn fails_without_memory(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let (reader, _writer) = files::pipe()?;
     let recording = pending::submit_unowned(&mut ring, &reader)?;
-    let error = without_memory(|| ring.resize(1024, 2048))?.unwrap_err();
+    let error = without_memory(|| ring.resize(1024, 2048)).unwrap_err();
     assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
     assert!(error.is_ring_lost(), "{error}");
     ring.push_raw(Nop::new(), 2)?;
