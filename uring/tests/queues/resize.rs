@@ -7,7 +7,7 @@ use uring::op::{Nop, Read};
 use uring::{Builder, CompletionSize, EntrySize, Hint, SetupFlags};
 use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
 
-use crate::common;
+use crate::common::{self, pending};
 
 const RESIZE: Feature = Feature::register(uring_sys::IORING_REGISTER_RESIZE_RINGS);
 
@@ -22,6 +22,17 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .on([HandleKind::Closed])
         .needs([RESIZE])
         .no_refusal("it is refused before the kernel is asked");
+    suite
+        .test("q05_a_resized_ring_keeps_what_overflowed", keeps_overflowed)
+        .on([HandleKind::Registered, HandleKind::Born])
+        .needs([RESIZE])
+        .no_refusal("the test beside it shows how it is refused");
+    suite
+        .test("a_resize_without_memory", fails_without_memory)
+        .on([HandleKind::Registered, HandleKind::Born])
+        .needs([RESIZE])
+        .no_refusal("the test beside it shows how it is refused")
+        .own_process();
 }
 
 fn keeps_everything(context: &Context) -> TestResult {
@@ -107,10 +118,95 @@ fn is_not_lost(context: &Context) -> TestResult {
     assert_eq!((ring.setup().entries(), ring.pending()), (8, 1));
     assert_eq!(ring.submit_and_wait(1)?, 1);
     assert_eq!(ring.for_each(drop)?, 1);
-    // Nor is one whose task work is not deferred.
+    // One in memory of its own moves to other memory of its own.
+    resize_often(context, &Builder::new(8).own_memory(true))?;
+    // One whose task work is not deferred is not lost either.
     let mut movable = uring::Ring::new(8)?;
     assert!(movable.resize(16, 32).unwrap_err().is_invalid_request());
     movable.call(Nop::new())??;
+    Ok(())
+}
+
+fn keeps_overflowed(context: &Context) -> TestResult {
+    const MANY: u64 = 40;
+    let mut ring = common::ring(context, 8)?;
+    for number in 0..MANY {
+        ring.push_raw(Nop::new(), number)?;
+        ring.submit()?;
+    }
+    assert!(u64::from(ring.setup().completion_entries()) < MANY);
+    let mut seen = Vec::new();
+    for (entries, completions) in [(4, 4), (64, 128)] {
+        ring.resize(entries, completions)?;
+        ring.push_raw(Nop::new(), MANY + u64::from(entries))?;
+        ring.submit()?;
+    }
+    for _ in 0..MANY {
+        ring.for_each(|completion| seen.push(completion.user_data()))?;
+    }
+    // What did not overflow may overtake what did.
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq((0..MANY).chain([MANY + 4, MANY + 64])));
+    Ok(())
+}
+
+/// Has the process get no memory from the kernel while `body` runs.
+fn without_memory<T>(body: impl FnOnce() -> T) -> T {
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit is written to a variable of this function.
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut before) };
+    assert_eq!(got, 0);
+    let limit = |soft| {
+        let limit = libc::rlimit {
+            rlim_cur: soft,
+            ..before
+        };
+        // SAFETY: the limit is only read, and what is mapped already stays.
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+        assert_eq!(set, 0);
+    };
+    limit(0);
+    let done = body();
+    limit(before.rlim_cur);
+    done
+}
+
+fn fails_without_memory(context: &Context) -> TestResult {
+    let own = Builder::new(8).own_memory(true);
+    let mut ring = common::build(context, &own)?;
+    ring.push_raw(Nop::new(), 1)?;
+    let error = without_memory(|| ring.resize(1024, 2048)).unwrap_err();
+    assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
+    assert!(!error.is_ring_lost(), "{error}");
+    assert_eq!(ring.setup().entries(), 8);
+    ring.submit_and_wait(1)?;
+    assert_eq!(ring.for_each(drop)?, 1);
+    ring.resize(1024, 2048)?;
+    ring.call(Nop::new())??;
+    if context.handle() == HandleKind::Born {
+        return Ok(());
+    }
+    // The kernel has made queues that this process cannot see.
+    let mut ring = common::ring(context, 8)?;
+    let (reader, _writer) = files::pipe()?;
+    let recording = pending::submit_unowned(&mut ring, &reader)?;
+    let error = without_memory(|| ring.resize(1024, 2048)).unwrap_err();
+    assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
+    assert!(error.is_ring_lost(), "{error}");
+    ring.push_raw(Nop::new(), 2)?;
+    let error = ring.submit_and_wait(1).unwrap_err();
+    assert!(error.is_ring_lost(), "{error}");
+    assert!(ring.resize(8, 16).is_err());
+    drop(ring);
+    assert_eq!(uring::leaked_operations(), 1);
+    assert!(
+        recording.dropped().is_none(),
+        "freed while the kernel has it"
+    );
+    common::ring(context, 8)?.call(Nop::new())??;
     Ok(())
 }
 
