@@ -29,7 +29,8 @@ impl<H: Handle> Ring<H> {
     /// [own memory](crate::Builder::own_memory), move to other memory of this process. A ring whose descriptor was closed cannot do the one and has
     /// not the other.
     ///
-    /// Since Linux 6.13; with own memory since 6.16 at the latest.
+    /// Since Linux 6.13; with own memory since 6.16 at the latest. There the third resize in own memory has been seen to leave a ring that
+    /// [is lost](Error::is_ring_lost); 6.17 and newer do not.
     ///
     /// ```
     /// let mut ring = uring::Ring::best(8)?;

@@ -154,10 +154,7 @@ fn a_wait_for_a_batch(context: &Context) -> TestResult {
             .is_timed_out()
     );
     File::from(writer).write_all(b"z")?;
-    assert_eq!(
-        ring.submit_and_wait_with(4, &WaitOptions::new().batch_for(SHORT))?,
-        0
-    );
+    assert_eq!(ring.submit_and_wait_with(4, &few)?, 0);
     assert_eq!(ring.wait(token)?.result?, 1);
     // All, long before the time is over.
     for number in 0..4 {

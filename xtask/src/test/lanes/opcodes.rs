@@ -40,6 +40,18 @@ const BY_NATURE: &[ByNature] = &[
         why: "a disabled ring goes by its descriptor",
     },
     ByNature {
+        name: "IORING_REGISTER_MEM_REGION",
+        handles: &[HandleKind::Fd, HandleKind::Born],
+        since: ANY,
+        why: "it is registered while the ring is disabled, which goes by its descriptor or was born without one",
+    },
+    ByNature {
+        name: "IORING_REGISTER_RESIZE_RINGS",
+        handles: &[HandleKind::Registered, HandleKind::Closed, HandleKind::Born],
+        since: ANY,
+        why: "it needs deferred task work, which no ring has that may move to another thread",
+    },
+    ByNature {
         name: "IORING_REGISTER_RESTRICTIONS",
         handles: &[HandleKind::Fd],
         since: ANY,
