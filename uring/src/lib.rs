@@ -109,7 +109,7 @@ pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]
 pub use self::coverage::coverage;
-pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot};
+pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot, RawDirectSlot};
 pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
@@ -132,8 +132,9 @@ pub use self::query::{Query, QueueHeader, ZeroCopyEvents, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
     Buf, BufMut, BufferMemory, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, HugePages,
-    IoVecs, Path, RawBuf, RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice,
-    Target, TargetName, UnregisteredBuf, Untracked, Vectored, VectoredMut,
+    Inside, IoVecs, MemoryFor, Path, RawBuf, RawIoVecs, RawMemory, RawPath, RawRegisteredBuf,
+    RawTarget, RegisteredBuf, Slice, Target, TargetName, UnregisteredBuf, Untracked, Vectored,
+    VectoredMut,
 };
 pub use self::restrictions::Restrictions;
 pub use self::ring::Ring;

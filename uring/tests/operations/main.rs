@@ -28,6 +28,7 @@ mod polled;
 mod polls;
 mod push;
 mod raw;
+mod raw_forms;
 mod registered;
 mod send_queues;
 mod socket_commands;
