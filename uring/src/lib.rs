@@ -104,7 +104,7 @@ pub use self::buffers::{
 };
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
-pub use self::chain::{Chain, First, LastMember, Links, Then, Timed};
+pub use self::chain::{Chain, First, LastMember, Links, RawLinks, Then, Timed};
 pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]

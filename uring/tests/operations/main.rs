@@ -79,6 +79,8 @@ fn main() -> ExitCode {
         ("unlink", files::unlink),
         ("probe", known::probe_tells_what_the_kernel_has),
         ("raw_operations", raw::raw_operations),
+        ("raw_chains", raw_forms::chains),
+        ("raw_quiet_chains", raw_forms::quiet_chains),
         ("timeouts", times::timeouts),
         ("timeout_or_completions", times::timeout_or_completions),
         ("link_timeout", chains::link_timeout),

@@ -7,16 +7,22 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use uring::op::{
     Accept, AcceptMultishot, Checks, ChildEnd, Close, EpollCtl, EpollEvent, EpollEvents,
-    FilesUpdate, FutexWaitV, FutexWaiter, FutexWake, OpenAt, Pipe, Protected, ProtectionAttributes,
-    RawFutexWaiters, RawFutexWord, Read, Resolve, SendDirect, Socket, WaitId, Write,
+    FilesUpdate, FutexWaitV, FutexWaiter, FutexWake, LinkTimeout, Nop, OpenAt, Pipe, Poll,
+    PollEvents, Protected, ProtectionAttributes, RawFutexWaiters, RawFutexWord, RawTimespec, Read,
+    Resolve, SendDirect, Socket, Timespec, WaitId, Write,
 };
-use uring::{Any, CompletionFlags, RawBuf, RawDirectSlot, RawMemory, RawPath, RawTarget, Ring};
-use uring_testkit::TestResult;
-use uring_testkit::files::pipe;
+use uring::{
+    Any, Builder, Chain, CompletionFlags, Features, Push, RawBuf, RawDirectSlot, RawMemory,
+    RawPath, RawTarget, Ring,
+};
+use uring_testkit::files::{TempDir, pipe};
+use uring_testkit::{Context, TestResult};
 
+use crate::common;
 use crate::raw::call;
 
 /// A target that lives longer than the operations on it.
@@ -216,7 +222,9 @@ pub(crate) fn wait_id(ring: &mut Ring<Any>, exited_with_7: u32) -> TestResult {
     let mut info = MaybeUninit::uninit();
     let gone = WaitId::any_child().info_into(memory(&mut info));
     assert_eq!(call(ring, gone, 2)?.raw_result(), -libc::ECHILD);
-    // SAFETY: the operation has written it.
+    let mut info = MaybeUninit::uninit();
+    let _never_pushed = WaitId::any_child().info_into(memory(&mut info));
+    // SAFETY: the operation has written it when it was made.
     assert!(unsafe { info.assume_init() }.status().is_err());
     Ok(())
 }
@@ -338,4 +346,141 @@ pub(crate) fn accepted_anywhere(ring: &mut Ring<Any>) -> TestResult {
     }
     close_slot(ring, 0)?;
     close_slot(ring, 1)
+}
+
+/// The completions that have come: numbers and results, by number.
+fn told(ring: &mut Ring<Any>, count: u32) -> TestResult<Vec<(u64, i32)>> {
+    ring.submit_and_wait(count)?;
+    let mut told = Vec::new();
+    ring.for_each(|completion| told.push((completion.user_data(), completion.raw_result())))?;
+    told.sort_unstable();
+    Ok(told)
+}
+
+pub(crate) fn chains(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let dir = TempDir::new()?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(dir.path().join("file"))?;
+    let full = File::create("/dev/full")?;
+    let (reader, _writer) = pipe()?;
+    let mut bytes = *b"all";
+    let mut back = [0; 3];
+    let (from, into) = (buffer(&mut bytes), buffer(&mut back));
+    let write = || Write::new(target(&file), from).at(0);
+    let fails = || Write::new(target(&full), from);
+    let read = || Read::new(target(&file), into).at(0);
+
+    let chain = Chain::new(write()).then(read()).then(Nop::new());
+    ring.push_raw_chain(chain, ((1, 2), 3))?;
+    assert_eq!(told(&mut ring, 3)?, [(1, 3), (2, 3), (3, 0)]);
+    assert_eq!(&back, b"all");
+    // What follows a failure is cancelled, unless it is to start always.
+    let chain = Chain::new(fails()).then(read()).then(Nop::new());
+    ring.push_raw_chain(chain, ((1, 2), 3))?;
+    let cancelled = -libc::ECANCELED;
+    let failed = [(1, -libc::ENOSPC), (2, cancelled), (3, cancelled)];
+    assert_eq!(told(&mut ring, 3)?, failed);
+    let chain = Chain::new(fails()).then_always(read()).then(Nop::new());
+    ring.push_raw_chain(chain, ((1, 2), 3))?;
+    let failed = [(1, -libc::ENOSPC), (2, 3), (3, 0)];
+    assert_eq!(told(&mut ring, 3)?, failed);
+
+    // Limits, in the entry's own time and elsewhere, and options.
+    let soon = Timespec::from(Duration::from_millis(2));
+    // SAFETY: it lives to the end of this function, and all completions are waited for.
+    let soon = unsafe { RawTimespec::new(NonNull::from(&soon)) };
+    let chain = Chain::new(Nop::new())
+        .with(Push::new().always_async())
+        .then(Poll::new(target(&reader), PollEvents::IN))
+        .timeout(LinkTimeout::at_address(soon))
+        .then(Nop::new());
+    ring.push_raw_chain(chain, (((1, 2), 3), 4))?;
+    let late = [(1, 0), (2, cancelled), (3, -libc::ETIME), (4, cancelled)];
+    assert_eq!(told(&mut ring, 4)?, late);
+    let chain = Chain::new(read())
+        .with(Push::new().personality_id(77))
+        .then(Nop::new());
+    ring.push_raw_chain(chain, (1, 2))?;
+    assert_eq!(told(&mut ring, 2)?, [(1, -libc::EINVAL), (2, cancelled)]);
+
+    // Whole or not at all, also from a batch.
+    let refused = ring.push_raw_chain(Chain::new(Nop::new()).then(Nop::new()), (1, 1 << 63));
+    let refused = refused.expect_err("the ring's own bit");
+    assert!(refused.error().is_invalid_request(), "{refused}");
+    assert_eq!(ring.pending(), 0);
+    let mut small = common::build(context, &Builder::new(2).in_flight(2))?;
+    let refused = small.push_raw_chain(
+        Chain::new(write()).then(read()).then(Nop::new()),
+        ((1, 2), 3),
+    );
+    let refused = refused.expect_err("three do not fit");
+    assert!(refused.error().is_queue_full(), "{refused}");
+    assert_eq!(small.pending(), 0);
+    let chain = refused.into_inner();
+    ring.batch(|batch| -> TestResult {
+        batch.push_raw(Nop::new(), 0)?;
+        batch.push_raw_chain(chain, ((1, 2), 3))?;
+        batch.push_raw(Nop::new(), 4)?;
+        Ok(())
+    })?;
+    let all = [(0, 0), (1, 3), (2, 3), (3, 0), (4, 0)];
+    assert_eq!(told(&mut ring, 5)?, all);
+    // More than the queue has room for beside what is in it: that is submitted first, and the chain is not torn.
+    for _ in 0..context.rounds(50) {
+        for number in 0..6 {
+            ring.push_raw(Nop::new(), number)?;
+        }
+        let chain = Chain::new(write())
+            .then(fails())
+            .then(read())
+            .then(Nop::new());
+        ring.push_raw_chain(chain, (((10, 11), 12), 13))?;
+        let told = told(&mut ring, 10)?;
+        let failed = [
+            (10, 3),
+            (11, -libc::ENOSPC),
+            (12, cancelled),
+            (13, cancelled),
+        ];
+        assert_eq!(told[6..], failed);
+    }
+    Ok(())
+}
+
+/// One completion for a whole chain, from the member that says most.
+pub(crate) fn quiet_chains(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let full = File::create("/dev/full")?;
+    let version = File::open("/proc/version")?;
+    let mut bytes = [0; 5];
+    let into = buffer(&mut bytes);
+    let read = || Read::new(target(&version), into).at(0);
+    let mut text = *b"text";
+    let fails = Write::new(target(&full), buffer(&mut text));
+    let skips = ring.setup().features().contains(Features::CQE_SKIP);
+    let cancelled = -libc::ECANCELED;
+    let chain = Chain::new(Nop::new()).then(read()).then(Nop::new());
+    ring.push_raw_chain(chain.skip_success(), ((1, 2), 3))?;
+    ring.push_raw(Nop::new(), 4)?;
+    // Without a file to wait for all of it is done in order, and at once.
+    let all = [(1, 0), (2, 5), (3, 0), (4, 0)];
+    let told_of = if skips { &all[2..] } else { &all[..] };
+    assert_eq!(told(&mut ring, u32::try_from(told_of.len())?)?, told_of);
+    let chain = Chain::new(Nop::new())
+        .then(fails)
+        .then(read())
+        .then(Nop::new());
+    ring.push_raw_chain(chain.skip_success(), (((1, 2), 3), 4))?;
+    let all = [(1, 0), (2, -libc::ENOSPC), (3, cancelled), (4, cancelled)];
+    let told_of = if skips { &all[1..2] } else { &all[..] };
+    assert_eq!(told(&mut ring, u32::try_from(told_of.len())?)?, told_of);
+    // With a time limit, a hard link or an operation that goes on nothing is left out.
+    let chain = Chain::new(Nop::new()).then_always(Nop::new());
+    ring.push_raw_chain(chain.skip_success(), (1, 2))?;
+    assert_eq!(told(&mut ring, 2)?, [(1, 0), (2, 0)]);
+    Ok(())
 }
