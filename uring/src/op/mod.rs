@@ -53,6 +53,7 @@
 //! |  | [`ProvideBuffers`], [`RemoveBuffers`] | buffers for the kernel to choose from, as before [`BufferRing`](crate::BufferRing) |
 //! |  | [`Nop`], [`Nop128`], [`NopInjected`] | nothing |
 //! | Anything else | [`Command`], [`LargeCommand`] | a command for the driver of a file |
+//! |  | [`CommandMultishot`] | one that completes again and again |
 //! |  | [`RawEntry`], [`RawEntry128`] | any opcode, field by field |
 //!
 //! Which of them a helper of liburing is here says [a guide](crate::guide::liburing).
@@ -66,6 +67,7 @@ mod allocate;
 mod cancel;
 mod close;
 mod command;
+mod command_multishot;
 mod discard;
 mod epoll;
 mod fixed;
@@ -126,6 +128,7 @@ pub use allocate::{Allocation, Fallocate, Ftruncate, Resized};
 pub use cancel::{Cancel, Cancelled};
 pub use close::{Close, CloseDirect, Closes};
 pub use command::{Command, CommandDone, LargeCommand};
+pub use command_multishot::CommandMultishot;
 pub use discard::{Discard, Discarded};
 pub use epoll::{
     EpollCtl, EpollEvent, EpollEvents, EpollMemory, EpollWait, Epolled, RawEpollEvents,

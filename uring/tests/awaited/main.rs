@@ -10,6 +10,7 @@ mod dropped;
 mod echo;
 mod executor;
 mod futures;
+mod kinds;
 mod poll;
 mod reentrant;
 mod streams;
@@ -18,6 +19,7 @@ mod threads;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
         ("woken_as_best", threads::woken_as_best),
         ("woken_without_a_slot", threads::woken_without_a_slot),
         ("driver", driver::driver),
+        ("submission_thread", kinds::submission_thread),
+        ("submission_thread_woken", kinds::submission_thread_woken),
+        ("polled", kinds::polled),
     ];
     for &(name, body) in tests {
         suite
@@ -55,6 +60,18 @@ fn main() -> ExitCode {
             .on(HandleKind::ALL)
             .timeout(Duration::from_secs(60));
     }
+    suite
+        .test("polled_device", kinds::polled_device)
+        .on(HandleKind::ALL)
+        .requires(Nvme::REQUIRES);
+    suite
+        .test(
+            "submission_thread_streams",
+            kinds::submission_thread_streams,
+        )
+        .on(HandleKind::ALL)
+        .needs([Feature::TIMEOUT_MULTISHOT])
+        .no_refusal("streams has it");
     suite.test("echo_await_sends_back", echo::echo_await_sends_back);
     suite
         .test("streams", streams::streams)

@@ -46,7 +46,7 @@ impl Signal {
 }
 
 /// Other threads wake the main future and a task, early and late; nothing else would end the sleep.
-fn woken(context: &Context, local: &Local) -> TestResult {
+pub(crate) fn woken(context: &Context, local: &Local) -> TestResult {
     for round in 0..context.rounds(ROUNDS) {
         let (first, second) = (Signal::default(), Signal::default());
         let caller = thread::spawn({
