@@ -114,7 +114,7 @@ pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
-pub use self::events::{EventKey, EventQueue};
+pub use self::events::{EventKey, EventQueue, Source, SourceOf};
 pub use self::filter::{Field, Filter};
 pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};

@@ -113,6 +113,7 @@ fn main() -> ExitCode {
         ("batches", entries::batches),
         ("events_in_order", events::events_in_order),
         ("events_have_their_tags", events::events_have_their_tags),
+        ("events_in_scopes", events::events_in_scopes),
         ("wait_all", events::wait_all),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
