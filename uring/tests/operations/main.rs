@@ -124,6 +124,9 @@ fn main() -> ExitCode {
         suite.test(name, body).on(HandleKind::ALL);
     }
     suite
+        .test("torn_skip_success", chains::torn_skip_success)
+        .own_process();
+    suite
         .test("write_to_a_full_disk", files::write_to_a_full_disk)
         .on(HandleKind::ALL)
         .requires([Facility::PRIVILEGES]);
