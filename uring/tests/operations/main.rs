@@ -36,6 +36,7 @@ mod sockets;
 mod space;
 mod tables;
 mod times;
+mod ublk;
 mod vectors;
 mod wakeups;
 mod zero_copy;
@@ -311,6 +312,12 @@ fn main() -> ExitCode {
         .test("reset_zones", commands::reset_zones)
         .on(HandleKind::ALL)
         .requires(NullBlock::REQUIRES);
+    suite
+        .test("ublk_batches", ublk::batches)
+        .on(HandleKind::ALL)
+        .requires(ublk::REQUIRES)
+        .needs([Feature::SQ_REWIND])
+        .no_refusal("as old as this feature; command has what other kernels say to such commands");
     suite
         .test("nvme_command", commands::nvme_command)
         .on(HandleKind::ALL)
