@@ -35,7 +35,8 @@
 //!   on until its last completion. [`Ring::call`] does both at once.
 //! - *Scoped*: within [`Ring::scope`] operations may work on borrowed memory; nothing of them is in flight afterwards.
 //! - *Raw*: [`Ring::push_raw`] takes operations that own nothing, told by a number of the caller's. It costs least, and the
-//!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …).
+//!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …). [Chains](Ring::push_raw_chain) may be
+//!   raw as well.
 //! - *Awaited*: [`Local`] makes futures of operations and streams of those that complete many times; the [guide](guide::awaited) says who
 //!   turns the ring.
 //!

@@ -15,7 +15,7 @@ use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, TestResult};
 
 use crate::poll::{drain, in_flight, started};
-use crate::{common, streams, threads};
+use crate::{common, driver, streams, threads};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const BLOCK: usize = 4096;
@@ -99,6 +99,10 @@ pub(crate) fn submission_thread_woken(context: &Context) -> TestResult {
     Ok(())
 }
 
+pub(crate) fn submission_thread_driven(context: &Context) -> TestResult {
+    driver::drives(context, &on_a_thread(context, WakeUp::Best)?)
+}
+
 pub(crate) fn submission_thread_streams(context: &Context) -> TestResult {
     streams::ticks(&on_a_thread(context, WakeUp::Best)?)
 }
@@ -114,6 +118,8 @@ pub(crate) fn polled(context: &Context) -> TestResult {
         let local = ring(wake_up)?;
         threads::woken(context, &local)?;
         assert_eq!(in_flight(&local)?, 0);
+        let refused = local.driver().expect_err("a reactor would hear nothing");
+        assert!(refused.is_invalid_request(), "{refused}");
         // What cannot be polled for fails, or works on a newer kernel.
         let (reader, _writer) = pipe()?;
         let mut read = pin!(local.submit(Read::new(reader, vec![5; 4])));

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         ("driver", driver::driver),
         ("submission_thread", kinds::submission_thread),
         ("submission_thread_woken", kinds::submission_thread_woken),
+        ("submission_thread_driven", kinds::submission_thread_driven),
         ("polled", kinds::polled),
     ];
     for &(name, body) in tests {
