@@ -13,7 +13,7 @@ use uring::op::{
     Accept, AcceptMultishot, Checks, ChildEnd, Close, EpollCtl, EpollEvent, EpollEvents,
     FilesUpdate, FutexWaitV, FutexWaiter, FutexWake, LinkTimeout, Nop, OpenAt, Pipe, Poll,
     PollEvents, Protected, ProtectionAttributes, RawFutexWaiters, RawFutexWord, RawTimespec, Read,
-    Resolve, SendDirect, Socket, Timespec, WaitId, Write,
+    Resolve, SendDirect, Socket, TimeoutMultishot, Timespec, WaitId, Write,
 };
 use uring::{
     Any, Builder, Chain, CompletionFlags, Features, Push, RawBuf, RawDirectSlot, RawMemory,
@@ -482,5 +482,19 @@ pub(crate) fn quiet_chains(context: &Context) -> TestResult {
     let chain = Chain::new(Nop::new()).then_always(Nop::new());
     ring.push_raw_chain(chain.skip_success(), (1, 2))?;
     assert_eq!(told(&mut ring, 2)?, [(1, 0), (2, 0)]);
+    Ok(())
+}
+
+pub(crate) fn timeout_multishot(ring: &mut Ring<Any>) -> TestResult {
+    let soon = Timespec::from(Duration::from_millis(2));
+    // SAFETY: it lives to the end of this function, and all completions are waited for.
+    let soon = unsafe { RawTimespec::new(NonNull::from(&soon)) };
+    ring.push_raw(TimeoutMultishot::at_address(soon).repeats(3), 8)?;
+    for round in 0..3 {
+        ring.submit_and_wait(1)?;
+        let tick = ring.next_completion()?.ok_or("it was waited for")?;
+        assert_eq!((tick.user_data(), tick.raw_result()), (8, -libc::ETIME));
+        assert_eq!(tick.flags().contains(CompletionFlags::MORE), round < 2);
+    }
     Ok(())
 }
