@@ -1,6 +1,8 @@
 //! The queues on a real kernel: full ones, overflowing ones, interrupted ones.
 
 mod common;
+#[path = "queues/drains.rs"]
+mod drains;
 #[path = "queues/flow.rs"]
 mod flow;
 #[path = "queues/limits.rs"]
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     suite.share_processes();
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
+    drains::add_to(&mut suite);
     flow::add_to(&mut suite);
     limits::add_to(&mut suite);
     refused::add_to(&mut suite);
