@@ -54,7 +54,8 @@ fn limits_are_restored(_: &Context) -> TestResult {
     let panicked = std::panic::catch_unwind(|| {
         process::with_rlimit(libc::RLIMIT_NOFILE, 3, || panic!("with a low limit"))
     });
-    assert!(panicked.is_err());
+    let payload = panicked.map(drop).unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"with a low limit"));
     table()?;
     Ok(())
 }

@@ -56,7 +56,8 @@ pub(crate) fn futures(context: &Context) -> TestResult {
         let wrong = local
             .submit(Read::new(file.clone(), vec![1; 4]).at(u64::MAX - 1))
             .await?;
-        assert!(wrong.result.is_err());
+        let error = wrong.result.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{error}");
         assert_eq!(wrong.buf, [1; 4]);
         TestResult::Ok(())
     })??;

@@ -224,7 +224,15 @@ pub(crate) fn m10_panics(context: &Context) -> TestResult {
         let mut panics = 0;
         while panics == 0 || in_flight(&local)? > 0 {
             let turned = catch_unwind(AssertUnwindSafe(|| local.turn()));
-            panics += u32::from(turned.is_err());
+            if let Err(payload) = turned {
+                let own = if in_waker {
+                    "a waker's own panic"
+                } else {
+                    "a destructor's own panic"
+                };
+                assert_eq!(payload.downcast_ref(), Some(&own));
+                panics += 1;
+            }
         }
         assert_eq!((panics, drops.count()), (1, 3));
         assert_eq!(counts.count(), if in_waker { 2 } else { 3 });

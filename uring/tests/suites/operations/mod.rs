@@ -46,6 +46,34 @@ use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
 
+/// A test of what a kernel may not have, and what shows there instead.
+type Gated = (&'static str, Feature, Body, Body);
+
+fn add_gated(suite: &mut Suite, tests: &[Gated]) {
+    for &(name, feature, body, refused) in tests {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .refused_by(refused);
+    }
+}
+
+fn add_without_refusal(
+    suite: &mut Suite,
+    feature: Feature,
+    reason: &'static str,
+    tests: &[(&'static str, Body)],
+) {
+    for &(name, body) in tests {
+        suite
+            .test(name, body)
+            .on(HandleKind::ALL)
+            .needs([feature])
+            .no_refusal(reason);
+    }
+}
+
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("operations");
     suite.share_processes();
@@ -128,46 +156,42 @@ pub(crate) fn suite() -> Suite {
         .test("write_to_a_full_disk", files::write_to_a_full_disk)
         .on(HandleKind::ALL)
         .requires([Facility::PRIVILEGES]);
-    let gated: [(&str, Feature, Body, Body); 6] = [
-        (
-            "readv_fixed_and_writev_fixed",
-            registered::READV_FIXED,
-            registered::readv_fixed_and_writev_fixed,
-            registered::readv_fixed_refused,
-        ),
-        (
-            "protected",
-            vectors::RW_ATTR,
-            vectors::protected,
-            vectors::protected_unknown,
-        ),
-        (
-            "mkdir_symlink_and_link",
-            names::LINKAT,
-            names::mkdir_symlink_and_link,
-            names::mkdir_symlink_and_link_refused,
-        ),
-        (
-            "ftruncate",
-            space::FTRUNCATE,
-            space::ftruncate,
-            space::ftruncate_refused,
-        ),
-        ("pipes", pipes::PIPE, pipes::pipes, pipes::pipes_refused),
-        (
-            "install_fd",
-            install::INSTALL,
-            install::install,
-            install::install_refused,
-        ),
-    ];
-    for (name, feature, body, refused) in gated {
-        suite
-            .test(name, body)
-            .on(HandleKind::ALL)
-            .needs([feature])
-            .refused_by(refused);
-    }
+    add_gated(
+        &mut suite,
+        &[
+            (
+                "readv_fixed_and_writev_fixed",
+                registered::READV_FIXED,
+                registered::readv_fixed_and_writev_fixed,
+                registered::readv_fixed_refused,
+            ),
+            (
+                "protected",
+                vectors::RW_ATTR,
+                vectors::protected,
+                vectors::protected_unknown,
+            ),
+            (
+                "mkdir_symlink_and_link",
+                names::LINKAT,
+                names::mkdir_symlink_and_link,
+                names::mkdir_symlink_and_link_refused,
+            ),
+            (
+                "ftruncate",
+                space::FTRUNCATE,
+                space::ftruncate,
+                space::ftruncate_refused,
+            ),
+            ("pipes", pipes::PIPE, pipes::pipes, pipes::pipes_refused),
+            (
+                "install_fd",
+                install::INSTALL,
+                install::install,
+                install::install_refused,
+            ),
+        ],
+    );
     suite
         .test("extended_attributes", attributes::extended_attributes)
         .on(HandleKind::ALL)
@@ -222,68 +246,65 @@ pub(crate) fn suite() -> Suite {
         .no_refusal(
             "the flags are as old as this feature; before it the operation completes with EINVAL",
         );
-    for (name, body, refused, feature) in [
-        (
-            "buffer_ring",
-            buffers::buffer_ring as Body,
-            buffers::buffer_ring_refused as Body,
-            Feature::BUFFER_RING,
-        ),
-        (
-            "incremental_buffer_ring",
-            buffers::incremental_buffer_ring,
-            buffers::incremental_buffer_ring_refused,
-            Feature::BUFFER_RING_INC,
-        ),
-        (
-            "read_multishot",
-            buffers::read_multishot,
-            buffers::read_multishot_refused,
-            Feature::opcode(uring_sys::IORING_OP_READ_MULTISHOT),
-        ),
-        (
-            "epoll_wait",
-            polls::epoll_wait,
-            wakeups::epoll_wait_refused,
-            Feature::opcode(uring_sys::IORING_OP_EPOLL_WAIT),
-        ),
-        (
-            "wait_id",
-            wakeups::wait_id,
-            wakeups::wait_id_refused,
-            Feature::opcode(uring_sys::IORING_OP_WAITID),
-        ),
-        (
-            "futex",
-            wakeups::futex,
-            wakeups::futex_refused,
-            Feature::opcode(uring_sys::IORING_OP_FUTEX_WAIT),
-        ),
-        (
-            "message",
-            wakeups::message,
-            wakeups::message_refused,
-            Feature::opcode(uring_sys::IORING_OP_MSG_RING),
-        ),
-        (
-            "command",
-            commands::command,
-            commands::command_refused,
-            Feature::opcode(uring_sys::IORING_OP_WAITID),
-        ),
-        (
-            "time_by_value",
-            commands::time_by_value,
-            commands::time_by_value_refused,
-            commands::TIME_BY_VALUE,
-        ),
-    ] {
-        suite
-            .test(name, body)
-            .on(HandleKind::ALL)
-            .needs([feature])
-            .refused_by(refused);
-    }
+    add_gated(
+        &mut suite,
+        &[
+            (
+                "buffer_ring",
+                Feature::BUFFER_RING,
+                buffers::buffer_ring,
+                buffers::buffer_ring_refused,
+            ),
+            (
+                "incremental_buffer_ring",
+                Feature::BUFFER_RING_INC,
+                buffers::incremental_buffer_ring,
+                buffers::incremental_buffer_ring_refused,
+            ),
+            (
+                "read_multishot",
+                Feature::opcode(uring_sys::IORING_OP_READ_MULTISHOT),
+                buffers::read_multishot,
+                buffers::read_multishot_refused,
+            ),
+            (
+                "epoll_wait",
+                Feature::opcode(uring_sys::IORING_OP_EPOLL_WAIT),
+                polls::epoll_wait,
+                wakeups::epoll_wait_refused,
+            ),
+            (
+                "wait_id",
+                Feature::opcode(uring_sys::IORING_OP_WAITID),
+                wakeups::wait_id,
+                wakeups::wait_id_refused,
+            ),
+            (
+                "futex",
+                Feature::opcode(uring_sys::IORING_OP_FUTEX_WAIT),
+                wakeups::futex,
+                wakeups::futex_refused,
+            ),
+            (
+                "message",
+                Feature::opcode(uring_sys::IORING_OP_MSG_RING),
+                wakeups::message,
+                wakeups::message_refused,
+            ),
+            (
+                "command",
+                Feature::opcode(uring_sys::IORING_OP_WAITID),
+                commands::command,
+                commands::command_refused,
+            ),
+            (
+                "time_by_value",
+                commands::TIME_BY_VALUE,
+                commands::time_by_value,
+                commands::time_by_value_refused,
+            ),
+        ],
+    );
     suite
         .test("send_direct", wakeups::send_direct)
         .on(HandleKind::ALL)
@@ -326,29 +347,25 @@ pub(crate) fn suite() -> Suite {
             Feature::CQE32,
         ])
         .no_refusal("without large entries there is no room for the command");
-    for (name, body) in [
-        (
-            "buffer_ring_lifetime",
-            buffers::buffer_ring_lifetime as Body,
-        ),
-        ("buffer_ring_numbers", buffers::buffer_ring_numbers),
-    ] {
-        suite
-            .test(name, body)
-            .on(HandleKind::ALL)
-            .needs([Feature::BUFFER_RING])
-            .no_refusal("buffer_ring has it");
-    }
-    for (name, body) in [
-        ("file_table_tags", tables::file_tags as Body),
-        ("buffer_table", buffer_tables::buffer_table),
-    ] {
-        suite
-            .test(name, body)
-            .on(HandleKind::ALL)
-            .needs([Feature::ring(uring_sys::IORING_FEAT_RSRC_TAGS)])
-            .no_refusal("every lane has it");
-    }
+    add_without_refusal(
+        &mut suite,
+        Feature::BUFFER_RING,
+        "buffer_ring has it",
+        &[
+            ("buffer_ring_lifetime", buffers::buffer_ring_lifetime),
+            ("buffer_ring_numbers", buffers::buffer_ring_numbers),
+            ("buffer_ring_by_hand", buffer_rings::buffer_ring_by_hand),
+        ],
+    );
+    add_without_refusal(
+        &mut suite,
+        Feature::ring(uring_sys::IORING_FEAT_RSRC_TAGS),
+        "every lane has it",
+        &[
+            ("file_table_tags", tables::file_tags),
+            ("buffer_table", buffer_tables::buffer_table),
+        ],
+    );
     suite
         .test(
             "buffer_ring_in_the_kernel",
@@ -357,11 +374,6 @@ pub(crate) fn suite() -> Suite {
         .on(HandleKind::WITH_FD)
         .needs([Feature::BUFFER_RING_MMAP])
         .refused_by(buffer_rings::kernel_buffer_ring_refused);
-    suite
-        .test("buffer_ring_by_hand", buffer_rings::buffer_ring_by_hand)
-        .on(HandleKind::ALL)
-        .needs([Feature::BUFFER_RING])
-        .no_refusal("buffer_ring has it");
     suite
         .test("buffer_table_clones", buffer_tables::clone_buffers)
         .on(HandleKind::ALL)

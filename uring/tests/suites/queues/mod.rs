@@ -1,6 +1,6 @@
 //! The queues on a real kernel: full ones, overflowing ones, interrupted ones.
 
-use crate::common;
+mod drains;
 mod flow;
 mod limits;
 mod refused;
@@ -13,11 +13,14 @@ mod waiting;
 
 use uring_testkit::Suite;
 
+use crate::common;
+
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("queues");
     suite.share_processes();
     suite.completed_by(common::completed);
     suite.handles_refused_in("lifecycle");
+    drains::add_to(&mut suite);
     flow::add_to(&mut suite);
     limits::add_to(&mut suite);
     refused::add_to(&mut suite);

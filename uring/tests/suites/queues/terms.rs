@@ -34,6 +34,16 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .needs([MIN_TIMEOUT])
         .refused_by(batches_are_refused);
     suite
+        .test("a_batch_without_a_limit", a_batch_without_a_limit)
+        .on(HandleKind::ALL)
+        .needs([MIN_TIMEOUT])
+        .no_refusal("`a_wait_for_a_batch` shows how it is refused");
+    suite
+        .test("a_batch_beyond_the_limit", a_batch_beyond_the_limit)
+        .on(HandleKind::ALL)
+        .needs([MIN_TIMEOUT])
+        .no_refusal("`a_wait_for_a_batch` shows how it is refused");
+    suite
         .test("a_wait_until_a_time", a_wait_until_a_time)
         .on(HandleKind::ALL)
         .needs([CLOCK, ABS_TIMER])
@@ -136,7 +146,7 @@ fn a_wait_lets_signals_through(context: &Context) -> TestResult {
 fn a_wait_for_a_batch(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     // Fewer than asked for, once the time for all is over; submitted by the same call or by one before.
-    let few = WaitOptions::new().at_most(LONG).batch_for(SHORT);
+    let few = WaitOptions::new().batch_for(SHORT);
     let start = Instant::now();
     ring.push_raw(Nop::new(), 1)?;
     assert_eq!(ring.submit_and_wait_with(4, &few)?, 1);
@@ -164,6 +174,61 @@ fn a_wait_for_a_batch(context: &Context) -> TestResult {
     assert_eq!(ring.submit_and_wait_with(4, &few.batch_for(LONG))?, 4);
     assert!(start.elapsed() < LONG);
     assert_eq!(ring.for_each(drop)?, 4);
+    Ok(())
+}
+
+/// The time for all may be over before the kernel has been asked, and ends no wait that nothing has come to.
+fn a_batch_without_a_limit(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    for round in 0..context.rounds(2000) {
+        let short = Duration::from_nanos(round % 64 * 100);
+        let few = WaitOptions::new().batch_for(short);
+        ring.push_raw(Nop::new(), 1)?;
+        if round % 2 == 0 {
+            ring.submit()?;
+        }
+        ring.submit_and_wait_with(4, &few)?;
+        assert_eq!(ring.for_each(drop)?, 1);
+    }
+    for submits in [true, false] {
+        let (reader, writer) = files::pipe()?;
+        let token = ring.push(Read::new(reader, vec![0; 4]))?;
+        if !submits {
+            ring.submit()?;
+        }
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(5 * SHORT);
+            File::from(writer).write_all(b"z")
+        });
+        ring.submit_and_wait_with(4, &WaitOptions::new().batch_for(SHORT))?;
+        assert_eq!(ring.completions_ready(), 1);
+        assert_eq!(ring.wait(token)?.result?, 1);
+        writer.join().expect("the writer does not panic")?;
+    }
+    Ok(())
+}
+
+/// A limit ends the wait although the time for all is not over.
+fn a_batch_beyond_the_limit(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let batch = WaitOptions::new().batch_for(LONG);
+    let start = Instant::now();
+    for parts in 0..2 {
+        for _ in 0..parts {
+            ring.push_raw(Nop::new(), 1)?;
+        }
+        let error = ring
+            .submit_and_wait_with(4, &batch.at_most(SHORT))
+            .unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+        let until = WaitClock::Monotonic.now() + SHORT;
+        let error = ring
+            .submit_and_wait_with(4, &batch.until(until))
+            .unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+    }
+    assert_eq!(ring.for_each(drop)?, 1);
+    assert!(start.elapsed() < LONG);
     Ok(())
 }
 
@@ -268,10 +333,20 @@ fn a_wait_that_is_registered(context: &Context) -> TestResult {
             .is_timed_out()
     );
     // A part is enough in the end.
-    ring.set_registered_wait(1, &WaitOptions::new().batch_for(SHORT))?;
+    let batch = WaitOptions::new().batch_for(SHORT);
+    ring.set_registered_wait(1, &batch)?;
     ring.push_raw(Nop::new(), 3)?;
     assert_eq!(ring.submit_and_wait_registered(4, 1)?, 1);
     assert_eq!(ring.for_each(drop)?, 1);
+    // Not if the limit comes first, of whichever kind it is.
+    let start = Instant::now();
+    let until = WaitClock::Monotonic.now() + SHORT;
+    for limited in [batch.at_most(SHORT), batch.until(until)] {
+        ring.set_registered_wait(1, &limited.batch_for(LONG))?;
+        let error = ring.submit_and_wait_registered(4, 1).unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+    }
+    assert!(start.elapsed() < LONG);
     // The mask is the ring's own.
     let signal = libc::SIGUSR2;
     pend(signal)?;

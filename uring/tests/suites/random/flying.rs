@@ -55,6 +55,9 @@ pub(crate) fn push_many<O>(world: &mut World, op: O) -> Pushed
 where
     O: Multishot<Output: 'static, Item: 'static> + KeptBy<Any> + 'static,
 {
+    if !world.may_go_on {
+        return None;
+    }
     let token = world.ring.push(op).ok()?;
     Some(Box::new(Many(token)))
 }

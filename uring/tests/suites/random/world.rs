@@ -52,6 +52,8 @@ pub(crate) struct World {
     canaries: Canaries,
     /// Where nothing cancels past them, drains keep the end of a ring from being one.
     may_drain: bool,
+    /// Where the kernel counts completions, one that finds no room keeps drains from ever starting.
+    pub(crate) may_go_on: bool,
     /// A drain holds back what a scope would wait for.
     drained: bool,
     dir: TempDir,
@@ -93,6 +95,9 @@ impl World {
         };
         let (one, other) = files::socketpair()?;
         let mut ring = ring(context, &mut random)?;
+        let counts_requests = context.has(Feature::opcode(uring_sys::IORING_OP_PIPE));
+        let may_drain = context.has(Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL))
+            && (counts_requests || seed % 2 == 0);
         // What the kernel does not have is left out: its operations are refused or complete with an error.
         let _ = ring.register_direct(6);
         let registered = vec![vec![0; LENGTH].into(), vec![0; 2 * LENGTH].into()];
@@ -118,7 +123,8 @@ impl World {
             word: Arc::default(),
             other: Ring::new(4)?,
             canaries: Canaries::in_dir(dir.path()),
-            may_drain: context.has(Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL)),
+            may_drain,
+            may_go_on: counts_requests || !may_drain,
             drained: false,
             dir,
         })

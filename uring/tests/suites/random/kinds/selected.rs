@@ -13,73 +13,64 @@ use crate::random::world::World;
 
 pub(crate) fn read(world: &mut World) -> TestResult<Pushed> {
     let place = world.place();
-    let Some(group) = world.chosen.clone() else {
-        return Ok(None);
-    };
-    let read = ReadSelected::new(Arc::clone(&world.file), group).at(place);
-    Ok(push(world, read))
+    Ok(world.chosen.clone().and_then(|group| {
+        let read = ReadSelected::new(Arc::clone(&world.file), group).at(place);
+        push(world, read)
+    }))
 }
 
 pub(crate) fn read_multishot(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = world.chosen.clone() else {
-        return Ok(None);
-    };
-    let read = ReadMultishot::new(Arc::clone(&world.pipe.0), group);
-    Ok(push_many(world, read))
+    Ok(world.chosen.clone().and_then(|group| {
+        let read = ReadMultishot::new(Arc::clone(&world.pipe.0), group);
+        push_many(world, read)
+    }))
 }
 
 pub(crate) fn receive(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = world.provided.clone() else {
-        return Ok(None);
-    };
-    let receive = RecvSelected::new(Arc::clone(&world.sockets.0), group);
-    Ok(push(world, receive))
+    Ok(world.provided.clone().and_then(|group| {
+        let receive = RecvSelected::new(Arc::clone(&world.sockets.0), group);
+        push(world, receive)
+    }))
 }
 
 pub(crate) fn receive_multishot(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = world.chosen.clone() else {
-        return Ok(None);
-    };
-    let receive = RecvMultishot::new(Arc::clone(&world.sockets.0), group);
-    Ok(push_many(world, receive))
+    Ok(world.chosen.clone().and_then(|group| {
+        let receive = RecvMultishot::new(Arc::clone(&world.sockets.0), group);
+        push_many(world, receive)
+    }))
 }
 
 pub(crate) fn receive_bundles(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = world.chosen.clone() else {
-        return Ok(None);
-    };
-    let receive = RecvMultishot::new(Arc::clone(&world.sockets.0), group).bundle();
-    Ok(push_many(world, receive))
+    Ok(world.chosen.clone().and_then(|group| {
+        let receive = RecvMultishot::new(Arc::clone(&world.sockets.0), group).bundle();
+        push_many(world, receive)
+    }))
 }
 
 pub(crate) fn receive_messages(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = world.chosen.clone() else {
-        return Ok(None);
-    };
-    let receive = RecvMsgMultishot::new(Arc::clone(&world.sockets.0), group).with_address();
-    Ok(push_many(world, receive))
+    Ok(world.chosen.clone().and_then(|group| {
+        let receive = RecvMsgMultishot::new(Arc::clone(&world.sockets.0), group).with_address();
+        push_many(world, receive)
+    }))
 }
 
 pub(crate) fn receive_incrementally(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = world.used_up.clone() else {
-        return Ok(None);
-    };
-    let receive = RecvSelected::new(Arc::clone(&world.sockets.0), group);
-    Ok(push(world, receive))
+    Ok(world.used_up.clone().and_then(|group| {
+        let receive = RecvSelected::new(Arc::clone(&world.sockets.0), group);
+        push(world, receive)
+    }))
 }
 
 pub(crate) fn provide(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = &world.provided else {
-        return Ok(None);
-    };
-    let provide = ProvideBuffers::new(group);
-    Ok(push(world, provide))
+    Ok(world.provided.clone().and_then(|group| {
+        let provide = ProvideBuffers::new(&group);
+        push(world, provide)
+    }))
 }
 
 pub(crate) fn remove(world: &mut World) -> TestResult<Pushed> {
-    let Some(group) = &world.provided else {
-        return Ok(None);
-    };
-    let remove = RemoveBuffers::new(group);
-    Ok(push(world, remove))
+    Ok(world.provided.clone().and_then(|group| {
+        let remove = RemoveBuffers::new(&group);
+        push(world, remove)
+    }))
 }
