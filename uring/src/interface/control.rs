@@ -74,7 +74,7 @@ impl<H: Bound> Ring<H> {
 
     /// Asks to be told once more of an event that was told of.
     ///
-    /// Since Linux 7.3.
+    /// Since Linux 7.2.
     ///
     /// # Errors
     ///
@@ -88,8 +88,10 @@ impl<H: Bound> Ring<H> {
         queue: &impl AnyInterfaceQueue,
         event: InterfaceEvent,
     ) -> Result<(), Error> {
-        let mut control = zcrx_ctrl::default();
-        control.op = uring_sys::ZCRX_CTRL_ARM_EVENT;
+        let mut control = zcrx_ctrl {
+            op: uring_sys::ZCRX_CTRL_ARM_EVENT,
+            ..zcrx_ctrl::default()
+        };
         control.anon_1.zc_arm_event = zcrx_ctrl_arm_event {
             event_type: event as u32,
             ..zcrx_ctrl_arm_event::default()
@@ -116,8 +118,10 @@ impl<H: Bound> Ring<H> {
     ) -> Result<(), Error> {
         let mut area = Area::new(bytes, self.core().process())?;
         let mut argument: io_uring_zcrx_area_reg = area.argument();
-        let mut control = zcrx_ctrl::default();
-        control.op = uring_sys::ZCRX_CTRL_ADD_AREA;
+        let mut control = zcrx_ctrl {
+            op: uring_sys::ZCRX_CTRL_ADD_AREA,
+            ..zcrx_ctrl::default()
+        };
         control.anon_1.zc_area = zcrx_ctrl_add_area {
             area_ptr: address(&raw mut argument),
             ..zcrx_ctrl_add_area::default()
@@ -146,18 +150,24 @@ impl Core {
 
 #[cold]
 fn explain(error: Error, op: u32) -> Error {
+    let hint = match op {
+        uring_sys::ZCRX_CTRL_ARM_EVENT => Hint::needs_linux(
+            7,
+            2,
+            &"the kernel does not say that it knows ZCRX_CTRL_ARM_EVENT",
+        ),
+        uring_sys::ZCRX_CTRL_ADD_AREA => Hint::needs_linux(
+            7,
+            3,
+            &"the kernel does not say that it knows ZCRX_CTRL_ADD_AREA",
+        ),
+        _ => return error,
+    };
     let knows = || ZeroCopyReceive::get().is_ok_and(|has| op < has.control_opcodes);
-    let newer = op > uring_sys::ZCRX_CTRL_EXPORT;
     match error.errno() {
-        Some(libc::EOPNOTSUPP | libc::EINVAL) if newer && error.hint().is_none() && !knows() => {
-            error.with_hint(NEEDS_OPCODE)
+        Some(libc::EOPNOTSUPP | libc::EINVAL) if error.hint().is_none() && !knows() => {
+            error.with_hint(hint)
         }
         _ => error,
     }
 }
-
-const NEEDS_OPCODE: Hint = Hint::needs_linux(
-    7,
-    3,
-    &"the kernel says that it has fewer opcodes of IORING_REGISTER_ZCRX_CTRL",
-);

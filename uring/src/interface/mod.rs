@@ -186,7 +186,7 @@ const NEEDS_DEVICE: Hint = Hint::needs_linux(
 );
 const NEEDS_EVENTS: Hint = Hint::needs_linux(
     7,
-    3,
+    2,
     &"the kernel does not say that it knows ZCRX_FEATURE_EVENT",
 );
 const NOT_CONFIGURED: Hint =

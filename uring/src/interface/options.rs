@@ -72,7 +72,7 @@ impl InterfaceQueueOptions {
     /// Completions tell of these events: with that number, which is no operation's, and [which it was](InterfaceEvent::of).
     ///
     /// They come out of the ring as those of operations that were pushed [raw](crate::Ring::push_raw). Each event is told of once, until
-    /// [`Ring::arm_interface_event`](crate::Ring::arm_interface_event) asks for it again. Since Linux 7.3.
+    /// [`Ring::arm_interface_event`](crate::Ring::arm_interface_event) asks for it again. Since Linux 7.2.
     #[doc(alias = "zcrx_event_desc")]
     pub const fn events(self, number: u64, events: &[InterfaceEvent]) -> InterfaceQueueOptions {
         let (mut mask, mut at) = (0, 0);
@@ -86,7 +86,7 @@ impl InterfaceQueueOptions {
         }
     }
 
-    /// The kernel counts what it had to copy, for [`InterfaceQueue::statistics`](crate::InterfaceQueue::statistics). Since Linux 7.3.
+    /// The kernel counts what it had to copy, for [`InterfaceQueue::statistics`](crate::InterfaceQueue::statistics). Since Linux 7.2.
     #[doc(alias = "ZCRX_EVENT_DESC_FLAG_STATS")]
     pub const fn statistics(self) -> InterfaceQueueOptions {
         InterfaceQueueOptions {

@@ -104,7 +104,9 @@ pub(crate) fn told_and_enlarged(context: &Context) -> TestResult {
         let armed = connected
             .ring
             .arm_interface_event(&queue, InterfaceEvent::Copied);
-        assert!(armed.is_err_and(|error| error.is_unsupported()));
+        let error = armed.expect_err("the kernel does not know it");
+        assert!(error.is_unsupported(), "{error}");
+        assert!(error.to_string().contains("ZCRX_CTRL_ARM_EVENT"), "{error}");
     }
     connected.ring.flush_interface_queue(&queue)?;
 
@@ -114,6 +116,7 @@ pub(crate) fn told_and_enlarged(context: &Context) -> TestResult {
     if asked.nr_ctrl_opcodes <= uring_sys::ZCRX_CTRL_ADD_AREA {
         let error = added.expect_err("the kernel does not know it");
         assert!(error.is_unsupported(), "{error}");
+        assert!(error.to_string().contains("ZCRX_CTRL_ADD_AREA"), "{error}");
         return Ok(());
     }
     added?;
