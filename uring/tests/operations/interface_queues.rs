@@ -40,12 +40,12 @@ struct Connected {
 }
 
 impl Connected {
-    /// Sends a byte, and receives it.
+    /// Sends that byte twice, and receives it.
     fn pass(&mut self, byte: u8) -> TestResult<ReceivedBytes> {
-        self.sender.write_all(&[byte])?;
+        self.sender.write_all(&[byte; 2])?;
         let bytes = self.ring.wait_item(&self.receives)?;
         let bytes = bytes.ok_or("it goes on")?;
-        assert_eq!(&bytes[..], [byte]);
+        assert_eq!(&bytes[..], [byte; 2]);
         Ok(bytes)
     }
 
@@ -162,7 +162,7 @@ fn tells_once(connected: &mut Connected, queue: &InterfaceQueue) -> TestResult {
         drop(connected.pass(5)?);
         assert_eq!(connected.told()?, []);
         connected.ring.flush_interface_queue(queue)?;
-        assert_eq!(counted(queue.statistics()), Some((2 * round, 2 * round)));
+        assert_eq!(counted(queue.statistics()), Some((2 * round, 4 * round)));
         assert_eq!(arm(connected, InterfaceEvent::Copied), Ok(()));
         assert_eq!(arm(connected, InterfaceEvent::Copied), was_not_told);
     }
