@@ -315,7 +315,7 @@ fn registered_waits_are_refused(context: &Context) -> TestResult {
 /// How many threads of the machine wait for I/O: the fewest of some looks, since others do so for a moment only.
 fn waiting_for_io() -> TestResult<u32> {
     let mut fewest = u32::MAX;
-    for _ in 0..40 {
+    for _ in 0..25 {
         std::thread::sleep(Duration::from_millis(1));
         let statistics = std::fs::read_to_string("/proc/stat")?;
         let mut lines = statistics.lines();
@@ -345,7 +345,7 @@ fn a_wait_that_is_no_iowait(context: &Context) -> TestResult {
     };
     // Others may begin or end to wait in between, so it has to come out some time: several times in a row.
     let (mut in_a_row, start) = (0, Instant::now());
-    while in_a_row < 4 {
+    while in_a_row < 3 {
         let seen = (waits(false)?, waits(true)?, waits(false)?);
         let differs = seen.0 == seen.2 && seen.1 == seen.0 + 1;
         in_a_row = if differs { in_a_row + 1 } else { 0 };
