@@ -73,6 +73,27 @@ impl InterfaceQueueOptions {
     ///
     /// They come out of the ring as those of operations that were pushed [raw](crate::Ring::push_raw). Each event is told of once, until
     /// [`Ring::arm_interface_event`](crate::Ring::arm_interface_event) asks for it again. Since Linux 7.2.
+    ///
+    /// ```
+    /// use uring::{InterfaceEvent, InterfaceQueueOptions};
+    ///
+    /// let options = InterfaceQueueOptions::without_device()
+    ///     .area(64 * 4096)
+    ///     .events(42, &[InterfaceEvent::OutOfBuffers, InterfaceEvent::Copied])
+    ///     .statistics();
+    /// # let builder = uring::Builder::new(8).completion_size(uring::CompletionSize::Large);
+    /// # let Ok(mut ring) = builder.build_registered() else { return Ok(()) };
+    /// match ring.interface_queue(options) {
+    ///     Ok(queue) => {
+    ///         assert_eq!(queue.statistics().map(|so_far| so_far.copies), Some(0));
+    ///         // What is received may need more than was thought. Linux 7.3 can add to it.
+    ///         let added = ring.add_interface_area(&queue, 64 * 4096);
+    ///         assert!(added.is_ok() || added.is_err_and(|error| error.is_unsupported()));
+    ///     }
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # Ok::<(), uring::Error>(())
+    /// ```
     #[doc(alias = "zcrx_event_desc")]
     pub const fn events(self, number: u64, events: &[InterfaceEvent]) -> InterfaceQueueOptions {
         let (mut mask, mut at) = (0, 0);
