@@ -230,6 +230,10 @@ impl<L: LastMember> Chain<L> {
     /// Cancels the member that was added last if it takes longer, from its start on.
     ///
     /// The limit has a token of its own, which tells whether the [time was over](crate::op::Limited). Since Linux 5.5.
+    ///
+    /// A member that blocks in one of the kernel's worker threads behind another that was carried out there
+    /// ([`always_async`](Push::always_async)) is not ended by its limit on Linux 6.18: a read of an empty pipe, for one. Waiting with a
+    /// [`Poll`](crate::op::Poll) is.
     #[doc(alias = "io_uring_prep_link_timeout")]
     pub fn timeout<M: TimeMemory>(self, limit: LinkTimeout<M>) -> Chain<Timed<L, M>> {
         Chain {
