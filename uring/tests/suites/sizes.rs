@@ -14,7 +14,7 @@ fn fill<H: Handle>(context: &Context, ring: &mut Ring<H>) -> TestResult {
     let entries = ring.setup().entries();
     let completions = ring.setup().completion_entries();
     // Smaller ones go around at least once.
-    let least = if completions <= 4096 { 2 } else { 1 };
+    let least = if completions <= 512 { 2 } else { 1 };
     for round in 0..context.rounds(3).max(least) {
         let mut pushed = 0;
         while pushed < completions {

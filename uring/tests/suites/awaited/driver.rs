@@ -30,7 +30,10 @@ fn readable(fd: BorrowedFd<'_>, timeout: Duration) -> TestResult<bool> {
 }
 
 pub(crate) fn driver(context: &Context) -> TestResult {
-    let local = Local::new(common::ring(context, 8)?);
+    drives(context, &Local::new(common::ring(context, 8)?))
+}
+
+pub(crate) fn drives(context: &Context, local: &Local) -> TestResult {
     let driver = local.driver()?;
     let counts = Arc::new(Counts::default());
     let waker = Waker::from(Arc::clone(&counts));

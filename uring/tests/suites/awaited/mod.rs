@@ -8,6 +8,7 @@ mod dropped;
 mod echo;
 mod executor;
 mod futures;
+mod kinds;
 mod poll;
 mod reentrant;
 mod streams;
@@ -15,6 +16,7 @@ mod threads;
 
 use std::time::Duration;
 
+use uring_testkit::fixtures::Nvme;
 use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult};
 
 type Body = fn(&Context) -> TestResult;
@@ -45,6 +47,10 @@ pub(crate) fn suite() -> Suite {
         ("woken_as_best", threads::woken_as_best),
         ("woken_without_a_slot", threads::woken_without_a_slot),
         ("driver", driver::driver),
+        ("submission_thread", kinds::submission_thread),
+        ("submission_thread_woken", kinds::submission_thread_woken),
+        ("submission_thread_driven", kinds::submission_thread_driven),
+        ("polled", kinds::polled),
     ];
     for &(name, body) in tests {
         suite
@@ -52,6 +58,18 @@ pub(crate) fn suite() -> Suite {
             .on(HandleKind::ALL)
             .timeout(Duration::from_secs(60));
     }
+    suite
+        .test("polled_device", kinds::polled_device)
+        .on(HandleKind::ALL)
+        .requires(Nvme::REQUIRES);
+    suite
+        .test(
+            "submission_thread_streams",
+            kinds::submission_thread_streams,
+        )
+        .on(HandleKind::ALL)
+        .needs([Feature::TIMEOUT_MULTISHOT])
+        .no_refusal("streams has it");
     suite.test("echo_await_sends_back", echo::echo_await_sends_back);
     suite
         .test("streams", streams::streams)

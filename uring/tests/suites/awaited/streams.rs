@@ -16,6 +16,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn streams(context: &Context) -> TestResult {
     let local = Local::new(common::ring(context, 8)?);
+    ticks(&local)?;
+    dropped(context)
+}
+
+/// Some that end by themselves, and some that are cancelled.
+pub(crate) fn ticks(local: &Local) -> TestResult {
     let mut ticks = local.stream(TimeoutMultishot::every(SHORT).repeats(4));
     assert!(ticks.take_end().is_none());
     let ticked = local.block_on(async {
@@ -41,7 +47,10 @@ pub(crate) fn streams(context: &Context) -> TestResult {
         TestResult::Ok(())
     })??;
     assert!(hours.take_end().is_some_and(|end| end.is_ok()));
+    Ok(())
+}
 
+fn dropped(context: &Context) -> TestResult {
     let local = Local::new(common::ring(context, 8)?);
     for repeats in [0, 3] {
         let mut ticks = local.stream(TimeoutMultishot::every(SHORT).repeats(repeats));

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use uring::op::{
 };
 use uring::{Any, Builder, Chain, Features, Push, Ring, Token};
 use uring_testkit::files::{TempDir, pipe};
+use uring_testkit::process::{fork_and, with_denied};
 use uring_testkit::{Context, TestResult};
 
 use crate::common;
@@ -279,4 +281,47 @@ pub(crate) fn skip_success_is_drained(context: &Context) -> TestResult {
     assert_eq!(Arc::strong_count(&writer), 1, "each chain has been dropped");
     assert_eq!(uring::leaked_operations(), 0);
     Ok(())
+}
+
+/// A kernel that takes a part of a chain whose completions are left out ends the process.
+///
+/// A kernel does so for want of memory only. Here a filter answers the ring's own calls with nothing taken, and the kernel is asked past the
+/// ring for one entry.
+pub(crate) fn torn_skip_success(_: &Context) -> TestResult {
+    let torn = |skip: bool| {
+        fork_and(move || {
+            let mut ring = Ring::new(8)?;
+            let file = Arc::new(File::create("/dev/null")?);
+            let write = || Write::new(Arc::clone(&file), "nowhere");
+            let chain = Chain::new(write()).then(write()).then(Nop::new());
+            let chain = if skip { chain.skip_success() } else { chain };
+            let tokens = ring.push_chain(chain)?;
+            let nothing_taken = [(libc::SYS_io_uring_enter, 0)];
+            // It is published, and the ring sees that this is no answer of a kernel's.
+            let told = with_denied(&nothing_taken, || ring.submit())?;
+            assert!(told.is_err_and(|error| error.is_ring_lost()));
+            let number = u32::try_from(ring.as_fd().as_raw_fd())?;
+            // SAFETY: the entries own nothing, and are in the queue; there is no argument.
+            let taken = unsafe { uring_sys::io_uring_enter(number, 1, 0, 0, std::ptr::null(), 0) };
+            assert_eq!(taken, Ok(1));
+            let told = with_denied(&nothing_taken, || ring.submit())?;
+            assert!(told.is_err_and(|error| error.is_ring_lost()));
+            let ((first, second), third) = ring.wait_all(tokens)?;
+            assert_eq!((first.result?, second.result?), (7, 7));
+            third?;
+            Ok(())
+        })
+    };
+    torn(false)?.check()?;
+    let ended = torn(true)?;
+    if Ring::new(1)?
+        .setup()
+        .features()
+        .contains(Features::CQE_SKIP)
+    {
+        assert_eq!(ended.status.signal(), Some(libc::SIGABRT), "{ended:?}");
+        Ok(())
+    } else {
+        ended.check()
+    }
 }

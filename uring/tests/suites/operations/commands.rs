@@ -9,11 +9,14 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use uring::op::{
-    Command, Discard, LargeCommand, Limited, LinkTimeout, Nop, NopInjected, OpenAt, RawTimespec,
-    Read, ResetZones, TimeByValue, Timeout, TimeoutEnd, TimeoutMultishot, TimeoutRemove,
-    TimeoutUpdate, Timespec, Write,
+    Command, CommandMultishot, Discard, EndReason, LargeCommand, Limited, LinkTimeout, Nop,
+    NopInjected, OpenAt, RawTimespec, Read, ResetZones, TimeByValue, Timeout, TimeoutEnd,
+    TimeoutMultishot, TimeoutRemove, TimeoutUpdate, Timespec, Write,
 };
-use uring::{Any, Builder, Chain, CompletionSize, EntrySize, RawTarget, Ring};
+use uring::{
+    Any, Builder, Chain, CompletionFlags, CompletionSize, EntrySize, RawBufferGroup, RawTarget,
+    Ring,
+};
 use uring_testkit::files::pipe;
 use uring_testkit::fixtures::{LoopDevice, NullBlock, NullBlockOptions, Nvme, NvmeCommand};
 use uring_testkit::{Context, Feature, KernelVersion, Observation, TestResult};
@@ -36,6 +39,7 @@ pub(crate) fn command(context: &Context) -> TestResult {
     // SAFETY: the command points to nothing.
     let unknown = unsafe { Command::new(&socket, 0xffff, [0; 16], ()) };
     assert_errno(ring.call(unknown)?.result, libc::EOPNOTSUPP);
+    multishot_refused(&mut ring, &socket)?;
     let (reader, _writer) = pipe()?;
     // SAFETY: as above.
     let deaf = unsafe { Command::new(&reader, BYTES_WAITING, [0; 16], ()) };
@@ -71,6 +75,34 @@ pub(crate) fn command(context: &Context) -> TestResult {
             7
         );
     }
+    Ok(())
+}
+
+/// A multishot command ends with what the driver says against it; see also `ublk`.
+fn multishot_refused(ring: &mut Ring<Any>, socket: &UdpSocket) -> TestResult {
+    // SAFETY: the command points to nothing, and no driver knows it.
+    let unknown = unsafe {
+        let buffers = RawBufferGroup::new(9);
+        let target = RawTarget::descriptor(socket.as_raw_fd());
+        CommandMultishot::new(target, 0xffff, [0; 16], buffers, ())
+    };
+    ring.push_raw(unknown, 5)?;
+    ring.submit_and_wait(1)?;
+    let refused = ring.next_completion()?.ok_or("it was waited for")?;
+    // Older kernels do not select buffers for commands.
+    assert_eq!(refused.raw_result(), -libc::EOPNOTSUPP);
+    assert!(!refused.flags().contains(CompletionFlags::MORE));
+    let (buffers, socket) = (ring.buffer_ring(2, 64)?, socket.try_clone()?);
+    // SAFETY: as above.
+    let unknown = unsafe { CommandMultishot::new(socket, 0xffff, [0; 16], buffers, "kept") };
+    let token = ring.push(unknown)?;
+    assert!(ring.wait_item(&token)?.is_none());
+    let ended = ring.wait(token)?;
+    match ended.reason {
+        EndReason::Failed(error) => assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(ended.op.into_parts().1, "kept");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Results in the order in which they come, and of several operations at once.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -215,5 +216,119 @@ pub(crate) fn wait_all(context: &Context) -> TestResult {
         Ok(nop?)
     })?;
     assert_eq!((&bytes, ring.in_flight()), (b"Linu", 0));
+    Ok(())
+}
+
+/// Drops are counted, as those of tags and of what operations own.
+struct Tag<'counts>(&'static str, &'counts Cell<u32>);
+
+impl Drop for Tag<'_> {
+    fn drop(&mut self) {
+        self.1.set(self.1.get() + 1);
+    }
+}
+
+/// The name, the result and the first byte.
+fn was_read<F>(
+    tag: Tag<'_>,
+    done: Transferred<F, &mut [u8]>,
+) -> (&'static str, io::Result<usize>, u8) {
+    (tag.0, done.result, done.buf[0])
+}
+
+/// Borrowed memory, nested scopes, and events that never come since their scope has ended.
+pub(crate) fn events_in_scopes(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let (reader, writer) = pipe()?;
+    let file = File::open("/proc/version")?;
+    let dropped = Cell::new(0);
+    let (mut first, mut second, mut left, mut never) = ([0; 5], [0; 5], [0; 5], [0; 4]);
+    let mut events = EventQueue::new();
+    let tag = |name| Tag(name, &dropped);
+    ring.scope(|scope| -> TestResult {
+        let key = events.push(
+            scope,
+            Read::new(&reader, &mut never[..]),
+            tag("never"),
+            was_read,
+        )?;
+        events.push(
+            scope,
+            Read::new(&file, &mut first[..]).at(0),
+            tag("first"),
+            was_read,
+        )?;
+        let (name, result, byte) = events.next(scope)?.ok_or("it comes")?;
+        assert_eq!((name, result?, byte), ("first", 5, b'L'));
+        assert!(events.try_next(scope)?.is_none());
+        scope.scope(|inner| -> TestResult {
+            events.push(
+                inner,
+                Read::new(&file, &mut second[..]).at(0),
+                tag("second"),
+                was_read,
+            )?;
+            // Pushed in the outer scope, and told in this one.
+            events.cancel(inner, key)?;
+            let mut names = [events.next(inner)?, events.next(inner)?].map(|event| {
+                let (name, result, _) = event.expect("two are in flight");
+                (name, result.ok())
+            });
+            names.sort_unstable();
+            assert_eq!(names, [("never", None), ("second", Some(5))]);
+            assert!(events.next(inner)?.is_none());
+            Ok(())
+        })?;
+        assert_eq!(events.in_flight(), 0);
+        // Left behind, with nobody to take the event.
+        events.push(
+            scope,
+            Read::new(&file, &mut left[..]).at(0),
+            tag("left"),
+            was_read,
+        )?;
+        Ok(())
+    })?;
+    assert_eq!((first, second), (*b"Linux", *b"Linux"));
+    assert_eq!((events.in_flight(), dropped.get()), (1, 3));
+    assert!(events.next(&mut ring)?.is_none());
+    assert_eq!((events.in_flight(), dropped.get()), (0, 4));
+
+    // The slot of what was left behind is another's by now, also the queue's own.
+    for _ in 0..3 {
+        ring.scope(|scope| -> TestResult {
+            events.push(
+                scope,
+                Read::new(&file, &mut first[..]).at(0),
+                tag("left"),
+                was_read,
+            )?;
+            Ok(())
+        })?;
+    }
+    let event = |tag: Tag<'_>, result: io::Result<()>| (tag.0, result.map(|()| 1), 1);
+    for _ in 0..3 {
+        events.push(&mut ring, Nop::new(), tag("own"), event)?;
+    }
+    for _ in 0..3 {
+        let (name, result, byte) = events.next(&mut ring)?.ok_or("it comes")?;
+        assert_eq!((name, result?, byte), ("own", 1, 1));
+    }
+    assert!(events.next(&mut ring)?.is_none());
+    assert_eq!(dropped.get(), 10);
+    // A panic ends the scope, and what was in flight with it.
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        ring.scope(|scope| {
+            let read = Read::new(&reader, &mut never[..]);
+            events
+                .push(scope, read, tag("lost"), was_read)
+                .expect("there is room");
+            panic!("on purpose");
+        });
+    }));
+    assert!(panicked.is_err());
+    assert!(events.next(&mut ring)?.is_none());
+    assert_eq!((events.in_flight(), dropped.get()), (0, 11));
+    drop(writer);
     Ok(())
 }

@@ -11,6 +11,7 @@ use uring_testkit::{Context, FdTable, Feature, TestResult};
 use crate::common;
 use crate::operations::files::assert_errno;
 use crate::operations::raw::call;
+use crate::operations::raw_forms;
 
 pub(crate) const INSTALL: Feature = Feature::opcode(uring_sys::IORING_OP_FIXED_FD_INSTALL);
 
@@ -134,7 +135,8 @@ pub(crate) fn files_update(context: &Context) -> TestResult {
         libc::EBADF,
     );
     ring.direct_pair()?;
-    Ok(())
+    let slot = ring.direct_slot()?;
+    raw_forms::files_update(&mut ring, slot.index())
 }
 
 /// Into the slot that the kernel likes (Linux 5.19; tables of that kind since 6.0).
@@ -156,8 +158,9 @@ pub(crate) fn files_update_anywhere(context: &Context) -> TestResult {
     let full = ring.call(FilesUpdate::new(slot.clone(), &version))?;
     assert_errno(full.result, libc::ENFILE);
     drop(first);
-    ring.call(FilesUpdate::new(slot, &version))?.result?;
-    Ok(())
+    let again = ring.call(FilesUpdate::new(slot, &version))?.result?;
+    drop((again, second));
+    raw_forms::files_update_anywhere(&mut ring)
 }
 
 pub(crate) const ALLOCATED: Feature =

@@ -27,6 +27,7 @@ mod polled;
 mod polls;
 mod push;
 mod raw;
+mod raw_forms;
 mod registered;
 mod send_queues;
 mod socket_commands;
@@ -34,6 +35,7 @@ mod sockets;
 mod space;
 mod tables;
 mod times;
+mod ublk;
 mod vectors;
 mod wakeups;
 mod zero_copy;
@@ -103,6 +105,8 @@ pub(crate) fn suite() -> Suite {
         ("unlink", files::unlink),
         ("probe", known::probe_tells_what_the_kernel_has),
         ("raw_operations", raw::raw_operations),
+        ("raw_chains", raw_forms::chains),
+        ("raw_quiet_chains", raw_forms::quiet_chains),
         ("timeouts", times::timeouts),
         ("timeout_or_completions", times::timeout_or_completions),
         ("link_timeout", chains::link_timeout),
@@ -135,6 +139,7 @@ pub(crate) fn suite() -> Suite {
         ("batches", entries::batches),
         ("events_in_order", events::events_in_order),
         ("events_have_their_tags", events::events_have_their_tags),
+        ("events_in_scopes", events::events_in_scopes),
         ("wait_all", events::wait_all),
         ("push_drain", push::drain),
         ("push_always_async", push::always_async),
@@ -144,6 +149,9 @@ pub(crate) fn suite() -> Suite {
     for &(name, body) in tests {
         suite.test(name, body).on(HandleKind::ALL);
     }
+    suite
+        .test("torn_skip_success", chains::torn_skip_success)
+        .own_process();
     suite
         .test("write_to_a_full_disk", files::write_to_a_full_disk)
         .on(HandleKind::ALL)
@@ -322,6 +330,12 @@ pub(crate) fn suite() -> Suite {
         .test("reset_zones", commands::reset_zones)
         .on(HandleKind::ALL)
         .requires(NullBlock::REQUIRES);
+    suite
+        .test("ublk_batches", ublk::batches)
+        .on(HandleKind::ALL)
+        .requires(ublk::REQUIRES)
+        .needs([Feature::SQ_REWIND])
+        .no_refusal("as old as this feature; command has what other kernels say to such commands");
     suite
         .test("nvme_command", commands::nvme_command)
         .on(HandleKind::ALL)

@@ -11,6 +11,7 @@ use uring_testkit::{Context, FdTable, Feature, TestResult};
 use crate::common;
 use crate::operations::files::{assert_errno, c_path};
 use crate::operations::raw::call;
+use crate::operations::raw_forms;
 
 pub(crate) fn splice_and_tee(context: &Context) -> TestResult {
     let dir = TempDir::new()?;
@@ -154,7 +155,10 @@ fn pipes_where_the_kernel_likes(context: &Context) -> TestResult {
     assert_errno(full, libc::ENFILE);
     drop(reader);
     ring.call(Pipe::new().into_any_direct(slot))??;
-    Ok(())
+    drop(writer);
+    let mut own = common::ring(context, 8)?;
+    own.register_direct(2)?;
+    raw_forms::pipe_ends(&mut own, &mut ring)
 }
 
 pub(crate) fn pipes_refused(context: &Context) -> TestResult {

@@ -10,6 +10,7 @@ use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
 use crate::operations::files::assert_errno;
+use crate::operations::raw_forms;
 
 const BLOCK: usize = 4096;
 
@@ -161,5 +162,16 @@ pub(crate) fn protected(context: &Context) -> TestResult {
     // In memory the tags count from the seed.
     assert_eq!(read(Checks::REFERENCE, 5, 0)?, protection(block, 5));
     assert_errno(read(Checks::APPLICATION, 3, 8), libc::EILSEQ);
+
+    let mut again = Block([b'q'; BLOCK]);
+    let again = &mut again.0[..512];
+    let right = protection(again, 3);
+    for (flaw, written) in [(0, 512), (1, -libc::EILSEQ)] {
+        let mut bytes = right.clone();
+        bytes[0] ^= flaw;
+        let file = device.file();
+        let results = raw_forms::protected(&mut ring, file, again, &mut bytes, 3)?;
+        assert_eq!((results, &bytes), ([written, 512], &right));
+    }
     Ok(())
 }

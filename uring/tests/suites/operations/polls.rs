@@ -15,6 +15,7 @@ use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
 use crate::operations::files::assert_errno;
+use crate::operations::raw_forms;
 
 pub(crate) fn poll(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
@@ -171,7 +172,7 @@ pub(crate) fn epoll_ctl(context: &Context) -> TestResult {
     let file = File::open("/proc/self/exe")?;
     let no_instance = ring.call(EpollCtl::add(&file, &socket, EpollEvents::IN, 1))?;
     assert_errno(no_instance.result, libc::EINVAL);
-    Ok(())
+    raw_forms::epoll_ctl(&mut ring, &epoll, &other)
 }
 
 pub(crate) fn epoll_wait(context: &Context) -> TestResult {

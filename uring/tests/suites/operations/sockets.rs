@@ -19,6 +19,7 @@ use uring_testkit::{Context, FdTable, Feature, TestResult};
 use crate::common;
 use crate::operations::files::assert_errno;
 use crate::operations::raw;
+use crate::operations::raw_forms;
 
 pub(crate) fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
@@ -382,7 +383,11 @@ pub(crate) fn direct_allocated(context: &Context) -> TestResult {
     );
     let refused = another.push(open()).expect_err("a slot of the other ring");
     assert!(refused.error().is_wrong_ring(), "{refused}");
-    Ok(())
+    drop(refused);
+    let mut ring = common::ring(context, 8)?;
+    ring.register_direct_allocated(2)?;
+    raw_forms::accepted_anywhere(&mut ring)?;
+    raw_forms::sockets(&mut another)
 }
 
 pub(crate) fn direct_allocated_refused(context: &Context) -> TestResult {

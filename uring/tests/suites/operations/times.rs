@@ -7,6 +7,7 @@ use uring_testkit::{Context, TestResult};
 
 use crate::common;
 use crate::operations::files::assert_errno;
+use crate::operations::raw_forms;
 
 const SHORT: Duration = Duration::from_millis(5);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -96,5 +97,5 @@ pub(crate) fn multishot_items(context: &Context) -> TestResult {
         Ok(())
     })?;
     assert_eq!(ring.in_flight(), 0);
-    Ok(())
+    raw_forms::timeout_multishot(&mut ring)
 }

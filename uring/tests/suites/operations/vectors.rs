@@ -18,6 +18,7 @@ use uring_testkit::{Context, Feature, TestResult};
 use crate::common;
 use crate::operations::files::assert_errno;
 use crate::operations::raw::call;
+use crate::operations::raw_forms;
 
 /// A file of that content, open for reading and writing.
 fn file(dir: &TempDir, content: &str) -> TestResult<File> {
@@ -326,6 +327,8 @@ pub(crate) fn protected(context: &Context) -> TestResult {
     )?;
     assert_errno(done.output.result, libc::EINVAL);
     assert_eq!((done.output.buf, *done.metadata), (vec![6; 4], [7; 8]));
+    let raw = raw_forms::protected(&mut ring, &file, &mut [1; 4], &mut [2; 8], 0)?;
+    assert_eq!(raw, [-libc::EINVAL; 2]);
     assert_eq!(content(&dir)?, "unprotected");
     Ok(())
 }

@@ -18,6 +18,7 @@ use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
 use crate::operations::files::assert_errno;
+use crate::operations::raw_forms;
 
 /// A child that runs `body`, and exits with what that gives.
 fn fork(body: impl FnOnce() -> i32) -> io::Result<u32> {
@@ -96,7 +97,7 @@ pub(crate) fn wait_id(context: &Context) -> TestResult {
     assert_errno(ring.wait(token)?.result, libc::ECANCELED);
     signal(pid, libc::SIGKILL);
     assert_eq!(ring.call(WaitId::of_group(group))?.result?.pid, pid);
-    Ok(())
+    raw_forms::wait_id(&mut ring, fork(|| 7)?)
 }
 
 fn assert_unknown(
@@ -186,6 +187,7 @@ pub(crate) fn futex(context: &Context) -> TestResult {
     results.sort_unstable();
     assert_eq!(results, [(1, 0), (2, 1)]);
 
+    raw_forms::futex_wait_v(&mut ring)?;
     by_a_thread(&mut ring, &word)
 }
 
@@ -335,5 +337,8 @@ pub(crate) fn send_direct(context: &Context) -> TestResult {
             .expect_err("the ring's own bit")
             .is_invalid_request()
     );
-    Ok(())
+    let mut receiver = Ring::new(4)?;
+    receiver.register_direct(1)?;
+    let slot = receiver.direct_slot()?;
+    raw_forms::send_direct(&mut ring, source.index(), receiver, slot.index())
 }

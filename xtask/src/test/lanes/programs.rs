@@ -28,8 +28,9 @@ const TESTKIT: &str = "uring-testkit";
 const TIMEOUT_FACTOR: &str = "5";
 /// What tests repeat is for this machine to repeat; on an emulated one they show that the kernel behaves.
 const ROUNDS: &str = "0.005";
-/// Tests that run at a time: many of them wait, and a machine's processors have something to do meanwhile.
-const TEST_THREADS: &str = "--test-threads=8";
+/// Tests that run at a time: some wait, and a machine's processor has something to do meanwhile; each is a process more between
+/// which it changes.
+const TESTS_AT_A_TIME: u32 = 4;
 /// Seconds for one suite: longer than one of its tests may hang.
 const LIMIT: &str = "1300";
 
@@ -93,12 +94,14 @@ impl Programs {
         let mut plans = BTreeMap::new();
         let mut plan_text = String::new();
         let mut suites = Vec::new();
+        let threads = lane.tests_at_a_time.unwrap_or(TESTS_AT_A_TIME);
+        let threads = format!("--test-threads={threads}");
         for (path, suite, text) in self.plans(lane, selection)? {
             let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
             plans.insert(path.to_owned(), plan);
             plan_text.push_str(&text);
             suites.push((path, suite));
-            let mut line = vec![path, TEST_THREADS];
+            let mut line = vec![path, &threads];
             let which = suite.arguments();
             line.extend(which.iter().map(String::as_str));
             line.extend(selection.filter);
