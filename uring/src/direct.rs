@@ -268,8 +268,8 @@ impl Core {
 
     /// Gives the ring a file table with `len` empty slots, which the kernel gives out.
     ///
-    /// All of them or none: the kernel forgets the range that it was told to keep to as soon as a file enters or leaves a slot outside
-    /// of it, and would then give out a slot that the library has reserved for somebody.
+    /// All of them or none: before a mend that no version tells of (7.0, and some stable series), the kernel forgets the range that it was told
+    /// to keep to as soon as a file enters or leaves a slot outside of it, and gives out a slot that the library has reserved for somebody.
     pub(crate) fn register_direct_allocated(&mut self, len: u32) -> Result<(), Error> {
         self.register_table(len)?;
         let mut range = io_uring_file_index_range {

@@ -106,9 +106,13 @@ const SPECIFIC: usize = std::mem::offset_of!(io_uring_bpf_ctx, anon_1);
 /// The most steps that the kernel takes (`BPF_MAXINSNS`).
 const MOST: usize = 4096;
 
+/// What of a socket's type is not flags (`SOCK_TYPE_MASK`).
+const SOCKET_TYPES: u32 = 0xf;
+
 /// Codes of instructions.
 mod code {
     pub(super) const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    pub(super) const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
     pub(super) const JUMP_IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     pub(super) const JUMP_IF_ANY: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
     pub(super) const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
@@ -131,13 +135,14 @@ fn answer(answer: u32) -> libc::sock_filter {
     step(code::RETURN, answer, 0, 0)
 }
 
-fn load(field: Field) -> libc::sock_filter {
-    step(
-        code::LOAD,
-        u32::try_from(field.offset()).unwrap_or(u32::MAX),
-        0,
-        0,
-    )
+/// What looks at a field: for its type Linux 7.0 shows a socket's flags as well.
+fn load(field: Field) -> Vec<libc::sock_filter> {
+    let offset = u32::try_from(field.offset()).unwrap_or(u32::MAX);
+    let mut steps = vec![step(code::LOAD, offset, 0, 0)];
+    if field == Field::SocketType {
+        steps.push(step(code::AND, SOCKET_TYPES, 0, 0));
+    }
+    steps
 }
 
 impl Filter {
@@ -153,7 +158,7 @@ impl Filter {
 
     /// Allows operations whose field has one of these values.
     pub fn one_of(field: Field, values: &[u32]) -> Filter {
-        let mut program = vec![load(field)];
+        let mut program = load(field);
         for value in values {
             // Past the answer, to the next comparison.
             program.push(step(code::JUMP_IF_EQUAL, *value, 0, 1));
@@ -165,12 +170,12 @@ impl Filter {
 
     /// Allows operations whose field has none of these bits.
     pub fn none_of(field: Field, bits: u32) -> Filter {
-        let program = vec![
-            load(field),
+        let mut program = load(field);
+        program.extend([
             step(code::JUMP_IF_ANY, bits, 0, 1),
             answer(DENY),
             answer(ALLOW),
-        ];
+        ]);
         Filter::new(field.opcodes(), program)
     }
 

@@ -119,7 +119,10 @@ pub use self::events::{EventKey, EventQueue, Source, SourceOf};
 pub use self::filter::{Field, Filter};
 pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
-pub use self::interface::{InterfaceQueue, InterfaceQueueOptions, ReceivedBytes};
+pub use self::interface::{
+    AnyInterfaceQueue, DmaBufQueue, InterfaceEvent, InterfaceQueue, InterfaceQueueOptions,
+    InterfaceStatistics, ReceivedBytes, ReceivedRange,
+};
 pub use self::local::{
     Driver, JoinHandle, Local, OpStream, Pushed, SubmitError, Submitted, WakeUp,
 };

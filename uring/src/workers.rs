@@ -109,7 +109,8 @@ impl<H: Handle> Ring<H> {
         self.core().limit_workers(limits)
     }
 
-    /// Keeps the worker threads of the calling thread's rings to some processors, those that exist and those to come.
+    /// Keeps the worker threads of the calling thread's rings to some processors, from the next that is made on: those that exist stay where they
+    /// are, until they end for want of work.
     ///
     /// As with [`limit_workers`](Ring::limit_workers), the workers are the thread's, or the submission thread's. It lasts until the thread
     /// ends, or [`unpin_workers`](Ring::unpin_workers).
@@ -138,7 +139,7 @@ impl<H: Handle> Ring<H> {
         self.core().pin_workers(cpus)
     }
 
-    /// Lets the worker threads run wherever they may.
+    /// Lets the worker threads run wherever they may, from the next that is made on.
     ///
     /// Since Linux 5.14.
     ///

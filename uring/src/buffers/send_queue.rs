@@ -303,3 +303,58 @@ impl<B: Buf + Send + 'static> Drop for Shared<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::page_size;
+
+    fn books(capacity: u16, lens: &[usize]) -> Books<usize> {
+        let process = Process::current().unwrap();
+        let mut books = Books {
+            entries: Mapping::private(page_size(), process).unwrap(),
+            capacity,
+            tail: 0,
+            waiting: VecDeque::new(),
+            is_broken: false,
+        };
+        for (at, len) in lens.iter().enumerate() {
+            books.waiting.push_back(Waiting {
+                buf: at,
+                len: *len,
+                sent: 0,
+            });
+            books.tell(4096, u32::try_from(*len).unwrap());
+        }
+        books
+    }
+
+    #[test]
+    fn whole_buffers_come_back() {
+        let mut books = books(4, &[1, 5, 2, 7]);
+        assert_eq!(books.sent(0), [] as [usize; 0]);
+        assert_eq!(books.sent(6), [0, 1]);
+        assert_eq!(books.sent(2), [2]);
+        assert!(!books.is_broken);
+        assert_eq!(books.sent(7), [3]);
+        assert!(!books.is_broken && books.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_part_of_a_buffer_breaks_the_queue() {
+        let mut books = books(4, &[1, 5, 2]);
+        assert_eq!(books.sent(4), [0]);
+        assert!(books.is_broken);
+        let rest: Vec<_> = books.waiting.iter().map(|left| left.sent).collect();
+        assert_eq!(rest, [3, 0]);
+    }
+
+    #[test]
+    fn entries_go_around() {
+        let books = books(2, &[3, 4, 5]);
+        // SAFETY: nobody else has the memory.
+        let told = [0, 1].map(|at| unsafe { *books.entry(at) });
+        assert_eq!(told.map(|entry| (entry.len, entry.bid)), [(5, 0), (4, 1)]);
+        assert_eq!(told[0].resv, 3, "the tail");
+    }
+}

@@ -87,3 +87,22 @@ impl Core {
         self.backlog.len().saturating_add(in_queue)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Builder;
+    use crate::time::WaitClock;
+
+    /// On a machine that was never suspended both clocks show the same, so that no wait tells them apart.
+    #[test]
+    fn the_ring_knows_its_clock() {
+        let mut ring = Builder::new(1).build().unwrap();
+        assert_eq!(ring.core_mut().clock, WaitClock::Monotonic);
+        match ring.register_clock(WaitClock::Boottime) {
+            Ok(()) => assert_eq!(ring.core_mut().clock, WaitClock::Boottime),
+            Err(error) => assert!(error.is_unsupported(), "{error}"),
+        }
+        assert_eq!(WaitClock::Monotonic.id(), libc::CLOCK_MONOTONIC);
+        assert_eq!(WaitClock::Boottime.id(), libc::CLOCK_BOOTTIME);
+    }
+}

@@ -1,18 +1,26 @@
 //! Queues of network interfaces that put what they receive into memory of the process.
 
+mod control;
+mod dma_buf;
+mod events;
+mod options;
 mod received;
 
 use std::fmt;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::rc::Rc;
 
 use uring_sys::{
-    Errno, io_uring_region_desc, io_uring_zcrx_area_reg, io_uring_zcrx_ifq_reg, zcrx_ctrl,
+    Errno, io_uring_region_desc, io_uring_zcrx_area_reg, io_uring_zcrx_ifq_reg, zcrx_event_desc,
 };
 
+pub use self::dma_buf::{DmaBufQueue, ReceivedRange};
+pub use self::events::{InterfaceEvent, InterfaceStatistics};
+pub use self::options::InterfaceQueueOptions;
 pub use self::received::ReceivedBytes;
 
-use self::received::Shared;
+use self::received::{Area, Shared};
+use crate::direct::check_tag;
 use crate::engine::Core;
 use crate::entry::address;
 use crate::error::{Call, Error, Hint};
@@ -22,69 +30,6 @@ use crate::memory::{Mapping, page_size};
 use crate::query::ZeroCopyReceive;
 use crate::queue::RefillQueue;
 use crate::ring::Ring;
-
-/// What an [`InterfaceQueue`] is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct InterfaceQueueOptions {
-    /// The interface's index and its receive queue's; none if the kernel copies.
-    device: Option<(u32, u32)>,
-    area: usize,
-    refills: u32,
-    buffer_size: u32,
-}
-
-impl InterfaceQueueOptions {
-    /// The receive queue of that number of the network interface with that index (`if_nametoindex(3)`).
-    ///
-    /// The device splits headers from data, has an own queue for the connections that are received from (flow steering), and its driver can put
-    /// data where it is told to.
-    pub const fn device(interface: u32, queue: u32) -> InterfaceQueueOptions {
-        InterfaceQueueOptions {
-            device: Some((interface, queue)),
-            area: 1 << 20,
-            refills: 1024,
-            buffer_size: 0,
-        }
-    }
-
-    /// No device: the kernel copies what any connection receives. Since Linux 7.1.
-    #[doc(alias = "ZCRX_REG_NODEV")]
-    pub const fn without_device() -> InterfaceQueueOptions {
-        InterfaceQueueOptions {
-            device: None,
-            ..InterfaceQueueOptions::device(0, 0)
-        }
-    }
-
-    /// The size of the memory for what is received, in bytes, rounded up to whole pages; 1 MiB where nothing is said.
-    pub const fn area(self, bytes: usize) -> InterfaceQueueOptions {
-        InterfaceQueueOptions {
-            area: bytes,
-            ..self
-        }
-    }
-
-    /// How many buffers can be on their way back to the kernel, at most 32768, rounded up to a power of two; 1024 where nothing is said.
-    ///
-    /// More wait in this library.
-    pub const fn refills(self, count: u32) -> InterfaceQueueOptions {
-        InterfaceQueueOptions {
-            refills: count,
-            ..self
-        }
-    }
-
-    /// The size of each buffer in the area, in bytes: a power of two and at least a page. Since Linux 7.0; otherwise it is a page.
-    #[doc(alias = "rx_buf_len")]
-    #[doc(alias = "ZCRX_FEATURE_RX_PAGE_SIZE")]
-    pub const fn buffer_size(self, bytes: u32) -> InterfaceQueueOptions {
-        InterfaceQueueOptions {
-            buffer_size: bytes,
-            ..self
-        }
-    }
-}
 
 /// A queue of a network interface that puts what it receives into memory of the process, for [`RecvZc`](crate::op::RecvZc).
 ///
@@ -134,6 +79,12 @@ impl InterfaceQueue {
         self.id
     }
 
+    /// What the kernel had to copy since the queue was registered, if it was asked to [count that](InterfaceQueueOptions::statistics).
+    #[must_use]
+    pub fn statistics(&self) -> Option<InterfaceStatistics> {
+        self.shared.statistics()
+    }
+
     pub(crate) fn ring(&self) -> u64 {
         self.ring
     }
@@ -158,6 +109,31 @@ impl fmt::Debug for InterfaceQueue {
     }
 }
 
+/// A queue of a network interface, whosever memory it fills. Sealed.
+pub trait AnyInterfaceQueue: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {
+        fn queue(&self) -> &super::InterfaceQueue;
+    }
+}
+
+impl AnyInterfaceQueue for InterfaceQueue {}
+
+impl sealed::Sealed for InterfaceQueue {
+    fn queue(&self) -> &InterfaceQueue {
+        self
+    }
+}
+
+impl AnyInterfaceQueue for DmaBufQueue {}
+
+impl sealed::Sealed for DmaBufQueue {
+    fn queue(&self) -> &InterfaceQueue {
+        DmaBufQueue::queue(self)
+    }
+}
+
 impl<H: Bound> Ring<H> {
     /// Registers a queue of a network interface, and makes the memory that it fills.
     ///
@@ -168,7 +144,8 @@ impl<H: Bound> Ring<H> {
     ///
     /// - [`is_unsupported`](Error::is_unsupported): the kernel is older, was built without `CONFIG_IO_URING_ZCRX`, or does nothing without a device;
     /// - [`is_blocked`](Error::is_blocked): the thread has no `CAP_NET_ADMIN`;
-    /// - [`is_invalid_request`](Error::is_invalid_request): the ring is not of the kind, or the area is empty;
+    /// - [`is_invalid_request`](Error::is_invalid_request): the ring is not of the kind, the area is empty, or the number of events is zero or has
+    ///   the top bit set;
     /// - `ENODEV`: there is no such interface; `EOPNOTSUPP`, `EINVAL`: the device or its driver cannot do it;
     /// - [`is_limited`](Error::is_limited): `RLIMIT_MEMLOCK` limits the memory, which is kept resident;
     /// - others of `io_uring_register(2)`.
@@ -197,72 +174,20 @@ impl<H: Bound> Ring<H> {
         let exported = other.export_interface_queue(queue)?;
         self.core().import(&exported, queue)
     }
-
-    /// Makes the kernel take in what was given back of the queue: where it copies, nothing else makes it.
-    ///
-    /// Since Linux 6.19.
-    ///
-    /// # Errors
-    ///
-    /// - [`is_wrong_ring`](Error::is_wrong_ring);
-    /// - [`is_unsupported`](Error::is_unsupported): the kernel is older;
-    /// - others of `io_uring_register(2)`.
-    #[doc(alias = "io_uring_register_zcrx_ctrl")]
-    #[doc(alias = "IORING_REGISTER_ZCRX_CTRL")]
-    #[doc(alias = "ZCRX_CTRL_FLUSH_RQ")]
-    pub fn flush_interface_queue(&mut self, queue: &InterfaceQueue) -> Result<(), Error> {
-        loop {
-            let mut control = queue.control(uring_sys::ZCRX_CTRL_FLUSH_RQ);
-            self.core().control(queue, &mut control)?;
-            if !queue.shared.push_waiting() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// A descriptor by which other rings, also in other processes, can register the queue.
-    ///
-    /// The queue lasts as long as the descriptor, too. Since Linux 6.19.
-    ///
-    /// # Errors
-    ///
-    /// - [`is_wrong_ring`](Error::is_wrong_ring);
-    /// - [`is_unsupported`](Error::is_unsupported): the kernel is older;
-    /// - [`is_limited`](Error::is_limited): the process has as many descriptors as it may have;
-    /// - others of `io_uring_register(2)`.
-    #[doc(alias = "ZCRX_CTRL_EXPORT")]
-    pub fn export_interface_queue(&self, queue: &InterfaceQueue) -> Result<OwnedFd, Error> {
-        let mut control = queue.control(uring_sys::ZCRX_CTRL_EXPORT);
-        self.core().control(queue, &mut control)?;
-        // SAFETY: the call has succeeded, so the kernel has filled in this member.
-        let number = unsafe { control.anon_1.zc_export.zcrx_fd };
-        match i32::try_from(number) {
-            // SAFETY: the kernel has just made the descriptor for this call.
-            Ok(number) if number >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(number) }),
-            _ => Err(Error::sys(CONTROL, Errno::EBADF)),
-        }
-    }
-}
-
-impl InterfaceQueue {
-    fn control(&self, op: u32) -> zcrx_ctrl {
-        zcrx_ctrl {
-            zcrx_id: self.id,
-            op,
-            ..zcrx_ctrl::default()
-        }
-    }
 }
 
 const REGISTER_OPCODE: u32 = uring_sys::IORING_REGISTER_ZCRX_IFQ;
-const CONTROL_OPCODE: u32 = uring_sys::IORING_REGISTER_ZCRX_CTRL;
 const REGISTER: Call = Call::register(REGISTER_OPCODE);
-const CONTROL: Call = Call::register(CONTROL_OPCODE);
 
 const NEEDS_DEVICE: Hint = Hint::needs_linux(
     7,
     1,
     &"the kernel does not say that it knows ZCRX_REG_NODEV",
+);
+const NEEDS_EVENTS: Hint = Hint::needs_linux(
+    7,
+    2,
+    &"the kernel does not say that it knows ZCRX_FEATURE_EVENT",
 );
 const NOT_CONFIGURED: Hint =
     Hint::not_configured(&"CONFIG_IO_URING_ZCRX: IORING_OP_RECV_ZC is not supported");
@@ -274,35 +199,45 @@ fn contradiction(explanation: &'static &'static str) -> Error {
 impl Core {
     fn interface_queue(&self, options: InterfaceQueueOptions) -> Result<InterfaceQueue, Error> {
         self.check_kind()?;
-        let map = |len| {
-            Mapping::private(len, self.process()).map_err(|errno| Error::sys(REGISTER, errno))
-        };
-        let len = options.area.checked_next_multiple_of(page_size());
-        let Some(len) = len.filter(|len| *len > 0) else {
-            return Err(contradiction(
-                &"the area of an interface queue has at least a page",
-            ));
-        };
+        let area = Area::new(options.area, self.process())?;
+        let argument = area.argument();
+        self.register_interface(options, argument, Some(area))
+    }
+
+    /// Registers a queue with an area that is described by the argument: memory of ours, if any is given.
+    fn register_interface(
+        &self,
+        options: InterfaceQueueOptions,
+        mut area_argument: io_uring_zcrx_area_reg,
+        mut area: Option<Area>,
+    ) -> Result<InterfaceQueue, Error> {
         let refills = options.refills.clamp(1, MOST_REFILLS).next_power_of_two();
-        let size = RefillQueue::size(refills).next_multiple_of(page_size());
-        let (area, memory) = (map(len)?, map(size)?);
-        let bytes = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-        let mut area_argument = io_uring_zcrx_area_reg {
-            addr: address(area.start().as_ptr()),
-            len: bytes(len),
-            ..io_uring_zcrx_area_reg::default()
-        };
+        let size = RefillQueue::size(refills, options.statistics).next_multiple_of(page_size());
+        let memory =
+            Mapping::private(size, self.process()).map_err(|errno| Error::sys(REGISTER, errno))?;
         let mut region = io_uring_region_desc {
             user_addr: address(memory.start().as_ptr()),
-            size: bytes(size),
+            size: u64::try_from(size).unwrap_or(u64::MAX),
             flags: uring_sys::IORING_MEM_REGION_TYPE_USER,
             ..io_uring_region_desc::default()
         };
+        let mut told = zcrx_event_desc::default();
+        if let Some((number, mask)) = options.events {
+            check_tag(REGISTER_OPCODE, number)?;
+            told.user_data = number;
+            told.type_mask = mask;
+        }
+        if options.statistics {
+            told.flags = uring_sys::ZCRX_EVENT_DESC_FLAG_STATS;
+            told.stats_offset = u64::try_from(RefillQueue::size(refills, false)).unwrap_or(0);
+        }
+        let tells = options.events.is_some() || options.statistics;
         let mut argument = io_uring_zcrx_ifq_reg {
             rq_entries: refills,
             rx_buf_len: options.buffer_size,
             area_ptr: address(&raw mut area_argument),
             region_ptr: address(&raw mut region),
+            event_desc: if tells { address(&raw mut told) } else { 0 },
             ..io_uring_zcrx_ifq_reg::default()
         };
         match options.device {
@@ -312,19 +247,17 @@ impl Core {
             }
             None => argument.flags = uring_sys::ZCRX_REG_NODEV,
         }
-        // SAFETY: one argument of the kernel's type that points to two more, all of which it reads and writes during the call only. The pages of
-        // area and queue it keeps, whoever unmaps them, and nobody else is given that memory (`Mapping`).
+        // SAFETY: one argument of the kernel's type that points to three more, all of which it reads and writes during the call only. The pages
+        // of area and queue it keeps, whoever unmaps them, and nobody else is given that memory (`Mapping`).
         unsafe { self.register(REGISTER_OPCODE, (&raw mut argument).cast(), 1) }
-            .map_err(|error| self.explain_queue(error, options.device.is_none()))?;
-        let queue = RefillQueue::new(memory, &argument.offsets, refills)
+            .map_err(|error| self.explain_queue(error, options.device.is_none(), tells))?;
+        let queue = RefillQueue::new(memory, &argument.offsets, refills, options.statistics)
             .ok_or_else(|| Error::sys(REGISTER, Errno::EOVERFLOW))?;
+        if let Some(area) = &mut area {
+            area.token = area_argument.rq_area_token;
+        }
         Ok(InterfaceQueue {
-            shared: Rc::new(Shared::new(
-                (area, len),
-                area_argument.rq_area_token,
-                queue,
-                self.process(),
-            )),
+            shared: Rc::new(Shared::new(area, queue, self.process())),
             ring: self.id(),
             id: argument.zcrx_id,
         })
@@ -339,7 +272,7 @@ impl Core {
         };
         // SAFETY: one argument of the kernel's type, which it reads and writes during the call only.
         unsafe { self.register(REGISTER_OPCODE, (&raw mut argument).cast(), 1) }
-            .map_err(|error| self.explain_queue(error, false))?;
+            .map_err(|error| self.explain_queue(error, false, false))?;
         Ok(InterfaceQueue {
             shared: Rc::clone(&queue.shared),
             ring: self.id(),
@@ -363,23 +296,16 @@ impl Core {
         Ok(())
     }
 
-    fn control(&self, queue: &InterfaceQueue, control: &mut zcrx_ctrl) -> Result<(), Error> {
-        if queue.ring != self.id() {
-            return Err(Error::refused(CONTROL, Hint::WrongRing));
-        }
-        let pointer = std::ptr::from_mut(control).cast();
-        // SAFETY: one argument of the kernel's type, which it reads and writes during the call only.
-        unsafe { self.register(CONTROL_OPCODE, pointer, 0) }.map(drop)
-    }
-
     #[cold]
-    fn explain_queue(&self, error: Error, without_device: bool) -> Error {
+    fn explain_queue(&self, error: Error, without_device: bool, tells: bool) -> Error {
         if error.hint().is_some() {
             return error;
         }
         let nodev = u64::from(uring_sys::ZCRX_REG_NODEV);
         let knows_nodev =
             || ZeroCopyReceive::get().is_ok_and(|has| has.register_flags & nodev != 0);
+        let events = uring_sys::ZCRX_FEATURE_EVENT;
+        let knows_events = || ZeroCopyReceive::get().is_ok_and(|has| has.features & events != 0);
         let is_built = || {
             // SAFETY: `Probe::read` passes an argument that fits the opcode that it passes.
             crate::Probe::read(|opcode, arg, count| unsafe { self.register(opcode, arg, count) })
@@ -387,6 +313,7 @@ impl Core {
         };
         match error.errno() {
             Some(libc::EINVAL) if without_device && !knows_nodev() => error.with_hint(NEEDS_DEVICE),
+            Some(libc::EINVAL) if tells && !knows_events() => error.with_hint(NEEDS_EVENTS),
             Some(libc::EOPNOTSUPP) if !is_built() => error.with_hint(NOT_CONFIGURED),
             Some(libc::EPERM) => error.with_hint(Hint::NetworkPrivilege),
             _ => error,

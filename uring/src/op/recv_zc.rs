@@ -3,7 +3,7 @@
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::interface::{InterfaceQueue, ReceivedBytes};
+use crate::interface::{DmaBufQueue, InterfaceQueue, ReceivedBytes, ReceivedRange};
 use crate::op::{
     Completes, EndReason, Ended, Multishot, Operation, RawOperation, admit_target, entry_len,
     sealed,
@@ -89,7 +89,7 @@ pub struct ReceivedChunk {
     pub len: u32,
 }
 
-/// What [`RecvZc`] receives through: an [`InterfaceQueue`](crate::InterfaceQueue), or the number of one. Sealed.
+/// What [`RecvZc`] receives through: an [`InterfaceQueue`](crate::InterfaceQueue), a [`DmaBufQueue`], or the number of one. Sealed.
 pub trait ReceiveQueue: queue::Queue {
     /// What comes of bytes that were received.
     type Received;
@@ -97,6 +97,10 @@ pub trait ReceiveQueue: queue::Queue {
 
 impl ReceiveQueue for InterfaceQueue {
     type Received = ReceivedBytes;
+}
+
+impl ReceiveQueue for DmaBufQueue {
+    type Received = ReceivedRange;
 }
 
 impl ReceiveQueue for u32 {
@@ -135,6 +139,21 @@ impl queue::Queue for InterfaceQueue {
     unsafe fn received(&self, place: u64, len: u32) -> ReceivedBytes {
         // SAFETY: passed on to the caller.
         unsafe { InterfaceQueue::received(self, place, len) }
+    }
+}
+
+impl queue::Queue for DmaBufQueue {
+    fn number(&self) -> u32 {
+        self.id()
+    }
+
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        queue::Queue::admit(self.queue(), ring)
+    }
+
+    unsafe fn received(&self, place: u64, len: u32) -> ReceivedRange {
+        // SAFETY: passed on to the caller.
+        unsafe { DmaBufQueue::received(self, place, len) }
     }
 }
 

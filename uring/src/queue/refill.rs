@@ -1,9 +1,9 @@
 //! The queue by which the kernel is given buffers back that it has filled without copying.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use uring_sys::{io_uring_zcrx_offsets, io_uring_zcrx_rqe};
+use uring_sys::{io_uring_zcrx_offsets, io_uring_zcrx_rqe, zcrx_stats};
 
 use crate::memory::Mapping;
 
@@ -12,6 +12,8 @@ pub(crate) struct RefillQueue {
     head: NonNull<AtomicU32>,
     tail: NonNull<AtomicU32>,
     entries: NonNull<io_uring_zcrx_rqe>,
+    /// The kernel's counts, if it keeps any: nobody else stores them.
+    statistics: Option<NonNull<[AtomicU64; 2]>>,
     count: u32,
     next: u32,
     _memory: Mapping,
@@ -21,10 +23,17 @@ pub(crate) struct RefillQueue {
 const HEADER: usize = 1024;
 
 impl RefillQueue {
-    /// The memory that a queue of so many entries takes.
-    pub(crate) fn size(count: u32) -> usize {
+    /// The memory that a queue of so many entries takes, and behind them the statistics, if there are any.
+    pub(crate) fn size(count: u32, statistics: bool) -> usize {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        HEADER.saturating_add(count.saturating_mul(size_of::<io_uring_zcrx_rqe>()))
+        let statistics = if statistics {
+            size_of::<zcrx_stats>()
+        } else {
+            0
+        };
+        HEADER
+            .saturating_add(count.saturating_mul(size_of::<io_uring_zcrx_rqe>()))
+            .saturating_add(statistics)
     }
 
     /// The queue of `count` entries, a power of two, in memory of at least that size; none if the offsets are not within it.
@@ -32,25 +41,52 @@ impl RefillQueue {
         memory: Mapping,
         offsets: &io_uring_zcrx_offsets,
         count: u32,
+        statistics: bool,
     ) -> Option<RefillQueue> {
         let within = |offset: u32, len: usize, align: usize| {
             let offset = usize::try_from(offset).ok()?;
-            let ends_within = offset.checked_add(len)? <= RefillQueue::size(count);
+            let ends_within = offset.checked_add(len)? <= RefillQueue::size(count, statistics);
             // SAFETY: within the mapping.
             (ends_within && offset % align == 0).then(|| unsafe { memory.start().add(offset) })
         };
         let word = |offset| within(offset, size_of::<u32>(), align_of::<u32>());
-        let len = RefillQueue::size(count) - HEADER;
-        let entries = within(offsets.rqes, len, align_of::<io_uring_zcrx_rqe>())?;
+        let queue = RefillQueue::size(count, false);
+        let entries = within(
+            offsets.rqes,
+            queue - HEADER,
+            align_of::<io_uring_zcrx_rqe>(),
+        )?;
         let (head, tail) = (word(offsets.head)?, word(offsets.tail)?);
+        let counts = statistics.then(|| {
+            within(
+                u32::try_from(queue).ok()?,
+                size_of::<zcrx_stats>(),
+                align_of::<AtomicU64>(),
+            )
+        });
+        let counts = match counts {
+            Some(counts) => Some(counts?.cast()),
+            None => None,
+        };
         count.is_power_of_two().then(|| RefillQueue {
             head: head.cast(),
             tail: tail.cast(),
             entries: entries.cast(),
+            statistics: counts,
             count,
             next: 0,
             _memory: memory,
         })
+    }
+
+    /// How often the kernel had to copy, and how many bytes.
+    pub(crate) fn statistics(&self) -> Option<(u64, u64)> {
+        // SAFETY: in the mapping, which lives as long as this; the kernel stores them atomically.
+        let [copies, bytes] = unsafe { self.statistics?.as_ref() };
+        Some((
+            copies.load(Ordering::Relaxed),
+            bytes.load(Ordering::Relaxed),
+        ))
     }
 
     /// Gives a buffer back, if there is room.
@@ -85,14 +121,14 @@ mod tests {
             ..io_uring_zcrx_offsets::default()
         };
         let memory =
-            || Mapping::private(RefillQueue::size(2), Process::current().unwrap()).unwrap();
+            || Mapping::private(RefillQueue::size(2, true), Process::current().unwrap()).unwrap();
         let outside = io_uring_zcrx_offsets {
             rqes: 2048,
             ..offsets
         };
-        assert!(RefillQueue::new(memory(), &outside, 2).is_none());
-        assert!(RefillQueue::new(memory(), &offsets, 3).is_none());
-        let mut queue = RefillQueue::new(memory(), &offsets, 2).unwrap();
+        assert!(RefillQueue::new(memory(), &outside, 2, false).is_none());
+        assert!(RefillQueue::new(memory(), &offsets, 3, false).is_none());
+        let mut queue = RefillQueue::new(memory(), &offsets, 2, true).unwrap();
         let entry = |off| io_uring_zcrx_rqe {
             off,
             ..io_uring_zcrx_rqe::default()
@@ -104,5 +140,11 @@ mod tests {
         // SAFETY: as above.
         let (first, second) = unsafe { (queue.entries.read(), queue.entries.add(1).read()) };
         assert_eq!((first.off, second.off), (9, 8));
+        // SAFETY: as above.
+        let counts = unsafe { queue.statistics.unwrap().as_ref() };
+        counts[1].store(3, Ordering::Relaxed);
+        assert_eq!(queue.statistics(), Some((0, 3)));
+        let bare = RefillQueue::new(memory(), &offsets, 2, false).unwrap();
+        assert_eq!(bare.statistics(), None);
     }
 }

@@ -456,8 +456,9 @@ impl<H: Handle> Ring<H> {
     /// Gives the ring a table for that many direct descriptors, whose slots the kernel gives out.
     ///
     /// It is for operations that make files without end, such as
-    /// [`AcceptMultishot`](crate::op::AcceptMultishot), for which no slot can be reserved beforehand. A table is of one kind or the other: the
-    /// kernel does not keep to a part of a table if files come and go beside it, so slots that the library has reserved would not be safe.
+    /// [`AcceptMultishot`](crate::op::AcceptMultishot), for which no slot can be reserved beforehand. A table is of one kind or the other, and the
+    /// range that the kernel allocates from is all of it: not every kernel keeps to a part of a table if files come and go beside it, and slots
+    /// that the library has reserved there would not be safe.
     ///
     /// Since Linux 6.0.
     ///
@@ -481,6 +482,7 @@ impl<H: Handle> Ring<H> {
     ///
     /// Source: `io_uring_register_file_alloc_range(3)`.
     #[doc(alias = "io_uring_register_file_alloc_range")]
+    #[doc(alias = "IORING_REGISTER_FILE_ALLOC_RANGE")]
     pub fn register_direct_allocated(&mut self, slots: u32) -> Result<(), Error> {
         self.core.register_direct_allocated(slots)
     }

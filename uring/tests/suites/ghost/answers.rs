@@ -1,9 +1,9 @@
 //! What it answers: to what is asked for rightly, wrongly, slowly, and too much.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::net::Shutdown;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, Instant};
 
 use nix::sys::stat::Mode;
@@ -130,6 +130,36 @@ fn files_are_served(_: &Context) -> TestResult {
     let statistics = ghost.wait_for_rest()?;
     assert_eq!(statistics["statuses"]["404"], 22, "{statistics:#}");
     assert_eq!(statistics["connections"]["cut_off"], 0, "{statistics:#}");
+    ghost.end()
+}
+
+/// Refused by the look at a path or by the open, in either place where permission may be missing, whoever runs this.
+fn what_it_may_not_read_is_forbidden(_: &Context) -> TestResult {
+    let dir = folder()?;
+    let site = dir.path().join("site");
+    fs::write(site.join("locked"), "locked\n")?;
+    fs::create_dir(site.join("closed"))?;
+    fs::write(site.join("closed/index.html"), "closed\n")?;
+    let set_mode = |name, mode| fs::set_permissions(site.join(name), Permissions::from_mode(mode));
+    set_mode("locked", 0)?;
+    set_mode("closed", 0)?;
+    let ghost = Ghost::start_without_override(&site, &["--connections", "8"])?;
+    let mut client = Client::connect(ghost.address)?;
+    for path in ["/locked", "/closed/", "/closed/missing"] {
+        let answer = client.get(path)?;
+        assert_eq!(answer.status, 403, "{path}");
+        assert_eq!(answer.body, b"403 Forbidden\n", "{path}");
+        assert!(answer.says("connection: keep-alive"), "{path}: {answer:?}");
+    }
+    // On the same connection, whatever may be read, and what was locked when it is no longer.
+    assert_eq!(client.get("/")?.body, b"hello\n");
+    set_mode("locked", 0o600)?;
+    set_mode("closed", 0o700)?;
+    assert_eq!(client.get("/locked")?.body, b"locked\n");
+    assert_eq!(client.get("/closed/")?.body, b"closed\n");
+    drop(client);
+    let statistics = ghost.wait_for_rest()?;
+    assert_eq!(statistics["statuses"]["403"], 3, "{statistics:#}");
     ghost.end()
 }
 
@@ -299,6 +329,10 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite
         .test("files_are_served", files_are_served)
         .timeout(Duration::from_secs(120));
+    suite.test(
+        "what_it_may_not_read_is_forbidden",
+        what_it_may_not_read_is_forbidden,
+    );
     suite.test(
         "what_cannot_be_answered_is_refused",
         what_cannot_be_answered_is_refused,

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,10 @@ use crate::ghost::client::Client;
 
 /// How long anything may take, on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+// Of `linux/capability.h`.
+const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
+const CAP_DAC_READ_SEARCH: libc::c_ulong = 2;
 
 /// A server that runs. Dropping it kills it.
 pub(crate) struct Ghost {
@@ -44,7 +48,31 @@ impl Ghost {
     }
 
     pub(crate) fn start_at(address: &str, folder: &Path, options: &[&str]) -> TestResult<Ghost> {
+        Ghost::run(example("ghost")?, address, folder, options)
+    }
+
+    /// Starts it on any port, without what lets root read files that it has no permission for.
+    pub(crate) fn start_without_override(folder: &Path, options: &[&str]) -> TestResult<Ghost> {
         let mut command = example("ghost")?;
+        // SAFETY: `prctl` is all that is called between fork and exec, which may be called there.
+        unsafe {
+            command.pre_exec(|| {
+                for capability in [CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH] {
+                    // Out of the bounding set: a program that root starts has what is in it. Who may not take it out is not root.
+                    libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+                }
+                Ok(())
+            })
+        };
+        Ghost::run(command, "127.0.0.1:0", folder, options)
+    }
+
+    fn run(
+        mut command: Command,
+        address: &str,
+        folder: &Path,
+        options: &[&str],
+    ) -> TestResult<Ghost> {
         command
             .arg(folder)
             .args(["--address", address])

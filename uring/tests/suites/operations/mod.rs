@@ -16,6 +16,7 @@ mod events;
 mod files;
 mod guard;
 mod install;
+mod interface_queues;
 mod known;
 mod messages;
 mod multishot;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use uring_testkit::{Facility, Feature, HandleKind, Suite};
 
 use crate::operations::{
-    Body, messages, multishot, send_queues, socket_commands, sockets, zero_copy, zero_copy_receive,
+    Body, interface_queues, messages, multishot, send_queues, socket_commands, sockets, zero_copy,
+    zero_copy_receive,
 };
 
 pub(crate) fn add_to(suite: &mut Suite) {
@@ -44,6 +45,15 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .requires([Facility::PRIVILEGES])
         .no_refusal("net_receive_zero_copy has it")
         .own_process();
+    suite
+        .test(
+            "net_interface_queue_tells",
+            interface_queues::told_and_enlarged,
+        )
+        .on(HandleKind::BOUND)
+        .needs([zero_copy_receive::OPERATION])
+        .requires([Facility::PRIVILEGES])
+        .no_refusal("net_receive_zero_copy has it");
     let gated: &[(&str, Body, Body, Feature)] = &[
         (
             "socket",

@@ -5,10 +5,11 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
 
 use uring::op::{EndReason, SendQueued};
-use uring::{Any, Ring, SendQueue, Token};
+use uring::{Any, Hint, Ring, SendQueue, Token};
 use uring_testkit::fixtures::SocketKind;
 use uring_testkit::{Context, Feature, Recording, TestResult};
 
+use crate::common::child::Child;
 use crate::common::{self, Recorded};
 
 pub(crate) const BUNDLES: Feature = Feature::ring(uring_sys::IORING_FEAT_RECVSEND_BUNDLE);
@@ -108,6 +109,23 @@ fn bad_buffers(ring: &mut Ring<Any>) -> TestResult {
     assert_eq!(queue.capacity(), 1);
     let refused = queue.put(Vec::new()).expect_err("nothing in it");
     assert!(refused.error().is_invalid_request(), "{refused}");
+    let child = Child::run(|| {
+        let refused = queue.put(vec![1]).expect_err("the parent's");
+        assert_eq!(refused.error().hint(), Some(Hint::Forked));
+        Ok(())
+    });
+    child?.end()?;
+    assert!(queue.is_empty());
+    // Emptied, it is of no use.
+    queue.put(vec![1])?;
+    let unsent = queue.take_unsent().ok_or("nothing is in flight")?;
+    assert_eq!((unsent.len(), &unsent[0].buf[..]), (1, &[1][..]));
+    let refused = queue.put(vec![2]).expect_err("it was emptied");
+    assert!(refused.error().is_invalid_request(), "{refused}");
+    let (one, _other) = SocketKind::TcpV4.pair()?;
+    let refused = ring.push(SendQueued::new(one, queue));
+    let refused = refused.expect_err("it was emptied").into_parts().1;
+    assert!(refused.is_invalid_request(), "{refused}");
     for count in [0, 3] {
         let error = ring
             .send_queue::<Vec<u8>>(count)

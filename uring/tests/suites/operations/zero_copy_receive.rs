@@ -14,14 +14,14 @@ use uring_testkit::{Context, Feature, HandleKind, TestResult};
 use crate::common;
 use crate::operations::sockets::loopback;
 
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 /// A feature of Linux 7.0.
 const SEVEN: Feature = Feature::setup(uring_sys::IORING_SETUP_SQ_REWIND);
 const CONTROL: Feature = Feature::register(uring_sys::IORING_REGISTER_ZCRX_CTRL);
 pub(crate) const OPERATION: Feature = Feature::opcode(uring_sys::IORING_OP_RECV_ZC);
 
 /// A connection over loopback.
-fn connection() -> io::Result<(TcpStream, TcpStream)> {
+pub(crate) fn connection() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind(loopback())?;
     let one = TcpStream::connect(listener.local_addr()?)?;
     Ok((one, listener.accept()?.0))
@@ -51,7 +51,7 @@ pub(crate) fn receive(context: &Context) -> TestResult {
     Ok(())
 }
 
-fn refusal(ring: &mut Ring<Any>, options: InterfaceQueueOptions) -> Error {
+pub(crate) fn refusal(ring: &mut Ring<Any>, options: InterfaceQueueOptions) -> Error {
     let error = ring.interface_queue(options).map(drop);
     error.expect_err("no machine here has a device for it")
 }
@@ -80,10 +80,21 @@ fn refused_devices(context: &Context) -> TestResult {
         return Ok(());
     }
     assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
+    let error = ring.dma_buf_queue(no_such, &io::stdin(), 4096).map(drop);
+    let error = error.expect_err("there is no such device");
+    assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
     // The loopback interface puts nothing anywhere.
     let error = refusal(&mut ring, InterfaceQueueOptions::device(1, 0));
     assert_eq!(error.errno(), Some(libc::EOPNOTSUPP), "{error}");
     assert_eq!(error.hint(), None, "{error}");
+    let loopback = InterfaceQueueOptions::device(1, 0);
+    let error = ring.dma_buf_queue(loopback, &io::stdin(), 4096).map(drop);
+    let error = error.expect_err("nor into another device's memory");
+    assert_eq!(error.errno(), Some(libc::EOPNOTSUPP), "{error}");
+    let none = InterfaceQueueOptions::without_device();
+    let error = ring.dma_buf_queue(none, &io::stdin(), 4096).map(drop);
+    let error = error.expect_err("nobody would put anything there");
+    assert!(error.is_invalid_request(), "{error}");
     Ok(())
 }
 

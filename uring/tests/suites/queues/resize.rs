@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use uring::op::{Nop, Read};
 use uring::{Builder, CompletionSize, EntrySize, Hint, SetupFlags};
-use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
+use uring_testkit::process::with_rlimit;
+use uring_testkit::{Context, Facility, Feature, HandleKind, Suite, TestResult, files};
 
 use crate::common::{self, pending};
 
@@ -28,11 +29,63 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .needs([RESIZE])
         .no_refusal("the test beside it shows how it is refused");
     suite
+        .test("a_resize_that_is_refused", refused_and_tried_again)
+        .on([HandleKind::Registered, HandleKind::Born])
+        .needs([RESIZE])
+        .requires([Facility::PRIVILEGES])
+        .no_refusal("the test beside it shows how it is refused")
+        .own_process();
+    suite
         .test("a_resize_without_memory", fails_without_memory)
         .on([HandleKind::Registered, HandleKind::Born])
         .needs([RESIZE])
         .no_refusal("the test beside it shows how it is refused")
         .own_process();
+}
+
+fn refused_and_tried_again(context: &Context) -> TestResult {
+    // A user of its own: memory is counted for all processes of a user, and Linux 6.16 lets go of it late.
+    let user = match context.handle() {
+        HandleKind::Registered => 65_530,
+        _ => 65_531,
+    };
+    // SAFETY: changes the user of this process, which is the test's own.
+    let changed = unsafe { libc::setresuid(user, user, user) };
+    assert_eq!(changed, 0, "{}", std::io::Error::last_os_error());
+    // Without privileges the memory of rings counts as locked.
+    with_rlimit(libc::RLIMIT_MEMLOCK, 256 << 10, || -> TestResult {
+        let mut ring = common::ring(context, 8)?;
+        let (reader, writer) = files::pipe()?;
+        let token = ring.push(Read::new(reader, vec![0; 4]))?;
+        ring.push_raw(Nop::new(), 1)?;
+        for _ in 0..3 {
+            let Err(error) = ring.resize(8192, 16384) else {
+                // Newer kernels count that memory otherwise.
+                assert!(context.has(Feature::setup(uring_sys::IORING_SETUP_SQ_REWIND)));
+                return Ok(());
+            };
+            assert_eq!(error.errno(), Some(libc::ENOMEM), "{error}");
+            assert!(error.is_limited() && !error.is_ring_lost(), "{error}");
+            assert_eq!((ring.setup().entries(), ring.in_flight()), (8, 1));
+        }
+        // What was pushed before went out, and the queues are where they were.
+        ring.submit_and_wait(1)?;
+        assert_eq!(ring.for_each(drop)?, 1);
+        for (entries, completions) in [(16, 32), (64, 64), (4, 8)] {
+            ring.resize(entries, completions)?;
+            assert_eq!(ring.setup().entries(), entries);
+            for _ in 0..2 * completions {
+                ring.call(Nop::new())??;
+            }
+            assert!(
+                ring.resize(8192, 16384)
+                    .is_err_and(|error| error.is_limited())
+            );
+        }
+        File::from(writer).write_all(b"abc")?;
+        assert_eq!(ring.wait(token)?.result?, 3);
+        Ok(())
+    })?
 }
 
 fn keeps_everything(context: &Context) -> TestResult {

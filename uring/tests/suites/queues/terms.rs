@@ -387,17 +387,44 @@ fn registered_waits_are_refused(context: &Context) -> TestResult {
     Ok(())
 }
 
+/// How many threads of the machine wait for I/O: the fewest of some looks, since others do so for a moment only.
+fn waiting_for_io() -> TestResult<u32> {
+    let mut fewest = u32::MAX;
+    for _ in 0..25 {
+        std::thread::sleep(Duration::from_millis(1));
+        let statistics = std::fs::read_to_string("/proc/stat")?;
+        let mut lines = statistics.lines();
+        let count = lines.find_map(|line| line.strip_prefix("procs_blocked "));
+        fewest = fewest.min(count.ok_or("the kernel does not count them")?.parse()?);
+    }
+    Ok(fewest)
+}
+
 fn a_wait_that_is_no_iowait(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
-    for counts in [false, true] {
+    let mut waits = |counts| -> TestResult<u32> {
         ring.set_iowait(counts)?;
         let (reader, writer) = files::pipe()?;
         let token = ring.push(Read::new(reader, vec![0; 4]))?;
         let error = ring.submit_and_wait_timeout(1, SHORT).unwrap_err();
         assert!(error.is_timed_out(), "{error}");
-        let writer = std::thread::spawn(move || File::from(writer).write_all(b"y"));
+        let looking = std::thread::spawn(move || {
+            let seen = waiting_for_io().map_err(|error| error.to_string());
+            // In any case, so that the wait ends.
+            let written = File::from(writer).write_all(b"y");
+            written.map_err(|error| error.to_string())?;
+            seen
+        });
         assert_eq!(ring.wait(token)?.result?, 1);
-        writer.join().expect("the writer does not panic")?;
+        Ok(looking.join().expect("it does not panic")?)
+    };
+    // Others may begin or end to wait in between, so it has to come out some time: several times in a row.
+    let (mut in_a_row, start) = (0, Instant::now());
+    while in_a_row < 3 {
+        let seen = (waits(false)?, waits(true)?, waits(false)?);
+        let differs = seen.0 == seen.2 && seen.1 == seen.0 + 1;
+        in_a_row = if differs { in_a_row + 1 } else { 0 };
+        assert!(start.elapsed() < LONG, "{seen:?} at the least");
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use uring::op::{Connect, Nop, OpenAt, Read, Resolve, Socket};
 use uring::{Any, Builder, Field, Filter, Restrictions, Ring};
-use uring_testkit::files::pipe;
+use uring_testkit::files::{TempDir, pipe};
 use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
-use crate::operations::files::assert_errno;
+use crate::operations::files::{assert_errno, c_path};
 use crate::operations::sockets::loopback;
 
 const FILTERS: Feature = Feature::register(uring_sys::IORING_REGISTER_BPF_FILTER);
@@ -39,6 +39,7 @@ fn nop_result(ring: &mut Ring<Any>, user_data: u64) -> TestResult<i32> {
 }
 
 pub(crate) fn filtered_rings(context: &Context) -> TestResult {
+    fields(context)?;
     let mut ring = common::ring(context, 8)?;
     ring.filter(&even_only()?)?;
     assert_eq!(nop_result(&mut ring, 2)?, 0);
@@ -113,6 +114,54 @@ pub(crate) fn filtered_rings(context: &Context) -> TestResult {
     assert_eq!(nop_result(&mut ring, 5)?, -libc::EACCES);
     let error = ring.filter(&even_only()?).expect_err("not allowed");
     assert!(error.is_restricted(), "{error}");
+    Ok(())
+}
+
+/// Each field is the one that it is called, and no other.
+fn fields(context: &Context) -> TestResult {
+    let socket = |domain, kind, protocol| Socket::new(domain, kind).protocol(protocol);
+    let (inet, stream, tcp) = (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP);
+    for (field, value, other) in [
+        (Field::SocketType, stream, socket(inet, libc::SOCK_DGRAM, 0)),
+        (Field::SocketProtocol, tcp, socket(inet, stream, 0)),
+        (
+            Field::SocketFamily,
+            inet,
+            socket(libc::AF_INET6, stream, tcp),
+        ),
+    ] {
+        let mut ring = common::ring(context, 8)?;
+        ring.filter(&Filter::one_of(field, &[value.unsigned_abs()]))?;
+        ring.call(socket(inet, stream, tcp))??;
+        assert_errno(ring.call(other)?, libc::EACCES);
+    }
+    let dir = TempDir::new()?;
+    let path = c_path(&dir.path().join("file"));
+    let open = |mode| OpenAt::new(path.clone()).read_write().create(mode);
+    let mut ring = common::ring(context, 8)?;
+    ring.filter(&Filter::none_of(Field::OpenMode, 0o077))?;
+    assert_errno(ring.call(open(0o640))?.result, libc::EACCES);
+    ring.call(open(0o600))?.result?;
+    let mut ring = common::ring(context, 8)?;
+    let other_devices = Resolve::NO_XDEV.bits().try_into()?;
+    ring.filter(&Filter::none_of(Field::OpenResolve, other_devices))?;
+    let open = |resolve| OpenAt::new(path.clone()).resolve(resolve);
+    ring.call(open(Resolve::NO_SYMLINKS))?.result?;
+    let refused = ring.call(open(Resolve::NO_XDEV | Resolve::NO_SYMLINKS))?;
+    assert_errno(refused.result, libc::EACCES);
+    ring.call(OpenAt::new(path.clone()))?.result?;
+
+    // More than there is of a NOP.
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let beyond = u32::try_from(std::mem::offset_of!(uring_sys::io_uring_bpf_ctx, anon_1))?;
+    let program = vec![
+        instruction(load, beyond)?,
+        instruction(libc::BPF_RET | libc::BPF_K, 1)?,
+    ];
+    let error = ring.filter(&Filter::from_program(OPCODE, program));
+    let error = error.expect_err("it says nothing of itself");
+    assert_eq!(error.errno(), Some(libc::EMSGSIZE), "{error}");
+    assert!(error.is_invalid_request(), "{error}");
     Ok(())
 }
 

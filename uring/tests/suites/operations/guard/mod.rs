@@ -35,6 +35,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
     }
     suite.test("guard_restricted_best", restricted::restricted_best);
     suite
+        .test(
+            "guard_restricted_to_fixed_files",
+            restricted::restricted_to_fixed_files,
+        )
+        .own_process();
+    suite
         .test("guard_restricted_thread", restricted::restricted_thread)
         .on(HandleKind::ALL)
         .needs([THREADS])

@@ -76,6 +76,8 @@ pub(crate) fn napi(context: &Context) -> TestResult {
                 ..fixed
             };
             assert_eq!(ring.unregister_napi()?, last);
+            assert_eq!(ring.register_napi(dynamic)?.tracking, inactive);
+            assert_eq!(ring.unregister_napi()?.busy_poll, dynamic.busy_poll);
             let none = ring.unregister_napi()?;
             assert_eq!(none.busy_poll, Duration::ZERO);
         }

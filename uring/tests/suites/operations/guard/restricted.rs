@@ -1,5 +1,9 @@
 //! Rings and threads that may do a few things only.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
 use uring::op::{Nop, OpenAt, Read};
 use uring::{
     Any, Builder, Chain, DisabledRing, EntryFlags, EntrySize, Filter, Push, RawBuf, RawTarget,
@@ -8,7 +12,7 @@ use uring::{
 use uring_testkit::files::pipe;
 use uring_testkit::{Context, Feature, HandleKind, Slots, TestResult};
 
-use crate::common;
+use crate::common::{self, Recorded};
 use crate::operations::files::assert_errno;
 
 /// Enables a ring in one of the ways that there are.
@@ -134,6 +138,65 @@ pub(crate) fn restricted_flags(context: &Context) -> TestResult {
     ring.restrict(&Restrictions::new())?;
     let mut ring = enable(ring)?;
     ring.call(Nop::new())??;
+    Ok(())
+}
+
+/// A ring whose operations, and so its cancellations, must have `FIXED_FILE`, which cancellations may not have before Linux 5.19: there it ends when
+/// what is in flight does, or leaks that after a while.
+pub(crate) fn restricted_to_fixed_files(context: &Context) -> TestResult {
+    // Another feature of Linux 5.19.
+    let can_cancel = context.has(Feature::SQE128);
+    let restrictions = Restrictions::new()
+        .allow::<ReadAny>()
+        .allow_register(uring_sys::IORING_REGISTER_FILES)
+        .require_flags(EntryFlags::FIXED_FILE);
+    let reading = || -> TestResult<_> {
+        let mut ring = restricted(|ring| Ok(ring.enable_best()?), &restrictions)?;
+        let (reader, writer) = pipe()?;
+        let direct = ring.register_files(&[&reader], 0)?.remove(0);
+        let (buffer, recording) = Recorded::new(4)?;
+        let token = ring.push(Read::new(direct, buffer))?;
+        ring.submit()?;
+        Ok((ring, token, File::from(writer), recording))
+    };
+    let (mut ring, token, mut writer, _recording) = reading()?;
+    ring.cancel(&token)?;
+    ring.submit()?;
+    if !can_cancel {
+        writer.write_all(b"x")?;
+    }
+    let done = ring.wait(token)?;
+    if can_cancel {
+        assert_errno(done.result, libc::ECANCELED);
+    } else {
+        assert_eq!(done.result?, 1);
+    }
+
+    for is_written in [true, false] {
+        let (ring, _token, writer, recording) = reading()?;
+        let start = Instant::now();
+        let writes = is_written.then(|| {
+            let writer = writer.try_clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                // Nobody reads any more where it could be cancelled.
+                writer.map(|mut writer| drop(writer.write_all(b"x")))
+            })
+        });
+        let leaked = uring::leaked_operations();
+        drop(ring);
+        let ended = start.elapsed();
+        let leaks = !can_cancel && !is_written;
+        assert_eq!(uring::leaked_operations() - leaked, u64::from(leaks));
+        assert_eq!(recording.dropped().is_none(), leaks);
+        assert!(ended < Duration::from_secs(20), "{ended:?}");
+        if leaks {
+            assert!(ended >= Duration::from_millis(500), "{ended:?}");
+        }
+        if let Some(writes) = writes {
+            writes.join().expect("it does not panic")?;
+        }
+    }
     Ok(())
 }
 

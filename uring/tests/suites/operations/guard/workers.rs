@@ -1,35 +1,40 @@
 //! The worker threads of a ring: how many, and where.
 
-use std::fs;
+use std::fs::{self, File};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use uring::op::Read;
+use nix::sys::stat::Mode;
+use uring::op::{OpenAt, Read};
 use uring::{CpuSet, Push, WorkerLimits};
-use uring_testkit::files::pipe;
+use uring_testkit::files::{TempDir, pipe};
 use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
+use crate::operations::files::c_path;
 
 const AFFINITY: Feature = Feature::register(uring_sys::IORING_REGISTER_IOWQ_AFF);
 const LIMITS: Feature = Feature::register(uring_sys::IORING_REGISTER_IOWQ_MAX_WORKERS);
 
-/// The processors that this thread's workers may run on, as the kernel lists them; none if there is no worker.
-fn of_a_worker() -> TestResult<Option<String>> {
+/// The processors that each of the process's workers may run on, as the kernel lists them.
+fn of_workers() -> TestResult<Vec<String>> {
+    let mut workers = Vec::new();
     for task in fs::read_dir("/proc/self/task")? {
         // One that ends meanwhile is none of those that are looked for.
         let Ok(status) = fs::read_to_string(task?.path().join("status")) else {
             continue;
         };
-        let field = |name: &str| {
-            let mut lines = status.lines();
-            lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
-        };
-        if field("Name:").is_some_and(|name| name.starts_with("iou-wrk")) {
-            return Ok(field("Cpus_allowed_list:"));
+        if field(&status, "Name:").is_some_and(|name| name.starts_with("iou-wrk")) {
+            workers.extend(field(&status, "Cpus_allowed_list:"));
         }
     }
-    Ok(None)
+    workers.sort();
+    Ok(workers)
+}
+
+fn field(status: &str, name: &str) -> Option<String> {
+    let mut lines = status.lines();
+    lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
 }
 
 pub(crate) fn pinned(context: &Context) -> TestResult {
@@ -38,23 +43,41 @@ pub(crate) fn pinned(context: &Context) -> TestResult {
         .pin_workers(&CpuSet::new())
         .expect_err("nowhere to run");
     assert!(refused.is_invalid_request(), "{refused}");
-    ring.pin_workers(&CpuSet::from_iter([0]))?;
-    // A read that waits in a worker keeps it there to be looked at.
-    let (reader, writer) = pipe()?;
-    let token = ring.push_with(Read::new(reader, vec![0; 1]), Push::new().always_async())?;
-    ring.submit()?;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let worker = loop {
-        match of_a_worker()? {
-            // The name is given, and the processors are, when the worker begins.
-            Some(list) if list == "0" || Instant::now() > deadline => break list,
-            None if Instant::now() > deadline => return Err("no worker was made".into()),
-            _ => std::thread::sleep(Duration::from_millis(1)),
+    // An open that waits for somebody to open the other end keeps its worker busy, so that the next has another.
+    let dir = TempDir::new()?;
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU)?;
+    let own = field(
+        &fs::read_to_string("/proc/thread-self/status")?,
+        "Cpus_allowed_list:",
+    );
+    let own = own.ok_or("the kernel does not say")?;
+    let (mut tokens, mut expected) = (Vec::new(), Vec::new());
+    for pinned in [None, Some(0), None, Some(0)] {
+        match pinned {
+            Some(cpu) => ring.pin_workers(&CpuSet::from_iter([cpu]))?,
+            None if expected.is_empty() => {}
+            None => ring.unpin_workers()?,
         }
-    };
-    assert_eq!(worker, "0");
-    drop(writer);
-    assert_eq!(ring.wait(token)?.result?, 0);
+        let open = OpenAt::new(c_path(&fifo));
+        tokens.push(ring.push_with(open, Push::new().always_async())?);
+        ring.submit()?;
+        // Those that are there stay where they are.
+        expected.push(pinned.map_or_else(|| own.clone(), |cpu| cpu.to_string()));
+        expected.sort();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut workers = of_workers()?;
+        // The name is given, and the processors are, when the worker begins.
+        while workers != expected && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+            workers = of_workers()?;
+        }
+        assert_eq!(workers, expected);
+    }
+    let _writer = File::options().write(true).open(&fifo)?;
+    for token in tokens {
+        ring.wait(token)?.result?;
+    }
     ring.unpin_workers()?;
     Ok(())
 }
