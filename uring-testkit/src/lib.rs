@@ -1,6 +1,7 @@
 //! Test suites that know what each kernel should have, for any crate that uses io_uring, and run on real kernels.
 //!
-//! A suite is a test binary of its own: the package depends on this crate, and says that the binary has its own `main`.
+//! A suite is a test binary, or [one of several](run_suites) in it: the package depends on this crate, and says that the binary
+//! has its own `main`.
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -148,6 +149,7 @@ mod report;
 mod run;
 mod slots;
 mod suite;
+mod suites;
 mod sys;
 mod table;
 mod test;
@@ -168,4 +170,5 @@ pub use preflight::preflight;
 pub use record::{Dropped, Recording, RecordingBuffer};
 pub use slots::{SLOTS, Slots};
 pub use suite::Suite;
+pub use suites::run_suites;
 pub use test::Test;

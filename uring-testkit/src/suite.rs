@@ -1,6 +1,6 @@
 //! A suite: its tests, its plan and its run.
 
-use std::{collections::HashSet, env, process::ExitCode};
+use std::{collections::HashSet, env, ffi::OsString, process::ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -12,14 +12,14 @@ use crate::{
     kernel::Lane,
     preflight,
     report::{self, Report},
-    run,
+    run, suites,
     test::{Case, Test},
 };
 
 /// The exit code of a suite that could not start.
-const CANNOT_START: u8 = 2;
+pub(crate) const CANNOT_START: u8 = 2;
 
-/// The tests of one test binary.
+/// Tests that belong together, in a test binary of their own or [with others](crate::run_suites).
 ///
 /// See the [crate](crate) for an example.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Makes an empty suite; `name` is usually that of the test binary.
+    /// Makes an empty suite; `name` begins the names of its tests.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self {
@@ -115,7 +115,23 @@ impl Suite {
     /// is in its fork.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        match self.try_run() {
+        suites::run_suites([self])
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether a command line of libtest's kind leaves none of the tests.
+    pub(crate) fn is_left_out(&self, arguments: &[OsString]) -> bool {
+        let (arguments, _) = read(arguments);
+        self.cases()
+            .iter()
+            .all(|case| is_filtered_out(case, &arguments))
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[OsString]) -> ExitCode {
+        match self.try_run(arguments) {
             Ok(code) => code,
             Err(reason) => {
                 eprintln!("error: suite {}: {reason}", self.name);
@@ -127,22 +143,18 @@ impl Suite {
         }
     }
 
-    fn try_run(&self) -> Result<ExitCode, String> {
-        let mut cases: Vec<Case> = self
-            .tests
-            .iter()
-            .flat_map(|test| test.cases(self.name))
-            .collect();
+    fn cases(&self) -> Vec<Case> {
+        let tests = self.tests.iter();
+        tests.flat_map(|test| test.cases(self.name)).collect()
+    }
+
+    fn try_run(&self, arguments: &[OsString]) -> Result<ExitCode, String> {
+        let mut cases = self.cases();
         self.validate(&cases)?;
         for case in &mut cases {
             case.own_process |= !self.share_processes;
         }
-
-        let mut arguments: Vec<_> = env::args_os().collect();
-        let count = arguments.len();
-        arguments.retain(|argument| argument != "--plan");
-        let only_plan = arguments.len() < count || env::var_os("URING_PLAN").is_some();
-        let arguments = Arguments::from_iter(arguments);
+        let (arguments, only_plan) = read(arguments);
 
         if arguments.list {
             let trials = cases
@@ -157,7 +169,7 @@ impl Suite {
         if let Some(handles) = handle::selected()? {
             cases.retain(|case| case.handle.is_some_and(|handle| handles.contains(&handle)));
         }
-        cases.retain(|case| !arguments.is_filtered_out(&Trial::test(&case.name, || Ok(()))));
+        cases.retain(|case| !is_filtered_out(case, &arguments));
         let plan = cases.into_iter().map(|case| {
             let decision = self.decide(&case, &lane, only_plan);
             (case, decision)
@@ -224,6 +236,18 @@ impl Suite {
         }
         Ok(())
     }
+}
+
+/// libtest's arguments, and whether only the plan is wanted.
+fn read(arguments: &[OsString]) -> (Arguments, bool) {
+    let (plan, arguments): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|argument| *argument == "--plan");
+    let only_plan = !plan.is_empty() || env::var_os("URING_PLAN").is_some();
+    (Arguments::from_iter(arguments), only_plan)
+}
+
+fn is_filtered_out(case: &Case, arguments: &Arguments) -> bool {
+    arguments.is_filtered_out(&Trial::test(&case.name, || Ok(())))
 }
 
 #[cfg(test)]

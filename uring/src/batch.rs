@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::chain::{Chain, RawLinks};
 use crate::engine::{Core, notifies};
 use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
@@ -105,6 +106,23 @@ impl Batch<'_> {
         entry.set_user_data(user_data);
         self.hand.place(&entry);
         Ok(())
+    }
+
+    /// Pushes a chain of operations that own nothing. See [`Ring::push_raw_chain`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Ring::push_raw_chain`].
+    pub fn push_raw_chain<L: RawLinks>(
+        &mut self,
+        chain: Chain<L>,
+        numbers: L::Numbers,
+    ) -> Result<(), PushError<Chain<L>>> {
+        self.core
+            .put_back(std::mem::replace(&mut self.hand, Hand::NONE));
+        let pushed = chain.push_raw(self.core, numbers);
+        self.hand = self.core.take_in_hand();
+        pushed
     }
 
     #[cold]

@@ -1,5 +1,9 @@
 //! Operations that start one after the other.
 
+mod raw;
+
+pub use raw::RawLinks;
+
 use crate::engine::{Core, notifies};
 use crate::error::{Call, Error, Hint};
 use crate::op::{Completes, LinkTimeout, Operation, TimeLimit, TimeMemory, sealed};
@@ -128,6 +132,9 @@ impl<L: Links> Chain<L> {
     /// with [`then`](Chain::then), on Linux 5.17 and newer, and not with a [submission thread](crate::SubmissionThread), which may take
     /// a chain in parts. Elsewhere it changes nothing.
     ///
+    /// In a chain that is pushed [raw](crate::Ring::push_raw_chain) a member may be any operation that completes once, and a submission thread is no
+    /// hindrance. Then one completion comes of the whole chain: the last member's, or that of the one that failed.
+    ///
     /// The kernel refuses [drains](Push::drain) on a ring from then on.
     ///
     /// ```
@@ -157,7 +164,7 @@ impl<L: Links> Chain<L> {
         core: &mut Core,
         depth: u16,
     ) -> Result<L::Tokens, PushError<Chain<L>>> {
-        match self.make_room(core) {
+        match self.make_room(core, L::LEN) {
             Ok(()) => Ok(self.place(core, depth)),
             Err(error) => Err(Refused::new(self, error)),
         }
@@ -180,7 +187,8 @@ impl<L: Links> Chain<L> {
         tokens
     }
 
-    fn make_room(&self, core: &mut Core) -> Result<(), Error> {
+    /// Makes room for all, of which the ring keeps so many.
+    fn make_room(&self, core: &mut Core, tracked: u32) -> Result<(), Error> {
         self.links
             .admit(core)
             .map_err(|hint| Error::refused(Call::Push, hint))?;
@@ -189,7 +197,7 @@ impl<L: Links> Chain<L> {
         } else if self.links.drains() {
             core.admit_drain()?;
         }
-        core.make_room(L::LEN, L::LEN, L::LARGE, true)
+        core.make_room(L::LEN, tracked, L::LARGE, true)
     }
 }
 
@@ -295,6 +303,30 @@ impl How {
     const fn before(self, link: u8) -> How {
         How { link, ..self }
     }
+
+    /// For those of which the last has a time limit: the kernel takes that out of the chain, so the member before it is what the next one is
+    /// tied to.
+    const fn before_limit(self) -> How {
+        self.before(if self.link == 0 {
+            uring_sys::IOSQE_IO_LINK
+        } else {
+            self.link
+        })
+    }
+
+    /// For the last of a chain of which nothing is kept.
+    const fn last(quiet: bool) -> How {
+        How {
+            link: 0,
+            depth: 0,
+            quiet,
+        }
+    }
+
+    /// Whether what comes next has the completion for this one.
+    const fn skips(self) -> bool {
+        self.quiet && self.link != 0
+    }
 }
 
 impl<O> sealed::Sealed for First<O> {}
@@ -372,13 +404,7 @@ impl<L: LastMember, M: TimeMemory> Links for Timed<L, M> {
     }
 
     fn place(self, core: &mut Core, how: How) -> Self::Tokens {
-        // The kernel takes the limit out of the chain, so the member before it is what the next one is tied to.
-        let to_limit = if how.link == 0 {
-            uring_sys::IOSQE_IO_LINK
-        } else {
-            how.link
-        };
-        let before = self.before.place(core, how.before(to_limit));
+        let before = self.before.place(core, how.before_limit());
         (before, place(core, self.limit, Push::new(), how, false))
     }
 }
@@ -390,8 +416,7 @@ fn may_be_quiet<O: Operation>(op: &O, push: Push, is_end: bool) -> bool {
 
 fn place<O: Operation>(core: &mut Core, op: O, push: Push, how: How, is_first: bool) -> Token<O> {
     let success = op.success().unwrap_or(0);
-    let skips = how.quiet && how.link != 0;
-    let push = push.linked(how.link).skipping_success(skips);
+    let push = push.linked(how.link).skipping_success(how.skips());
     match core.place(op, push, how.depth) {
         Ok(place) => {
             if how.quiet {

@@ -1,7 +1,9 @@
 //! Direct descriptors: open files in the ring's own table, which have no number that the process could see.
 
+mod raw_slot;
 mod update;
 
+pub use raw_slot::RawDirectSlot;
 pub(crate) use update::check_tag;
 
 use std::sync::Arc;
@@ -186,7 +188,9 @@ impl DirectSlot {
 }
 
 impl DirectPair {
-    pub(crate) fn index(&self) -> u32 {
+    /// The index of the first in the ring's table; the second has the next.
+    #[must_use]
+    pub fn index(&self) -> u32 {
         self.first.index()
     }
 

@@ -6,9 +6,10 @@ use std::mem::transmute;
 use crate::engine::{Core, Place};
 use crate::error::{Call, Error, Hint};
 use crate::handle::Handle;
-use crate::op::{KeptBy, Multishot, Operation};
+use crate::op::{KeptBy, Multishot, Operation, sealed};
 use crate::push::Push;
 use crate::ring::Ring;
+use crate::scope::Scope;
 use crate::token::{PushError, Refused};
 
 /// Results of a ring's operations in the order in which they come, each with what the program has to say about it.
@@ -45,13 +46,86 @@ use crate::token::{PushError, Refused};
 ///
 /// Several queues may share a ring, and a queue belongs to the ring that it was used with first. One that is dropped gives nothing up:
 /// the slots of its operations stay taken until the ring ends, as with tokens that are dropped.
+///
+/// In a [scope](Ring::scope) operations on borrowed memory are pushed with the scope in the ring's place. Those that give no event before the scope ends
+/// give none any more, and their tags are dropped:
+///
+/// ```
+/// use uring::EventQueue;
+/// use uring::op::{Read, Transferred};
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let file = std::fs::File::open("/proc/version")?;
+/// let (mut first, mut second) = ([0; 5], [0; 7]);
+/// ring.scope(|scope| -> std::io::Result<()> {
+///     let mut events = EventQueue::new();
+///     let event = |(), done: Transferred<_, _>| done.result;
+///     events.push(scope, Read::new(&file, &mut first[..]).at(0), (), event)?;
+///     events.push(scope, Read::new(&file, &mut second[..]).at(6), (), event)?;
+///     while let Some(read) = events.next(scope)? {
+///         assert!(read? > 0);
+///     }
+///     Ok(())
+/// })?;
+/// assert_eq!((&first, &second), (b"Linux", b"version"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What is borrowed cannot come out of the queue when its scope is over:
+///
+/// ```compile_fail,E0373
+/// use uring::EventQueue;
+/// use uring::op::Read;
+///
+/// # let mut ring = uring::Ring::best(8)?;
+/// let file = std::fs::File::open("/proc/version")?;
+/// let mut events = EventQueue::new();
+/// ring.scope(|scope| {
+///     let mut buf = [0; 5];
+///     events.push(scope, Read::new(&file, &mut buf[..]), (), |(), done| done.buf).unwrap();
+/// });
+/// let after = events.next(&mut ring)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct EventQueue<T, E> {
     /// By slot.
     waiting: Vec<Option<Waiting<T, E>>>,
     in_flight: usize,
     ring: Option<u64>,
+    /// Something was pushed in a scope, which may have ended without its event.
+    was_scoped: bool,
 }
+
+/// What an [`EventQueue`] gives the events of: a [`Ring`], or a [`Scope`] of one. Sealed.
+pub trait Source: sealed::Sealed {
+    #[doc(hidden)]
+    fn core_and_depth(&mut self) -> (&mut Core, u16);
+}
+
+/// A [`Source`] that keeps such an operation: a ring one that owns what it works on, a scope one that outlives the scope.
+pub trait SourceOf<O>: Source {}
+
+impl<H: Handle> sealed::Sealed for Ring<H> {}
+
+impl<H: Handle> Source for Ring<H> {
+    fn core_and_depth(&mut self) -> (&mut Core, u16) {
+        (self.core_mut(), 0)
+    }
+}
+
+impl<H: Handle, O: Operation + KeptBy<H> + 'static> SourceOf<O> for Ring<H> {}
+
+impl sealed::Sealed for Scope<'_, '_> {}
+
+impl Source for Scope<'_, '_> {
+    fn core_and_depth(&mut self) -> (&mut Core, u16) {
+        let depth = self.depth();
+        (self.core_mut(), depth)
+    }
+}
+
+impl<'scope, O: Operation + 'scope> SourceOf<O> for Scope<'scope, '_> {}
 
 /// Names an operation that was pushed to an [`EventQueue`], to [cancel](EventQueue::cancel) it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,6 +202,7 @@ impl<T, E> EventQueue<T, E> {
             waiting: Vec::new(),
             in_flight: 0,
             ring: None,
+            was_scoped: false,
         }
     }
 
@@ -138,16 +213,16 @@ impl<T, E> EventQueue<T, E> {
     /// See [`Ring::push`], and: the queue belongs to another ring ([`is_wrong_ring`](Error::is_wrong_ring)). Operation and tag are given
     /// back.
     #[doc(alias = "io_uring_sqe_set_data")]
-    pub fn push<O, H>(
+    pub fn push<O, S>(
         &mut self,
-        ring: &mut Ring<H>,
+        ring: &mut S,
         op: O,
         tag: T,
         event: fn(T, O::Output) -> E,
     ) -> Result<EventKey, PushError<(O, T)>>
     where
-        O: Operation + KeptBy<H> + 'static,
-        H: Handle,
+        O: Operation,
+        S: SourceOf<O>,
     {
         self.push_with(ring, op, tag, event, Push::new())
     }
@@ -157,19 +232,19 @@ impl<T, E> EventQueue<T, E> {
     /// # Errors
     ///
     /// See [`push`](EventQueue::push).
-    pub fn push_with<O, H>(
+    pub fn push_with<O, S>(
         &mut self,
-        ring: &mut Ring<H>,
+        ring: &mut S,
         op: O,
         tag: T,
         event: fn(T, O::Output) -> E,
         push: Push,
     ) -> Result<EventKey, PushError<(O, T)>>
     where
-        O: Operation + KeptBy<H> + 'static,
-        H: Handle,
+        O: Operation,
+        S: SourceOf<O>,
     {
-        self.push_step(ring.core_mut(), op, tag, None, event, push)
+        self.push_step(ring, op, tag, None, event, push)
     }
 
     /// Pushes a multishot operation, of each of whose items `item` makes an event, and of its end `ended`.
@@ -177,37 +252,37 @@ impl<T, E> EventQueue<T, E> {
     /// # Errors
     ///
     /// See [`push`](EventQueue::push).
-    pub fn push_multishot<O, H>(
+    pub fn push_multishot<O, S>(
         &mut self,
-        ring: &mut Ring<H>,
+        ring: &mut S,
         op: O,
         tag: T,
         item: fn(T, O::Item) -> E,
         ended: fn(T, O::Output) -> E,
     ) -> Result<EventKey, PushError<(O, T)>>
     where
-        O: Multishot + KeptBy<H> + 'static,
-        H: Handle,
+        O: Multishot,
+        S: SourceOf<O>,
         T: Clone,
     {
         let item = item_step::<O, T, E>(item);
-        self.push_step(ring.core_mut(), op, tag, Some(item), ended, Push::new())
+        self.push_step(ring, op, tag, Some(item), ended, Push::new())
     }
 
-    /// What goes into it is `'static`, which those who call this see to.
     fn push_step<O: Operation>(
         &mut self,
-        core: &mut Core,
+        source: &mut impl SourceOf<O>,
         op: O,
         tag: T,
         item: Option<Step<Item<T, E>>>,
         event: fn(T, O::Output) -> E,
         push: Push,
     ) -> Result<EventKey, PushError<(O, T)>> {
+        let (core, depth) = source.core_and_depth();
         if let Err(error) = self.check_ring(core) {
             return Err(Refused::new((op, tag), error));
         }
-        let place = match core.push(op, push, 0, true) {
+        let place = match core.push(op, push, depth, true) {
             Ok(token) => token.place(),
             Err(refused) => {
                 let (op, error) = refused.into_parts();
@@ -216,6 +291,7 @@ impl<T, E> EventQueue<T, E> {
         };
         core.announce(place);
         self.ring = Some(core.id());
+        self.was_scoped |= depth > 0;
         self.wait_at(Waiting {
             place,
             tag,
@@ -230,8 +306,23 @@ impl<T, E> EventQueue<T, E> {
         if self.waiting.len() <= slot {
             self.waiting.resize_with(slot + 1, || None);
         }
-        self.waiting[slot] = Some(waiting);
-        self.in_flight += 1;
+        // What was there before has ended with its scope.
+        if self.waiting[slot].replace(waiting).is_none() {
+            self.in_flight += 1;
+        }
+    }
+
+    /// Forgets what has ended with its scope.
+    fn forget_ended(&mut self, core: &Core) {
+        if !self.was_scoped {
+            return;
+        }
+        for at in &mut self.waiting {
+            if at.as_ref().is_some_and(|at| !core.knows(at.place)) {
+                self.in_flight -= 1;
+                *at = None;
+            }
+        }
     }
 
     fn check_ring(&self, core: &Core) -> Result<(), Error> {
@@ -253,10 +344,11 @@ impl<T, E> EventQueue<T, E> {
     /// # Errors
     ///
     /// See [`Ring::wait`].
-    pub fn next<H: Handle>(&mut self, ring: &mut Ring<H>) -> Result<Option<E>, Error> {
-        let core = ring.core_mut();
+    pub fn next(&mut self, ring: &mut impl Source) -> Result<Option<E>, Error> {
+        let (core, _) = ring.core_and_depth();
         self.check_ring(core)?;
         core.check_process(Call::Claim)?;
+        self.forget_ended(core);
         while self.in_flight > 0 {
             if let Some(event) = self.take_event(core) {
                 return Ok(Some(event));
@@ -271,10 +363,11 @@ impl<T, E> EventQueue<T, E> {
     /// # Errors
     ///
     /// See [`Ring::submit`].
-    pub fn try_next<H: Handle>(&mut self, ring: &mut Ring<H>) -> Result<Option<E>, Error> {
-        let core = ring.core_mut();
+    pub fn try_next(&mut self, ring: &mut impl Source) -> Result<Option<E>, Error> {
+        let (core, _) = ring.core_and_depth();
         self.check_ring(core)?;
         core.check_process(Call::Claim)?;
+        self.forget_ended(core);
         if let Some(event) = self.take_event(core) {
             return Ok(Some(event));
         }
@@ -309,12 +402,14 @@ impl<T, E> EventQueue<T, E> {
     /// # Errors
     ///
     /// See [`Ring::cancel`].
-    pub fn cancel<H: Handle>(&mut self, ring: &mut Ring<H>, key: EventKey) -> Result<(), Error> {
-        self.check_ring(ring.core())?;
-        ring.core_mut().cancel(key.0)
+    pub fn cancel(&mut self, ring: &mut impl Source, key: EventKey) -> Result<(), Error> {
+        let (core, _) = ring.core_and_depth();
+        self.check_ring(core)?;
+        core.cancel(key.0)
     }
 
-    /// How many operations of this queue have not given their last event.
+    /// How many operations of this queue have not given their last event. Those that have ended with their scope count until
+    /// [`next`](EventQueue::next).
     #[must_use]
     pub const fn in_flight(&self) -> usize {
         self.in_flight

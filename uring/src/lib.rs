@@ -35,7 +35,8 @@
 //!   on until its last completion. [`Ring::call`] does both at once.
 //! - *Scoped*: within [`Ring::scope`] operations may work on borrowed memory; nothing of them is in flight afterwards.
 //! - *Raw*: [`Ring::push_raw`] takes operations that own nothing, told by a number of the caller's. It costs least, and the
-//!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …).
+//!   promises are made, `unsafe`, where the raw resources are ([`RawBuf::new`], [`RawTarget::descriptor`], …). [Chains](Ring::push_raw_chain) may be
+//!   raw as well.
 //! - *Awaited*: [`Local`] makes futures of operations and streams of those that complete many times; the [guide](guide::awaited) says who
 //!   turns the ring.
 //!
@@ -104,17 +105,17 @@ pub use self::buffers::{
 };
 pub use self::builder::{Builder, Polling, SubmissionThread, TaskWork};
 pub use self::capabilities::Capabilities;
-pub use self::chain::{Chain, First, LastMember, Links, Then, Timed};
+pub use self::chain::{Chain, First, LastMember, Links, RawLinks, Then, Timed};
 pub use self::completion::Completion;
 #[cfg(any(uring_coverage, test))]
 #[doc(hidden)]
 pub use self::coverage::coverage;
-pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot};
+pub use self::direct::{AnyDirectSlot, Direct, DirectPair, DirectSlot, RawDirectSlot};
 pub use self::disabled::DisabledRing;
 pub use self::engine::leaked_operations;
 pub use self::entry::EntrySize;
 pub use self::error::{Call, Error, Evidence, Hint};
-pub use self::events::{EventKey, EventQueue};
+pub use self::events::{EventKey, EventQueue, Source, SourceOf};
 pub use self::filter::{Field, Filter};
 pub use self::flags::{CompletionFlags, EntryFlags, Features, SetupFlags};
 pub use self::handle::{Any, Bound, Fd, Fdless, Handle, HandleKind, Registered};
@@ -135,8 +136,9 @@ pub use self::query::{Query, QueueHeader, ZeroCopyEvents, ZeroCopyReceive};
 pub use self::queue::CompletionSize;
 pub use self::resource::{
     Buf, BufMut, BufferMemory, BufferName, Cwd, Fixed, FixedMemory, FixedMut, FixedVecs, HugePages,
-    IoVecs, Path, RawBuf, RawIoVecs, RawPath, RawRegisteredBuf, RawTarget, RegisteredBuf, Slice,
-    Target, TargetName, UnregisteredBuf, Untracked, Vectored, VectoredMut,
+    Inside, IoVecs, MemoryFor, Path, RawBuf, RawIoVecs, RawMemory, RawPath, RawRegisteredBuf,
+    RawTarget, RegisteredBuf, Slice, Target, TargetName, UnregisteredBuf, Untracked, Vectored,
+    VectoredMut,
 };
 pub use self::restrictions::Restrictions;
 pub use self::ring::Ring;

@@ -65,6 +65,11 @@ impl Push {
     /// Drains and zero-copy sends do not go together. Such a send is [refused](crate::Error::is_drain_conflict) as a drain and while one may
     /// hold it back, since Linux 6.16 and newer would never run it; and a drain is refused on a ring that has had one, since before
     /// 6.16 it would never start. Whoever pushes raw operations has to see to that.
+    ///
+    /// Nor do they go together with a multishot operation that [stops](crate::op::EndReason::Stopped) since its completion found no room: before
+    /// Linux 6.16 the kernel counts what it did not complete, and no drain of that ring starts any more. From then on drains are refused there too;
+    /// one that was waiting waits for ever, and the end of the ring gives it up after a second. A completion queue with room for all that may come
+    /// keeps it from happening.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)

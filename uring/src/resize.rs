@@ -29,8 +29,7 @@ impl<H: Handle> Ring<H> {
     /// [own memory](crate::Builder::own_memory), move to other memory of this process. A ring whose descriptor was closed cannot do the one and has
     /// not the other.
     ///
-    /// Since Linux 6.13; with own memory since 6.16 at the latest. There the third resize in own memory has been seen to leave a ring that
-    /// [is lost](Error::is_ring_lost); 6.17 and newer do not.
+    /// Since Linux 6.13; with own memory since 6.16 at the latest.
     ///
     /// ```
     /// let mut ring = uring::Ring::best(8)?;
@@ -111,9 +110,15 @@ impl Core {
         size.place(memory.start(), params);
         self.ask(params)?;
         let setup = self.resized(params);
-        // SAFETY: the kernel has just laid the ring's queues out as it says, in the mapping that it was given.
+        let sizes = |setup: &Setup| (setup.entries(), setup.completion_entries());
+        let same = sizes(&setup) == sizes(self.setup());
+        // SAFETY: the kernel has just laid the ring's queues out as it says, in the mapping that it was given, or has not touched that: then it is
+        // zeroed memory of the same form.
         let parts = unsafe { setup::parts(params, setup, self.process(), memory, None) };
-        self.move_to(parts);
+        // Up to Linux 6.16 the kernel finds nothing to do where the sizes are those that the ring has, and stays where it is.
+        if !same || parts.sq.memory_is_intact() {
+            self.move_to(parts);
+        }
         Ok(())
     }
 

@@ -142,6 +142,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.core
     }
 
+    pub(crate) fn depth(&self) -> u16 {
+        self.depth
+    }
+
     /// Pushes an operation, submitting what is in the queue first if it is full. See [`Ring::push`].
     ///
     /// # Errors

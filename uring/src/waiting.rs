@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::{Deadline, Terms};
+use crate::time::WaitClock;
 
 /// What ends a wait beside the completions that are waited for.
 ///
@@ -54,9 +55,9 @@ impl WaitOptions {
         }
     }
 
-    /// Waits for all completions that are asked for no longer than that; afterwards one is enough. Since Linux 6.12.
+    /// Waits for all completions that are asked for no longer than that; afterwards one is enough, and waited for. Since Linux 6.12.
     ///
-    /// In whole microseconds, rounded up, at most 71 minutes.
+    /// In whole microseconds, rounded up, at most 71 minutes. A limit that is over no later ends the wait as if this had not been said.
     #[doc(alias = "min_wait_usec")]
     pub const fn batch_for(self, time: Duration) -> WaitOptions {
         WaitOptions {
@@ -78,7 +79,7 @@ impl WaitOptions {
     }
 
     /// With everything that begins now.
-    pub(crate) fn terms(&self, count: u32, few: u32) -> Terms {
+    pub(crate) fn terms(&self, count: u32, few: u32, clock: WaitClock) -> Terms {
         let now = Instant::now();
         Terms {
             count,
@@ -90,7 +91,9 @@ impl WaitOptions {
                     .map_or(Deadline::Never, Deadline::After),
                 Limit::At(time) => Deadline::At(time),
             },
-            batch_end: self.batch.and_then(|time| now.checked_add(time)),
+            batch_end: self
+                .batch_before_limit(clock)
+                .and_then(|time| now.checked_add(time)),
             signals: self.signals,
             registered: None,
         }
@@ -104,6 +107,17 @@ impl WaitOptions {
         }
     }
 
+    /// The time in which all are waited for, if the limit leaves any after it: the kernel would heed the limit only when that time is over.
+    fn batch_before_limit(&self, clock: WaitClock) -> Option<Duration> {
+        let batch = self.batch?;
+        let within = match self.limit {
+            Limit::None => true,
+            Limit::After(limit) => batch < limit,
+            Limit::At(time) => batch < time.saturating_sub(clock.now()),
+        };
+        within.then_some(batch)
+    }
+
     /// The time in which all are waited for, in microseconds, rounded up.
     pub(crate) fn batch_micros(&self) -> u32 {
         let micros = self.batch.unwrap_or_default().as_nanos().div_ceil(1000);
@@ -113,6 +127,10 @@ impl WaitOptions {
     /// Whether nothing but completions and signals ends the wait, as the thread has them.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.limit, Limit::None) && self.batch.is_none() && self.signals.is_none()
+    }
+
+    pub(crate) fn mask(&self) -> Option<&SignalMask> {
+        self.signals.as_ref()
     }
 
     pub(crate) fn batches(&self) -> bool {

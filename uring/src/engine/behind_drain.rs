@@ -1,18 +1,30 @@
-//! Drains and zero-copy sends, which the kernel does not keep apart.
+//! Drains, and what keeps the kernel from ever starting them.
 //!
 //! Before Linux 6.16 the kernel counts completions to know when a drain may start, and a notification is one that it does not expect: after a
-//! zero-copy send the count is never right again, and no drain of that ring ever starts (seen on 6.1 and 6.12).
+//! zero-copy send the count is never right again, and no drain of that ring ever starts (seen on 6.1 and 6.12). The same happens, the other way round,
+//! when a multishot operation's completion finds no room: the kernel counts it, then ends the operation instead of making it
+//! (`io_fill_cqe_aux` in `io_uring/io_uring.c`).
 //!
 //! From a drain on the kernel holds every entry back until nothing that came before it is left, and goes on doing so until it meets an entry
 //! while nothing else is in flight. Since Linux 6.16 it knows that by comparing how many requests there are with how many it holds back, and
 //! the notification of a zero-copy send that is held back is a request that is not counted among the latter: neither that send nor anything
 //! behind it would ever run, nor could it be cancelled (`io_queue_deferred` in `io_uring/io_uring.c`).
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use crate::engine::Core;
 use crate::entry::{Entry, IGNORED};
 use crate::error::{Call, Error, Hint};
 use crate::op::{Completes, Operation};
+use crate::probe::Probe;
 use crate::push::Push;
+
+/// What this kernel counts, once it has been asked.
+static COUNTS: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+const UNKNOWN: u8 = 0;
+const COMPLETIONS: u8 = 1;
+const REQUESTS: u8 = 2;
 
 /// Whether the operation takes a second request for its notification.
 pub(crate) const fn notifies<O: Operation>() -> bool {
@@ -29,12 +41,44 @@ impl Core {
 
     /// Lets a drain in, unless it would never start.
     #[inline]
-    pub(crate) fn admit_drain(&self) -> Result<(), Error> {
+    pub(crate) fn admit_drain(&mut self) -> Result<(), Error> {
         if self.notified {
-            Err(Error::refused(Call::Push, Hint::DrainAfterZeroCopy))
-        } else {
-            Ok(())
+            return Err(Error::refused(Call::Push, Hint::DrainAfterZeroCopy));
         }
+        self.check_process(Call::Push)?;
+        self.reap();
+        if self.has_miscounted() {
+            return Err(Error::refused(Call::Push, Hint::DrainAfterStop));
+        }
+        Ok(())
+    }
+
+    /// Whether there may be drains that never start.
+    pub(super) fn may_hold_back_for_ever(&self) -> bool {
+        self.drained && self.has_miscounted()
+    }
+
+    /// Whether the kernel may have counted a completion that it never made.
+    fn has_miscounted(&self) -> bool {
+        self.slots.has_stopped() && self.counts_completions()
+    }
+
+    /// Whether the kernel starts drains by the number of completions.
+    #[cold]
+    fn counts_completions(&self) -> bool {
+        match COUNTS.load(Ordering::Relaxed) {
+            UNKNOWN => {}
+            known => return known == COMPLETIONS,
+        }
+        // SAFETY: `Probe::read` passes an argument that fits the opcode that it passes.
+        let probe = Probe::read(|opcode, arg, count| unsafe { self.register(opcode, arg, count) });
+        // A ring may be kept from asking.
+        let Ok(probe) = probe else { return true };
+        // As old as the other way.
+        let requests = probe.supports(uring_sys::IORING_OP_PIPE);
+        let found = if requests { REQUESTS } else { COMPLETIONS };
+        COUNTS.store(found, Ordering::Relaxed);
+        !requests
     }
 
     /// Lets an operation in that [notifies], itself a drain or not, unless the kernel would hold it back.

@@ -5,13 +5,15 @@
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use uring_sys::Errno;
 
 use crate::completion::Completion;
 use crate::engine::cancel::CancelCall;
 use crate::engine::{Core, Wait, release_slot};
 use crate::entry::{IGNORED, TRACKED};
-use crate::error::Error;
+use crate::error::{Call, Error};
 use crate::flags::Features;
 use crate::syscall::Name;
 
@@ -57,6 +59,12 @@ impl Pauses {
 /// How long cancelled operations are waited for before they are cancelled again: one that is between two states, such as a multishot
 /// timeout that has fired and is not armed again yet, is found in neither. Those that make themselves heard are cancelled again at once.
 const CANCEL_AGAIN: Duration = Duration::from_millis(20);
+
+/// Whether the kernel has found any of what it was asked to cancel; what a drain holds back it does not find.
+enum Found {
+    Nothing,
+    Something,
+}
 
 impl Core {
     /// Makes ready for operations of the scope at `depth`.
@@ -117,6 +125,8 @@ impl Core {
 
     fn wait_for_landing(&mut self, depth: u16, only_multishot: bool) -> Result<(), Error> {
         let mut pauses = Pauses::new();
+        // Since when nothing is left but what a drain holds back that never starts.
+        let mut held_back = None;
         self.reap();
         while self.slots.flying(depth) > 0 {
             let cancelled = self.is_flying(depth, only_multishot);
@@ -142,8 +152,14 @@ impl Core {
             self.reap();
             let heard = self.slots.has_heard_more();
             if !self.cancel_refused && (quiet || (heard && self.is_flying(depth, true))) {
-                if let Err(error) = self.cancel_again(depth, only_multishot || !quiet) {
-                    return self.watch_for_landing(depth, error);
+                match self.cancel_again(depth, only_multishot || !quiet) {
+                    Ok(Found::Nothing) if quiet && depth == 0 && self.may_hold_back_for_ever() => {
+                        if held_back.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+                            return Err(Error::sys(Call::Enter, Errno::ETIME));
+                        }
+                    }
+                    Ok(_) => held_back = None,
+                    Err(error) => return self.watch_for_landing(depth, error),
                 }
             }
         }
@@ -151,17 +167,25 @@ impl Core {
     }
 
     /// By call, where the kernel has it: a drain may hold back the entries that were there first, and would hold back more of them.
-    fn cancel_again(&mut self, depth: u16, only_multishot: bool) -> Result<(), Error> {
+    fn cancel_again(&mut self, depth: u16, only_multishot: bool) -> Result<Found, Error> {
+        let mut found = Found::Nothing;
         let unusable = self
             .slots
             .flying_user_data(depth, only_multishot)
-            .any(|user_data| self.cancel_by_call(user_data) == CancelCall::Unusable);
+            .any(|user_data| {
+                let answer = self.cancel_by_call(user_data);
+                if answer == CancelCall::Found {
+                    found = Found::Something;
+                }
+                answer == CancelCall::Unusable
+            });
         if !unusable {
-            return Ok(());
+            return Ok(found);
         }
         // What a scope has borrowed cannot be given up, so that goes on waiting.
         self.cancel_refused |= self.drained && depth == 0;
-        self.cancel_flying(depth, only_multishot)
+        self.cancel_flying(depth, only_multishot)?;
+        Ok(Found::Something)
     }
 
     fn is_flying(&self, depth: u16, only_multishot: bool) -> bool {

@@ -69,12 +69,18 @@ impl Terms {
         }
     }
 
-    /// What is left of the time in which all are waited for, in microseconds, rounded up so that it is over here too when it is over there.
-    fn batch_micros(&self) -> u32 {
-        let left = self.batch_end.map_or(Duration::ZERO, |end| {
-            end.saturating_duration_since(Instant::now())
-        });
-        u32::try_from(left.as_nanos().div_ceil(1000)).unwrap_or(u32::MAX)
+    /// How long the kernel waits for `want` before fewer are enough, in microseconds: not at all if they are enough by now, and else never zero,
+    /// which would have it wait for all without an end, even if the time has passed since `want` was chosen.
+    ///
+    /// Rounded up, so that the time is over here too when it is over there.
+    fn batch_micros(&self, want: u32) -> u32 {
+        match self.batch_end {
+            Some(end) if want > self.few => {
+                let left = end.saturating_duration_since(Instant::now());
+                u32::try_from(left.as_nanos().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
+            }
+            _ => 0,
+        }
     }
 }
 
@@ -92,6 +98,15 @@ impl Wait<'_> {
             Wait::Not | Wait::Flush => 0,
             Wait::For(count) | Wait::Until(count, _) => count,
             Wait::On(terms) => terms.count(),
+        }
+    }
+
+    /// Whether no time ends it: the kernel says `ETIME` when the time for all is over and nothing has come, too.
+    fn is_endless(self) -> bool {
+        match self {
+            Wait::On(terms) => matches!(terms.deadline, Deadline::Never),
+            Wait::Until(..) => false,
+            Wait::Not | Wait::Flush | Wait::For(_) => true,
         }
     }
 }
@@ -125,13 +140,18 @@ impl Core {
         let mut submitted = 0;
         let mut again = false;
         loop {
-            let step = match self.enter_once(wait, want, again) {
+            let answer = self.enter_once(wait, want, again);
+            again = true;
+            let step = match answer {
                 Ok(step) => step,
                 // The next call meets it again.
                 Err(_) if submitted > 0 && want == 0 => return Ok(submitted),
+                Err(error) if error.is_timed_out() && wait.is_endless() => {
+                    want = wait.count().min(self.cq.capacity());
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
-            again = true;
             submitted += step.taken;
             if let Wait::On(terms) = wait {
                 want = terms.count().min(self.cq.capacity());
@@ -252,7 +272,7 @@ impl Core {
         let arg = io_uring_getevents_arg {
             sigmask,
             sigmask_sz,
-            min_wait_usec: terms.batch_micros(),
+            min_wait_usec: terms.batch_micros(want),
             ts: timespec
                 .as_ref()
                 .map_or(0, |time| crate::entry::address(time)),

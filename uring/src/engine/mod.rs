@@ -11,7 +11,9 @@ mod claim;
 mod drain;
 mod enter;
 mod items;
+mod place;
 mod quiet;
+mod reap;
 mod register;
 mod registered_waits;
 mod slots;
@@ -36,17 +38,14 @@ use crate::completion::Completion;
 #[cfg(uring_coverage)]
 use crate::coverage::{InFlight, Reached};
 use crate::direct::DirectTable;
-use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
 use crate::fork::Process;
 use crate::handle::Descriptor;
 #[cfg(uring_coverage)]
 use crate::handle::HandleKind;
 use crate::memory::Mapping;
-use crate::op::{Multishot, Operation};
 use crate::personality::Personalities;
-use crate::push::Push;
-use crate::queue::{CompletionQueue, Hand, SubmissionQueue};
+use crate::queue::{CompletionQueue, SubmissionQueue};
 use crate::resource::BufferTable;
 use crate::restrictions::Restrictions;
 use crate::setup::Setup;
@@ -116,16 +115,6 @@ impl fmt::Debug for Core {
 // SAFETY: the queues and slots are memory that this value alone uses; nothing in it is tied to a thread. A name by index is, and the
 // handle that goes with it is `!Send`; so is what bound rings keep.
 unsafe impl Send for Core {}
-
-/// Frees a slot whose operation was never prepared, so that no drain waits for it. The operation is leaked: it is its resources whose
-/// code has unwound.
-struct WithdrawOnUnwind<'a>(&'a mut Slots, Place);
-
-impl Drop for WithdrawOnUnwind<'_> {
-    fn drop(&mut self) {
-        self.0.withdraw(self.1);
-    }
-}
 
 /// What a new ring is made of.
 pub(crate) struct Parts {
@@ -279,285 +268,6 @@ impl Core {
         }
     }
 
-    /// Whether `slots` more operations of which `large` take 128 bytes can go in at once, without submitting.
-    fn check_room(&mut self, operations: u32, large: bool) -> Result<(), Hint> {
-        if large && self.sq.size() == crate::EntrySize::Normal {
-            return Err(Hint::EntryTooLarge);
-        }
-        // A chain is at most as long as its count of operations at two slots each, and a filler.
-        let entries = if operations == 1 {
-            self.sq.slots_for(large)
-        } else if large {
-            2 * operations + 1
-        } else {
-            operations
-        };
-        if !self.sq.has_room(entries) {
-            Err(Hint::QueueFull)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Makes room for the operations of one push, by submitting if `submit` allows it.
-    #[inline]
-    pub(crate) fn make_room(
-        &mut self,
-        operations: u32,
-        tracked: u32,
-        large: bool,
-        submit: bool,
-    ) -> Result<(), Error> {
-        let common = operations == 1
-            && !large
-            && self.process.is_current()
-            && (tracked == 0 || self.slots.has_room(tracked))
-            && self.sq.has_room(1);
-        if common {
-            Ok(())
-        } else {
-            self.make_more_room(operations, tracked, large, submit)
-        }
-    }
-
-    #[cold]
-    fn make_more_room(
-        &mut self,
-        operations: u32,
-        tracked: u32,
-        large: bool,
-        submit: bool,
-    ) -> Result<(), Error> {
-        self.check_process(Call::Push)?;
-        if !self.slots.has_room(tracked) {
-            self.reap();
-            if !self.slots.has_room(tracked) {
-                return Err(Error::refused(Call::Push, Hint::NoSlot));
-            }
-        }
-        match self.check_room(operations, large) {
-            Ok(()) => Ok(()),
-            Err(Hint::QueueFull) if submit => self.make_room_by_submitting(operations, large),
-            Err(hint) => Err(Error::refused(Call::Push, hint)),
-        }
-    }
-
-    fn make_room_by_submitting(&mut self, operations: u32, large: bool) -> Result<(), Error> {
-        loop {
-            self.submit_for_room()?;
-            match self.check_room(operations, large) {
-                // Waiting for a submission thread ends with the first entry that it takes, or with a signal.
-                Err(Hint::QueueFull) if self.sq.is_thread_driven() && self.sq.pending() > 0 => {
-                    self.collect()?;
-                    std::thread::yield_now();
-                }
-                checked => return checked.map_err(|hint| Error::refused(Call::Push, hint)),
-            }
-        }
-    }
-
-    /// Puts an entry into the queue. Room has been made.
-    #[inline]
-    fn enqueue(&mut self, entry: &mut Entry, large: bool, second_half: Option<[u8; 64]>) {
-        if large && self.sq.size() == crate::EntrySize::Mixed {
-            entry.name_for_mixed_queue();
-        }
-        #[cfg(uring_coverage)]
-        self.flying.pushed(entry);
-        self.sq.place(entry, large);
-        if let Some(half) = second_half {
-            self.sq.write_second_half(half, large);
-        }
-    }
-
-    /// Puts a tracked operation into the queue. Room has been made and the operation admitted.
-    #[inline]
-    pub(crate) fn place<O: Operation>(
-        &mut self,
-        op: O,
-        push: Push,
-        depth: u16,
-    ) -> Result<Place, O> {
-        let (place, address) = self.slots.admit(op, depth)?;
-        let mut entry = Entry::new(O::OPCODE);
-        push.apply(&mut entry);
-        let unprepared = WithdrawOnUnwind(&mut self.slots, place);
-        // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
-        unsafe { O::prepare(address, &mut entry) };
-        // SAFETY: as above; the kernel does not know of it yet.
-        let second_half = unsafe { O::second_half(address) };
-        std::mem::forget(unprepared);
-        entry.set_user_data(place.user_data());
-        self.note_drain::<O>(push);
-        self.enqueue(&mut entry, O::LARGE, second_half);
-        Ok(place)
-    }
-
-    /// Puts an operation into the queue that nothing is kept of. Room has been made.
-    #[inline]
-    pub(crate) fn place_raw<O: Operation>(&mut self, mut op: O, push: Push, user_data: u64) {
-        let mut entry = Entry::new(O::OPCODE);
-        push.apply(&mut entry);
-        // SAFETY: a raw operation has no pointers into itself, so it may go away again (contract of `RawOperation`).
-        unsafe { O::prepare(&raw mut op, &mut entry) };
-        // SAFETY: as above.
-        let second_half = unsafe { O::second_half(&raw const op) };
-        entry.set_user_data(user_data);
-        self.note_drain::<O>(push);
-        self.enqueue(&mut entry, O::LARGE, second_half);
-    }
-
-    /// The queue's tail, to push raw operations with. Where there is more to be done for a push than to write an entry there is no room.
-    #[inline]
-    pub(crate) fn take_in_hand(&mut self) -> Hand {
-        // The queues of a forked child's copy may not be mapped there.
-        if !self.process.is_current() || cfg!(uring_coverage) {
-            return Hand::NONE;
-        }
-        self.sq.take_in_hand()
-    }
-
-    /// Whether this is the process that the ring is of.
-    #[inline]
-    pub(crate) fn is_at_home(&self) -> bool {
-        self.process.is_current()
-    }
-
-    #[inline]
-    pub(crate) fn put_back(&mut self, hand: Hand) {
-        self.sq.put_back(hand);
-    }
-
-    /// Takes the completion at `head` out of the queue, and gives the next place.
-    #[inline]
-    fn take_at(&mut self, head: u32) -> (Option<Completion>, u32) {
-        let taken = self.cq.take_at(head);
-        #[cfg(uring_coverage)]
-        if let (Some(completion), _) = &taken {
-            self.flying.completed(completion, self.name.reached());
-        }
-        taken
-    }
-
-    /// Takes in everything that the completion queue holds. Completions of raw operations are put aside.
-    #[inline]
-    pub(crate) fn reap(&mut self) {
-        while let Some((mut head, tail)) = self.cq.batch() {
-            while head != tail {
-                let completion;
-                (completion, head) = self.take_at(head);
-                match completion {
-                    Some(completion) if completion.user_data & TRACKED == 0 => {
-                        self.backlog.push_back(completion);
-                    }
-                    Some(completion) => self.land(completion),
-                    None => {}
-                }
-            }
-        }
-        self.cq.publish();
-        if !self.draining && !self.shared {
-            self.slots.bury();
-        }
-    }
-
-    #[inline]
-    fn land(&mut self, completion: Completion) {
-        if completion.user_data == crate::entry::IGNORED {
-            self.answers_due = self.answers_due.saturating_sub(1);
-            // EINVAL: older kernels take no cancellation with the flags that the ring's restrictions require.
-            self.cancel_refused |= matches!(-completion.result, libc::EACCES | libc::EINVAL);
-        } else {
-            self.slots.land(completion);
-            self.wakers.landed(completion.user_data);
-            while let Some(index) = self.slots.next_settled() {
-                self.wakers.landed(u64::from(index));
-            }
-        }
-    }
-
-    /// Gives each completion of a raw operation to `each`; takes the others in. The queue's head is stored once, at the end, also when
-    /// `each` unwinds.
-    #[inline]
-    pub(crate) fn reap_each(&mut self, mut each: impl FnMut(Completion)) -> usize {
-        struct PublishAtEnd<'a>(&'a mut Core);
-        impl Drop for PublishAtEnd<'_> {
-            fn drop(&mut self) {
-                self.0.cq.publish();
-                self.0.slots.bury();
-            }
-        }
-        let core = PublishAtEnd(self);
-        let mut given = 0;
-        while let Some(completion) = core.0.backlog.pop_front() {
-            given += 1;
-            each(completion);
-        }
-        while let Some((mut head, tail)) = core.0.cq.batch() {
-            while head != tail {
-                let completion;
-                (completion, head) = core.0.take_at(head);
-                match completion {
-                    Some(completion) if completion.user_data & TRACKED == 0 => {
-                        given += 1;
-                        each(completion);
-                    }
-                    Some(completion) => core.0.land(completion),
-                    None => {}
-                }
-            }
-        }
-        given
-    }
-
-    /// The next completion of a raw operation that has arrived.
-    pub(crate) fn next_raw(&mut self) -> Option<Completion> {
-        if self.backlog.is_empty() {
-            self.reap();
-        }
-        self.backlog.pop_front()
-    }
-
-    pub(crate) fn knows(&self, place: Place) -> bool {
-        self.slots.knows(place)
-    }
-
-    #[inline]
-    pub(crate) fn has_landed(&self, place: Place) -> bool {
-        self.slots.has_landed(place)
-    }
-
-    /// Moves a landed operation out.
-    ///
-    /// # Safety
-    ///
-    /// The operation at `place` is an `O`.
-    #[inline]
-    pub(crate) unsafe fn claim<O: Operation>(&mut self, place: Place) -> Option<O::Output> {
-        // SAFETY: passed on to the caller.
-        let (op, completion) = unsafe { self.slots.claim::<O>(place) }?;
-        // SAFETY: it came out of the slot with its own last completion.
-        Some(unsafe { op.complete(completion) })
-    }
-
-    /// The next item of a multishot operation that has come.
-    pub(crate) fn next_item<O: Multishot>(&mut self, place: Place) -> Option<O::Item> {
-        let (op, completion) = self.slots.take_item::<O>(place)?;
-        // SAFETY: the operation is in its slot until its last completion is claimed, which a place that is found proves has
-        // not happened.
-        Some(unsafe { O::item(op, completion) })
-    }
-
-    pub(crate) fn has_item(&self, place: Place) -> bool {
-        self.slots.has_item(place)
-    }
-
-    /// Nobody will claim the operation; it is dropped when its last completion has come.
-    pub(crate) fn orphan(&mut self, place: Place) {
-        self.slots.orphan(place);
-        self.slots.bury();
-    }
-
     pub(crate) fn process(&self) -> Process {
         self.process
     }
@@ -600,40 +310,5 @@ impl Core {
 
     pub(crate) fn set_direct(&mut self, table: Option<DirectTable>) {
         self.direct = table;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use crate::op::{Nop, Read};
-    use crate::{BufMut, Ring};
-
-    struct Unwinds;
-
-    // SAFETY: it breaks the contract, which forbids panics, to show that even then nothing is left behind.
-    unsafe impl BufMut for Unwinds {
-        fn as_mut_ptr(&mut self) -> *mut u8 {
-            panic!("asked for its address");
-        }
-
-        fn capacity(&self) -> usize {
-            0
-        }
-
-        unsafe fn set_filled(&mut self, _: usize) {}
-    }
-
-    #[test]
-    fn a_push_that_unwinds_leaves_nothing_behind() {
-        let mut ring = Ring::new(2).unwrap();
-        for _ in 0..100 {
-            let read = Read::new(std::io::stdin(), Unwinds);
-            let pushed = catch_unwind(AssertUnwindSafe(|| ring.push(read).map(drop).is_ok()));
-            assert!(pushed.is_err());
-        }
-        assert_eq!((ring.in_flight(), ring.pending()), (0, 0));
-        ring.call(Nop::new()).unwrap().unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use uring_sys::{io_uring_mem_region_reg, io_uring_reg_wait, io_uring_region_desc};
 
-use crate::engine::{Core, Deadline, Terms, Wait};
+use crate::engine::{Core, Deadline, Wait};
 use crate::error::{Call, Error, Hint};
 use crate::memory::{Mapping, page_size};
 use crate::waiting::WaitOptions;
@@ -86,9 +86,8 @@ impl Core {
         let waits = self.waits.as_mut().ok_or_else(no_such)?;
         *waits.options.get_mut(index).ok_or_else(no_such)? = *options;
         let slot = waits.slot(index).as_ptr();
-        let terms = options.terms(0, 0);
         let time = options.time();
-        let (mask, mask_len) = terms.signals.as_ref().map_or((0, 0), |mask| {
+        let (mask, mask_len) = options.mask().map_or((0, 0), |mask| {
             let (bits, len) = mask.as_kernel();
             (*bits, len)
         });
@@ -121,10 +120,11 @@ impl Core {
         let options = *waits.options.get(index).ok_or_else(no_such)?;
         let count = self.still_to_come(completions);
         let few = self.still_to_come(completions.min(1));
-        let terms = Terms {
-            registered: Some(RegisteredWaits::offset(index)),
-            ..options.terms(count, few)
-        };
+        let mut terms = options.terms(count, few, self.clock);
+        // What the kernel has may say of a batch that the limit leaves no time for; such terms go by argument.
+        if terms.batch_end.is_some() == options.batches() {
+            terms.registered = Some(RegisteredWaits::offset(index));
+        }
         self.transact(Wait::On(&terms))
     }
 }

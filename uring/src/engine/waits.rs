@@ -25,7 +25,7 @@ impl Core {
             return Err(Error::refused(Call::Enter, hint));
         }
         let few = self.still_to_come(completions.min(1));
-        self.transact(Wait::On(&options.terms(count, few)))
+        self.transact(Wait::On(&options.terms(count, few, self.clock)))
     }
 
     pub(crate) fn register_clock(&mut self, clock: WaitClock) -> Result<(), Error> {

@@ -117,6 +117,8 @@ pub enum Hint {
     BehindDrain,
     /// A drain on a ring that has had a zero-copy send would never start on some kernels.
     DrainAfterZeroCopy,
+    /// A drain on a ring whose multishot operation may have found no room for a completion would never start on this kernel.
+    DrainAfterStop,
     /// Completions that found no room in their queue wait in the kernel.
     CompletionsWaiting,
     /// The kernel could not allocate requests for the entries.
@@ -232,6 +234,9 @@ impl Hint {
             Self::QueueFull => "the submission queue is full",
             Self::SendQueueFull => "the queue of buffers to be sent is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
+            Self::DrainAfterStop => {
+                "before Linux 6.16 a drain never starts on a ring on which a multishot operation has found no room for a completion"
+            }
             Self::DrainAfterZeroCopy => {
                 "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
             }
@@ -295,7 +300,7 @@ impl Hint {
             Self::QueueFull => "submit first",
             Self::SendQueueFull => "take what was sent first",
             Self::NoSlot => "take or detach results first",
-            Self::DrainAfterZeroCopy => {
+            Self::DrainAfterZeroCopy | Self::DrainAfterStop => {
                 "wait until nothing is in flight instead, or drain on another ring"
             }
             Self::BehindDrain => "wait until nothing is in flight, or send with a copy",

@@ -87,12 +87,12 @@ impl Error {
         self.hint() == Some(Hint::NoSlot)
     }
 
-    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring.
+    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring, or the kernel has lost count of what a drain waits for.
     #[must_use]
     pub fn is_drain_conflict(&self) -> bool {
         matches!(
             self.hint(),
-            Some(Hint::BehindDrain | Hint::DrainAfterZeroCopy)
+            Some(Hint::BehindDrain | Hint::DrainAfterZeroCopy | Hint::DrainAfterStop)
         )
     }
 

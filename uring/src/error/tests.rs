@@ -135,6 +135,10 @@ fn texts() -> Vec<(Hint, &'static str)> {
             "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send; wait until nothing is in flight instead, or drain on another ring",
         ),
         (
+            Hint::DrainAfterStop,
+            "before Linux 6.16 a drain never starts on a ring on which a multishot operation has found no room for a completion; wait until nothing is in flight instead, or drain on another ring",
+        ),
+        (
             Hint::BehindDrain,
             "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it; wait until nothing is in flight, or send with a copy",
         ),
@@ -362,7 +366,11 @@ fn predicates_hold_for_their_hints_alone() {
     assert_eq!(true_for(Error::is_out_of_slots), [Hint::NoSlot]);
     assert_eq!(
         true_for(Error::is_drain_conflict),
-        [Hint::DrainAfterZeroCopy, Hint::BehindDrain]
+        [
+            Hint::DrainAfterZeroCopy,
+            Hint::DrainAfterStop,
+            Hint::BehindDrain
+        ]
     );
     assert_eq!(
         true_for(Error::is_completions_waiting),

@@ -15,6 +15,7 @@ use crate::completion::Completion;
 use crate::engine::{Core, Landed};
 use crate::entry::Entry;
 use crate::error::{Call, Error, Hint};
+use crate::flags::SetupFlags;
 use crate::op::{Operation, Read, sealed};
 use crate::push::Push;
 use crate::token::Token;
@@ -25,7 +26,8 @@ use crate::token::Token;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WakeUp {
-    /// `Futex` where the kernel has it; else `Eventfd` if the ring has a descriptor anyway, else `ShortWaits`.
+    /// `Futex` where the kernel has it; else `Eventfd` if the ring has a descriptor anyway, else `ShortWaits`. A ring whose completions are
+    /// [polled for](crate::Polling) can do none but `ShortWaits`: with `Futex` or `Eventfd` `block_on` fails there when it has to sleep.
     #[default]
     Best,
     /// The ring waits at a futex. Since Linux 6.7; on older kernels `block_on` fails when it has to sleep. Takes no descriptor.
@@ -104,6 +106,9 @@ impl Listener {
             Some(InFlight::Eventfd(_)) => return Ok(Sleep::Eventfd),
             None => {}
         }
+        if core.setup().flags().contains(SetupFlags::IOPOLL) {
+            return self.listen_polling();
+        }
         match self.wake_up {
             WakeUp::Best | WakeUp::Futex => {
                 let call = FutexCall(Arc::clone(ready));
@@ -114,6 +119,19 @@ impl Listener {
                 self.start(core, call, InFlight::Eventfd, Sleep::Eventfd)
             }
             WakeUp::ShortWaits => Ok(Sleep::Short),
+        }
+    }
+
+    /// A ring whose completions are polled for carries out neither a wait nor a read of an eventfd, and never sleeps for long.
+    fn listen_polling(&self) -> Result<Sleep, Error> {
+        match self.wake_up {
+            WakeUp::Best | WakeUp::ShortWaits => Ok(Sleep::Short),
+            WakeUp::Futex | WakeUp::Eventfd => {
+                let hint = Hint::contradiction(
+                    &"a ring whose completions are polled for cannot wait at a futex or read an eventfd: WakeUp::ShortWaits",
+                );
+                Err(Error::refused(Call::Local, hint))
+            }
         }
     }
 

@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Local;
-use crate::error::{Call, Error};
+use crate::error::{Call, Error, Hint};
+use crate::flags::SetupFlags;
 use crate::handle::{Any, Bound, HandleKind};
 
 /// What lets another executor's reactor turn a ring: a descriptor that is readable when something has completed.
@@ -52,11 +53,21 @@ impl<H: Bound> Local<H> {
     /// # Errors
     ///
     /// - [`is_nested`](Error::is_nested) within [`with`](Local::with);
+    /// - the ring's completions are [polled for](crate::Polling): they come only to who looks ([`is_invalid_request`](Error::is_invalid_request));
     /// - the ring is to have an eventfd, and has one already, of another driver (`EBUSY`);
     /// - the process may have no more descriptors (`EMFILE`).
     #[doc(alias = "io_uring_register_eventfd")]
     pub fn driver(&self) -> Result<Driver<H>, Error> {
-        let kind = self.inner.borrow()?.handle_kind();
+        let kind = {
+            let ring = self.inner.borrow()?;
+            if ring.setup().flags().contains(SetupFlags::IOPOLL) {
+                let hint = Hint::contradiction(
+                    &"a reactor hears nothing of a ring whose completions are polled for: block_on or park",
+                );
+                return Err(Error::refused(Call::Local, hint));
+            }
+            ring.handle_kind()
+        };
         let own = self.inner.access(|core| match kind {
             HandleKind::Fdless => Ok(None),
             HandleKind::Fd | HandleKind::Registered => core.readable_descriptor(),

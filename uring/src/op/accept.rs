@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::completion::Completion;
-use crate::direct::{AnyDirectSlot, DirectSlot};
+use crate::direct::{AnyDirectSlot, DirectSlot, RawDirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::net::{AddressMemory, AddressSpace, NoAddress, RawAddressSpace};
@@ -117,6 +117,11 @@ impl<T: Target, A: AddressMemory, R: Opens> Accept<T, A, R> {
         self.into_file(IntoAnyDirect::new(slot))
     }
 
+    /// Accepts into a slot that is promised to be the caller's.
+    pub fn into_raw_direct(self, slot: RawDirectSlot) -> Accept<T, A, RawDirectSlot> {
+        self.into_file(slot)
+    }
+
     fn into_file<N>(self, into: N) -> Accept<T, A, N> {
         Accept {
             target: self.target,
@@ -202,10 +207,11 @@ unsafe impl<T: Target, A: AddressMemory, R: Opens> Operation for Accept<T, A, R>
     }
 }
 
-// SAFETY: target and address are untracked; the descriptor's number is the completion's result.
-unsafe impl<T, A> RawOperation for Accept<T, A, IntoDescriptor>
+// SAFETY: target, address and slot are untracked; the file's number is the completion's result.
+unsafe impl<T, A, R> RawOperation for Accept<T, A, R>
 where
     T: Target + Untracked,
     A: AddressMemory + Untracked,
+    R: Opens + Untracked,
 {
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use crate::completion::Completion;
-use crate::direct::{AnyDirectSlot, Direct};
+use crate::direct::{AnyDirectSlot, Direct, RawDirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::accept::AcceptFlags;
@@ -73,6 +73,17 @@ impl<T: Target> AcceptMultishot<T> {
     }
 }
 
+impl<T: Target> AcceptMultishot<T> {
+    /// Accepts into whichever slots are free of a table that is promised to be the caller's.
+    pub fn into_raw_direct(self, slot: RawDirectSlot) -> AcceptMultishot<T, RawDirectSlot> {
+        AcceptMultishot {
+            target: self.target,
+            into: slot,
+            flags: self.flags,
+        }
+    }
+}
+
 impl<T: Target, R: OpensMany> AcceptMultishot<T, R> {
     /// Makes the connections non-blocking for others; io_uring waits all the same.
     #[doc(alias = "SOCK_NONBLOCK")]
@@ -99,7 +110,7 @@ impl<T: Target, R: OpensMany> AcceptMultishot<T, R> {
     }
 }
 
-/// What many files are opened as: [`IntoDescriptor`] or [`IntoAnyDirect`]. Sealed.
+/// What many files are opened as: [`IntoDescriptor`], [`IntoAnyDirect`], or by promise [`RawDirectSlot::any`]. Sealed.
 pub trait OpensMany: Opens {
     /// # Safety
     ///
@@ -118,6 +129,12 @@ impl OpensMany for IntoDescriptor {
 impl OpensMany for IntoAnyDirect {
     unsafe fn one(&self, completion: Completion) -> Direct {
         self.filled(completion.raw_result().unsigned_abs())
+    }
+}
+
+impl OpensMany for RawDirectSlot {
+    unsafe fn one(&self, completion: Completion) -> u32 {
+        completion.raw_result().unsigned_abs()
     }
 }
 
@@ -156,5 +173,10 @@ unsafe impl<T: Target, R: OpensMany> Multishot for AcceptMultishot<T, R> {
     }
 }
 
-// SAFETY: the target is untracked; the descriptor's number is the completion's result.
-unsafe impl<T: Target + Untracked> RawOperation for AcceptMultishot<T, IntoDescriptor> {}
+// SAFETY: target and slot are untracked; the file's number is the completion's result.
+unsafe impl<T, R> RawOperation for AcceptMultishot<T, R>
+where
+    T: Target + Untracked,
+    R: OpensMany + Untracked,
+{
+}

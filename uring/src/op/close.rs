@@ -8,8 +8,8 @@ use crate::completion::Completion;
 use crate::direct::Direct;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::{Operation, RawOperation, admit_target, done, sealed};
-use crate::resource::{RawTarget, Target, Untracked};
+use crate::op::{Operation, RawOperation, admit_name, admit_target, done, sealed};
+use crate::resource::{RawTarget, Target, TargetName, Untracked};
 
 /// Closes a descriptor without waiting for it in the calling thread.
 ///
@@ -50,7 +50,8 @@ pub struct Close<F = OwnedFd> {
 }
 
 impl<F: Closes> Close<F> {
-    /// Closes that descriptor: an [`OwnedFd`], or by promise a [`RawTarget`] that is one.
+    /// Closes that descriptor: an [`OwnedFd`], or by promise a [`RawTarget`], which may be a direct
+    /// descriptor too, but not before Linux 5.15: older kernels close the descriptor 0 instead.
     pub const fn new(fd: F) -> Close<F> {
         Close { fd }
     }
@@ -59,7 +60,7 @@ impl<F: Closes> Close<F> {
 /// What [`Close`] can close. Sealed.
 pub trait Closes: sealed::Sealed {
     #[doc(hidden)]
-    fn descriptor(&self) -> Option<i32>;
+    fn name(&self) -> TargetName;
     /// The kernel has closed it.
     #[doc(hidden)]
     fn closed(self);
@@ -69,8 +70,8 @@ impl sealed::Sealed for OwnedFd {}
 impl sealed::Sealed for RawTarget {}
 
 impl Closes for OwnedFd {
-    fn descriptor(&self) -> Option<i32> {
-        Some(self.as_raw_fd())
+    fn name(&self) -> TargetName {
+        TargetName::descriptor(self.as_raw_fd())
     }
 
     fn closed(self) {
@@ -79,9 +80,8 @@ impl Closes for OwnedFd {
 }
 
 impl Closes for RawTarget {
-    fn descriptor(&self) -> Option<i32> {
-        let name = self.target();
-        (!name.is_direct()).then_some(name.number())
+    fn name(&self) -> TargetName {
+        self.target()
     }
 
     fn closed(self) {}
@@ -94,8 +94,8 @@ unsafe impl<F: Closes> Operation for Close<F> {
     type Output = io::Result<()>;
     const OPCODE: u8 = uring_sys::IORING_OP_CLOSE;
 
-    fn admit(&self, _: u64) -> Result<(), Hint> {
-        self.fd.descriptor().map(drop).ok_or(Hint::NeedsDescriptor)
+    fn admit(&self, ring: u64) -> Result<(), Hint> {
+        admit_name(self.fd.name(), ring)
     }
 
     fn success(&self) -> Option<i32> {
@@ -104,8 +104,13 @@ unsafe impl<F: Closes> Operation for Close<F> {
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
-        let fd = unsafe { (*this).fd.descriptor() };
-        entry.set_fd(fd.unwrap_or(-1));
+        let name = unsafe { (*this).fd.name() };
+        if name.is_direct() {
+            // An index that names nothing is not to become a descriptor.
+            entry.set_file_index(u32::try_from(name.number()).map_or(u32::MAX, |index| index + 1));
+        } else {
+            entry.set_fd(name.number());
+        }
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {

@@ -56,35 +56,46 @@ pub struct Discarded<T> {
     pub target: T,
 }
 
-impl<T> sealed::Sealed for Discard<T> {}
+/// Makes a command of block devices an operation that gives its target back: the fields of the first `target`, those of the second `result` and
+/// `target`.
+macro_rules! block_command {
+    ($command:ident gives $output:ident, |$this:ident, $entry:ident| $fill:expr) => {
+        impl<T> sealed::Sealed for $command<T> {}
 
-// SAFETY: there is no memory to point to.
-unsafe impl<T: Target> Operation for Discard<T> {
-    type Output = Discarded<T>;
-    const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
+        // SAFETY: there is no memory to point to.
+        unsafe impl<T: Target> Operation for $command<T> {
+            type Output = $output<T>;
+            const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.target, ring)
-    }
+            fn admit(&self, ring: u64) -> Result<(), Hint> {
+                admit_target(&self.target, ring)
+            }
 
-    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        let this = unsafe { &*this };
-        entry.set_target(this.target.target());
-        let mut len = [0; 16];
-        len[..8].copy_from_slice(&this.len.to_ne_bytes());
-        entry.set_command(BLOCK_URING_CMD_DISCARD);
-        entry.set_argument(len);
-        entry.set_addr(this.start);
-    }
+            unsafe fn prepare(this: *mut Self, $entry: &mut Entry) {
+                // SAFETY: the caller vouches for `this`.
+                let $this = unsafe { &*this };
+                $entry.set_target($this.target.target());
+                $fill
+            }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        Discarded {
-            result: done(completion),
-            target: self.target,
+            unsafe fn complete(self, completion: Completion) -> Self::Output {
+                $output {
+                    result: done(completion),
+                    target: self.target,
+                }
+            }
         }
-    }
-}
 
-// SAFETY: the target is untracked.
-unsafe impl<T: Target + Untracked> RawOperation for Discard<T> {}
+        // SAFETY: the target is untracked.
+        unsafe impl<T: Target + Untracked> RawOperation for $command<T> {}
+    };
+}
+pub(super) use block_command;
+
+block_command!(Discard gives Discarded, |this, entry| {
+    let mut len = [0; 16];
+    len[..8].copy_from_slice(&this.len.to_ne_bytes());
+    entry.set_command(BLOCK_URING_CMD_DISCARD);
+    entry.set_argument(len);
+    entry.set_addr(this.start);
+});

@@ -5,10 +5,10 @@ use std::io;
 use std::ptr::NonNull;
 
 use crate::completion::Completion;
-use crate::entry::{Entry, address, bits};
+use crate::entry::{Entry, bits};
 use crate::error::Hint;
 use crate::op::{Operation, RawOperation, admit_directory, admit_target, count, done, sealed};
-use crate::resource::{Target, Untracked};
+use crate::resource::{Inside, MemoryFor, RawMemory, Target, Untracked};
 
 bitflags::bitflags! {
     /// What an epoll instance waits for, and what has come.
@@ -101,11 +101,11 @@ impl fmt::Debug for EpollEvent {
 #[doc(alias = "io_uring_prep_epoll_ctl")]
 #[doc(alias = "IORING_OP_EPOLL_CTL")]
 #[must_use]
-pub struct EpollCtl<E, T> {
+pub struct EpollCtl<E, T, M = Inside<EpollEvent>> {
     epoll: E,
     target: T,
     what: i32,
-    event: EpollEvent,
+    event: M,
 }
 
 impl<E: Target, T: Target> EpollCtl<E, T> {
@@ -116,7 +116,7 @@ impl<E: Target, T: Target> EpollCtl<E, T> {
             epoll,
             target,
             what: libc::EPOLL_CTL_ADD,
-            event: EpollEvent::new(events, number),
+            event: Inside::new(EpollEvent::new(events, number)),
         }
     }
 
@@ -137,6 +137,21 @@ impl<E: Target, T: Target> EpollCtl<E, T> {
     }
 }
 
+impl<E, T, M: MemoryFor<EpollEvent>> EpollCtl<E, T, M> {
+    /// Has the kernel read there what it waits for.
+    pub fn event_into(
+        mut self,
+        memory: RawMemory<EpollEvent>,
+    ) -> EpollCtl<E, T, RawMemory<EpollEvent>> {
+        EpollCtl {
+            event: memory.holding(self.event.get()),
+            epoll: self.epoll,
+            target: self.target,
+            what: self.what,
+        }
+    }
+}
+
 /// What an epoll operation gives back.
 #[derive(Debug)]
 #[must_use]
@@ -149,10 +164,10 @@ pub struct Epolled<V, E, T> {
     pub with: T,
 }
 
-impl<E, T> sealed::Sealed for EpollCtl<E, T> {}
+impl<E, T, M> sealed::Sealed for EpollCtl<E, T, M> {}
 
-// SAFETY: the event is inside the value, which stays where it is.
-unsafe impl<E: Target, T: Target> Operation for EpollCtl<E, T> {
+// SAFETY: the event is inside the value, which stays where it is, or where `RawMemory::new` was promised.
+unsafe impl<E: Target, T: Target, M: MemoryFor<EpollEvent>> Operation for EpollCtl<E, T, M> {
     type Output = Epolled<(), E, T>;
     const OPCODE: u8 = uring_sys::IORING_OP_EPOLL_CTL;
 
@@ -168,7 +183,7 @@ unsafe impl<E: Target, T: Target> Operation for EpollCtl<E, T> {
             let file = (*this).target.target().number();
             entry.set_off(u64::from(bits(file)));
             entry.set_len((*this).what.unsigned_abs());
-            entry.set_addr(address(&raw const (*this).event));
+            entry.set_pointer((*this).event.as_mut_ptr().cast_const());
         }
     }
 
@@ -179,6 +194,14 @@ unsafe impl<E: Target, T: Target> Operation for EpollCtl<E, T> {
             with: self.target,
         }
     }
+}
+
+// SAFETY: both files are untracked, and the event is elsewhere.
+unsafe impl<E, T> RawOperation for EpollCtl<E, T, RawMemory<EpollEvent>>
+where
+    E: Target + Untracked,
+    T: Target + Untracked,
+{
 }
 
 /// Memory for the events of an epoll instance.

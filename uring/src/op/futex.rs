@@ -244,14 +244,40 @@ unsafe impl<W: FutexWord> Operation for FutexWake<W> {
 // SAFETY: the word is untracked.
 unsafe impl<W: FutexWord + Untracked> RawOperation for FutexWake<W> {}
 
-/// `struct futex_waitv`.
+/// A word that a [`FutexWaitV`] waits for, and the value that it is to have.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct Waiter {
+#[doc(alias = "futex_waitv")]
+pub struct FutexWaiter {
     expected: u64,
     address: u64,
     flags: u32,
     reserved: u32,
+}
+
+impl FutexWaiter {
+    /// That word, with that value.
+    #[must_use]
+    pub fn new(word: RawFutexWord, expected: u32) -> FutexWaiter {
+        FutexWaiter::of(&word, expected)
+    }
+
+    fn of(word: &impl FutexWord, expected: u32) -> FutexWaiter {
+        FutexWaiter {
+            expected: u64::from(expected),
+            address: address(word.as_ptr()),
+            flags: SIZE_U32.unsigned_abs(),
+            reserved: 0,
+        }
+    }
+
+    /// Is woken only from within the process; see [`FutexWait::private`].
+    #[doc(alias = "FUTEX2_PRIVATE")]
+    #[must_use]
+    pub const fn private(mut self) -> FutexWaiter {
+        self.flags |= PRIVATE.unsigned_abs();
+        self
+    }
 }
 
 /// Waits until one of several words is woken, if all have the values that are expected.
@@ -279,63 +305,138 @@ struct Waiter {
 /// Source: `io_uring_prep_futex_waitv(3)`, `futex_waitv(2)`.
 #[doc(alias = "io_uring_prep_futex_waitv")]
 #[doc(alias = "IORING_OP_FUTEX_WAITV")]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
-pub struct FutexWaitV<W> {
-    words: Vec<(W, u32)>,
-    waiters: Box<[Waiter]>,
+pub struct FutexWaitV<L> {
+    list: L,
 }
 
-impl<W: FutexWord> FutexWaitV<W> {
+/// Words that a [`FutexWaitV`] waits for: kept with their list ([`FutexWords`]), or by promise somewhere else ([`RawFutexWaiters`]). Sealed.
+pub trait FutexList: sealed::Sealed {
+    /// What is given back.
+    type Words;
+
+    #[doc(hidden)]
+    fn waiters(&self) -> (*const FutexWaiter, usize);
+    #[doc(hidden)]
+    fn into_words(self) -> Self::Words;
+}
+
+/// Words, and the list of them that the kernel reads.
+pub struct FutexWords<W> {
+    words: Vec<(W, u32)>,
+    waiters: Box<[FutexWaiter]>,
+}
+
+impl<W> sealed::Sealed for FutexWords<W> {}
+
+impl<W> FutexList for FutexWords<W> {
+    type Words = Vec<(W, u32)>;
+
+    fn waiters(&self) -> (*const FutexWaiter, usize) {
+        (self.waiters.as_ptr(), self.waiters.len())
+    }
+
+    fn into_words(self) -> Vec<(W, u32)> {
+        self.words
+    }
+}
+
+impl<W> fmt::Debug for FutexWords<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FutexWords")
+            .field("waiters", &self.waiters)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bare address of a list of words.
+#[derive(Clone, Copy, Debug)]
+pub struct RawFutexWaiters {
+    start: NonNull<FutexWaiter>,
+    len: usize,
+}
+
+impl RawFutexWaiters {
+    /// The `len` words whose list begins at `start`.
+    ///
+    /// # Safety
+    ///
+    /// The list stays there unchanged until the last completion of each operation pushed with it has been reaped.
+    #[must_use]
+    pub const unsafe fn new(start: NonNull<FutexWaiter>, len: usize) -> RawFutexWaiters {
+        RawFutexWaiters { start, len }
+    }
+}
+
+impl sealed::Sealed for RawFutexWaiters {}
+
+impl FutexList for RawFutexWaiters {
+    type Words = RawFutexWaiters;
+
+    fn waiters(&self) -> (*const FutexWaiter, usize) {
+        (self.start.as_ptr().cast_const(), self.len)
+    }
+
+    fn into_words(self) -> RawFutexWaiters {
+        self
+    }
+}
+
+// SAFETY: the constructor carries the promise, and that of each word the word's.
+unsafe impl Untracked for RawFutexWaiters {}
+
+impl FutexWaitV<RawFutexWaiters> {
+    /// Waits if each word of that list has the value that it is to have.
+    pub const fn at_address(list: RawFutexWaiters) -> FutexWaitV<RawFutexWaiters> {
+        FutexWaitV { list }
+    }
+}
+
+impl<W: FutexWord> FutexWaitV<FutexWords<W>> {
     /// Waits if each word has the value beside it.
-    pub fn new(words: Vec<(W, u32)>) -> FutexWaitV<W> {
-        let waiter = |(word, expected): &(W, u32)| Waiter {
-            expected: u64::from(*expected),
-            address: address(word.as_ptr()),
-            flags: SIZE_U32.unsigned_abs(),
-            reserved: 0,
-        };
+    pub fn new(words: Vec<(W, u32)>) -> FutexWaitV<FutexWords<W>> {
+        let waiter = |(word, expected): &(W, u32)| FutexWaiter::of(word, *expected);
         FutexWaitV {
-            waiters: words.iter().map(waiter).collect(),
-            words,
+            list: FutexWords {
+                waiters: words.iter().map(waiter).collect(),
+                words,
+            },
         }
     }
 
     /// Is woken only from within the process; see [`FutexWait::private`].
     #[doc(alias = "FUTEX2_PRIVATE")]
     pub fn private(mut self) -> Self {
-        for waiter in &mut self.waiters {
-            waiter.flags |= PRIVATE.unsigned_abs();
+        for waiter in &mut self.list.waiters {
+            *waiter = waiter.private();
         }
         self
     }
 }
 
-impl<W> fmt::Debug for FutexWaitV<W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FutexWaitV")
-            .field("waiters", &self.waiters)
-            .finish_non_exhaustive()
-    }
-}
+impl<L> sealed::Sealed for FutexWaitV<L> {}
 
-impl<W> sealed::Sealed for FutexWaitV<W> {}
-
-// SAFETY: the list is on the heap and owned by the value, as are the words that it names or what keeps them in place.
-unsafe impl<W: FutexWord> Operation for FutexWaitV<W> {
-    type Output = FutexDone<usize, Vec<(W, u32)>>;
+// SAFETY: the list is on the heap and owned by the value, as are the words that it names or what keeps them in place; or both are where
+// was promised.
+unsafe impl<L: FutexList> Operation for FutexWaitV<L> {
+    type Output = FutexDone<usize, L::Words>;
     const OPCODE: u8 = uring_sys::IORING_OP_FUTEX_WAITV;
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
-        let this = unsafe { &*this };
-        entry.set_pointer(this.waiters.as_ptr());
-        entry.set_len(u32::try_from(this.waiters.len()).unwrap_or(u32::MAX));
+        let (start, len) = unsafe { (*this).list.waiters() };
+        entry.set_pointer(start);
+        entry.set_len(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
         FutexDone {
             result: count(completion),
-            word: self.words,
+            word: self.list.into_words(),
         }
     }
 }
+
+// SAFETY: the list is untracked.
+unsafe impl<L: FutexList + Untracked> RawOperation for FutexWaitV<L> {}

@@ -7,9 +7,8 @@ use crate::completion::Completion;
 use crate::direct::{AnyDirectSlot, Direct, DirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::into::admit_ring;
 use crate::op::{Operation, RawOperation, admit_name, sealed};
-use crate::resource::{Target, Untracked};
+use crate::resource::{Inside, MemoryFor, RawMemory, Target, Untracked};
 
 /// Makes a descriptor of a direct descriptor, which stays as it is.
 ///
@@ -92,41 +91,56 @@ pub struct Installed<T> {
 #[doc(alias = "io_uring_prep_files_update")]
 #[doc(alias = "IORING_OP_FILES_UPDATE")]
 #[must_use]
-pub struct FilesUpdate<T, S = DirectSlot> {
+pub struct FilesUpdate<T, S = DirectSlot, M = Inside<i32>> {
     slot: S,
     target: T,
     /// Where the kernel finds the descriptor's number, and tells the slot's where it chose it.
-    number: i32,
+    number: M,
 }
 
 impl<T: Target, S: Adopts> FilesUpdate<T, S> {
-    /// Puts the file of that descriptor into the slot: a [`DirectSlot`] or an [`AnyDirectSlot`].
+    /// Puts the file of that descriptor into the slot: a [`DirectSlot`], an [`AnyDirectSlot`], or by promise a
+    /// [`RawDirectSlot`](crate::RawDirectSlot).
     pub fn new(slot: S, target: T) -> FilesUpdate<T, S> {
         FilesUpdate {
             slot,
-            number: target.target().number(),
+            number: Inside::new(target.target().number()),
             target,
+        }
+    }
+
+    /// Has the kernel find the descriptor's number there, where it also tells the slot's if it chose it.
+    pub fn number_into(self, memory: RawMemory<i32>) -> FilesUpdate<T, S, RawMemory<i32>> {
+        FilesUpdate {
+            number: memory.holding(self.target.target().number()),
+            slot: self.slot,
+            target: self.target,
         }
     }
 }
 
 /// Where [`FilesUpdate`] can put a file. Sealed.
 pub trait Adopts: sealed::Sealed {
+    /// The file in its slot.
+    type File;
+
     #[doc(hidden)]
-    fn ring(&self) -> u64;
+    fn belongs_to(&self, ring: u64) -> bool;
     /// The slot that the entry names.
     #[doc(hidden)]
     fn offset(&self) -> u32;
     /// The file that was put there; `number` is what the kernel has told.
     #[doc(hidden)]
-    fn adopted(self, number: i32) -> Direct;
+    fn adopted(self, number: i32) -> Self::File;
 }
 
 impl sealed::Sealed for DirectSlot {}
 
 impl Adopts for DirectSlot {
-    fn ring(&self) -> u64 {
-        DirectSlot::ring(self)
+    type File = Direct;
+
+    fn belongs_to(&self, ring: u64) -> bool {
+        self.ring() == ring
     }
 
     fn offset(&self) -> u32 {
@@ -139,8 +153,10 @@ impl Adopts for DirectSlot {
 }
 
 impl Adopts for AnyDirectSlot {
-    fn ring(&self) -> u64 {
-        AnyDirectSlot::ring(self)
+    type File = Direct;
+
+    fn belongs_to(&self, ring: u64) -> bool {
+        self.ring() == ring
     }
 
     fn offset(&self) -> u32 {
@@ -155,15 +171,15 @@ impl Adopts for AnyDirectSlot {
 /// What [`FilesUpdate`] gives back.
 #[derive(Debug)]
 #[must_use]
-pub struct Adopted<T> {
+pub struct Adopted<T, F = Direct> {
     /// The direct descriptor.
-    pub result: io::Result<Direct>,
+    pub result: io::Result<F>,
     /// The descriptor.
     pub target: T,
 }
 
 impl<T> sealed::Sealed for InstallFd<T> {}
-impl<T, S> sealed::Sealed for FilesUpdate<T, S> {}
+impl<T, S, M> sealed::Sealed for FilesUpdate<T, S, M> {}
 
 // SAFETY: there is no memory to point to.
 unsafe impl<T: Target> Operation for InstallFd<T> {
@@ -200,32 +216,36 @@ unsafe impl<T: Target> Operation for InstallFd<T> {
 // SAFETY: the target is untracked; the descriptor's number is the completion's result.
 unsafe impl<T: Target + Untracked> RawOperation for InstallFd<T> {}
 
-// SAFETY: the kernel reads and writes the number in the value, at the address that it stays at.
-unsafe impl<T: Target, S: Adopts> Operation for FilesUpdate<T, S> {
-    type Output = Adopted<T>;
+// SAFETY: the kernel reads and writes the number in the value, at the address that it stays at, or where `RawMemory::new` was promised.
+unsafe impl<T: Target, S: Adopts, M: MemoryFor<i32>> Operation for FilesUpdate<T, S, M> {
+    type Output = Adopted<T, S::File>;
     const OPCODE: u8 = uring_sys::IORING_OP_FILES_UPDATE;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         if self.target.target().is_direct() {
             return Err(Hint::NeedsDescriptor);
         }
-        admit_ring(self.slot.ring(), ring)
+        if self.slot.belongs_to(ring) {
+            Ok(())
+        } else {
+            Err(Hint::WrongRing)
+        }
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
         unsafe {
-            entry.set_pointer((&raw mut (*this).number).cast_const());
+            entry.set_pointer((*this).number.as_mut_ptr().cast_const());
             entry.set_off((*this).slot.offset().into());
         }
         entry.set_len(1);
     }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(mut self, completion: Completion) -> Self::Output {
         let result = match completion.result() {
             // How many slots were updated.
             Ok(0) => Err(io::Error::from_raw_os_error(libc::EBADF)),
-            Ok(_) => Ok(self.slot.adopted(self.number)),
+            Ok(_) => Ok(self.slot.adopted(self.number.get())),
             Err(error) => Err(error),
         };
         Adopted {
@@ -233,4 +253,12 @@ unsafe impl<T: Target, S: Adopts> Operation for FilesUpdate<T, S> {
             target: self.target,
         }
     }
+}
+
+// SAFETY: slot and target are untracked, and the number is elsewhere.
+unsafe impl<T, S> RawOperation for FilesUpdate<T, S, RawMemory<i32>>
+where
+    T: Target + Untracked,
+    S: Adopts + Untracked,
+{
 }

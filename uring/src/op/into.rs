@@ -8,8 +8,9 @@ use crate::direct::{AnyDirectSlot, Direct, DirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::sealed;
+use crate::resource::Untracked;
 
-/// What a file is opened as: [`IntoDescriptor`], [`IntoDirect`] or [`IntoAnyDirect`]. Sealed.
+/// What a file is opened as: [`IntoDescriptor`], [`IntoDirect`], [`IntoAnyDirect`], or by promise [`RawDirectSlot`](crate::RawDirectSlot). Sealed.
 pub trait Opens: sealed::Sealed {
     /// The open file.
     type File;
@@ -61,6 +62,9 @@ impl IntoAnyDirect {
         self.0.filled(index)
     }
 }
+
+// SAFETY: it names nothing.
+unsafe impl Untracked for IntoDescriptor {}
 
 impl sealed::Sealed for IntoDescriptor {}
 impl sealed::Sealed for IntoDirect {}

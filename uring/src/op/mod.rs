@@ -53,6 +53,7 @@
 //! |  | [`ProvideBuffers`], [`RemoveBuffers`] | buffers for the kernel to choose from, as before [`BufferRing`](crate::BufferRing) |
 //! |  | [`Nop`], [`Nop128`], [`NopInjected`] | nothing |
 //! | Anything else | [`Command`], [`LargeCommand`] | a command for the driver of a file |
+//! |  | [`CommandMultishot`] | one that completes again and again |
 //! |  | [`RawEntry`], [`RawEntry128`] | any opcode, field by field |
 //!
 //! Which of them a helper of liburing is here says [a guide](crate::guide::liburing).
@@ -66,6 +67,7 @@ mod allocate;
 mod cancel;
 mod close;
 mod command;
+mod command_multishot;
 mod discard;
 mod epoll;
 mod fixed;
@@ -126,29 +128,33 @@ pub use allocate::{Allocation, Fallocate, Ftruncate, Resized};
 pub use cancel::{Cancel, Cancelled};
 pub use close::{Close, CloseDirect, Closes};
 pub use command::{Command, CommandDone, LargeCommand};
+pub use command_multishot::CommandMultishot;
 pub use discard::{Discard, Discarded};
 pub use epoll::{
     EpollCtl, EpollEvent, EpollEvents, EpollMemory, EpollWait, Epolled, RawEpollEvents,
 };
 pub use fixed::{ReadFixed, WriteFixed};
 pub use fsync::{Fsync, Synced};
-pub use futex::{FutexDone, FutexWait, FutexWaitV, FutexWake, FutexWord, RawFutexWord};
+pub use futex::{
+    FutexDone, FutexList, FutexWait, FutexWaitV, FutexWaiter, FutexWake, FutexWord, FutexWords,
+    RawFutexWaiters, RawFutexWord,
+};
 pub use install::{Adopted, Adopts, FilesUpdate, InstallFd, Installed};
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
 pub use link::{LinkAt, SymlinkAt, Symlinked};
 pub use message::{Messaged, RecvMsg, SendMsg};
 pub use mkdir::{Made, MkdirAt};
-pub use msg_ring::{DirectSent, MsgRing, MsgRingDone, RingAddress, SendDirect};
+pub use msg_ring::{DirectSent, MsgRing, MsgRingDone, Receives, RingAddress, SendDirect};
 pub(crate) use multishot::Completes;
 pub use multishot::{EndReason, Ended, Multishot};
 pub use nop::{Nop, Nop128};
 pub use nop_injected::NopInjected;
 pub use open::{OpenAt, Opened};
-pub use open2::{OpenAt2, Resolve};
+pub use open2::{OpenAt2, OpenHow, Resolve};
 pub use pipe::{Pipe, PipeEnds};
 pub use poll::{Poll, PollEvents, PollMultishot, Polled};
 pub use poll_change::{PollRemove, PollUpdate};
-pub use protected::{Checks, Protected, ProtectedDone, Reads, Writes};
+pub use protected::{Checks, Protected, ProtectedDone, ProtectionAttributes, Reads, Writes};
 pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
 pub use raw_entry::{RawEntry, RawEntry128};
 pub use read::{Read, Transferred};
@@ -179,7 +185,7 @@ pub use transfer::RwFlags;
 pub use tx_timestamp::{TxEvent, TxTimestamp, TxTimestamps};
 pub use unlink::{UnlinkAt, Unlinked};
 pub use wait_id::{
-    AnyChild, Child, ChildEnd, ChildStatus, OfGroup, OfPidFd, WaitId, Waited, WaitsFor,
+    AnyChild, Child, ChildEnd, ChildInfo, ChildStatus, OfGroup, OfPidFd, WaitId, Waited, WaitsFor,
 };
 pub use write::Write;
 pub use writev::WriteV;

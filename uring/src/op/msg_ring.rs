@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
 use crate::completion::Completion;
-use crate::direct::{Direct, DirectSlot};
+use crate::direct::{Direct, DirectSlot, RawDirectSlot};
 use crate::entry::{Entry, TRACKED, bits};
 use crate::error::{Call, Error, Hint};
 use crate::evidence;
@@ -14,7 +14,7 @@ use crate::flags::CompletionFlags;
 use crate::handle::Handle;
 use crate::op::install::Adopts;
 use crate::op::{Operation, RawOperation, admit_target, done, sealed};
-use crate::resource::{Target, TargetName, Untracked};
+use crate::resource::{RawTarget, Target, TargetName, Untracked};
 use crate::ring::Ring;
 
 /// A ring to send messages to, from other rings and threads.
@@ -222,8 +222,8 @@ unsafe impl<R: Target + Untracked> RawOperation for MsgRing<R> {}
 #[doc(alias = "io_uring_prep_msg_ring_fd_alloc")]
 #[doc(alias = "IORING_MSG_SEND_FD")]
 #[must_use]
-pub struct SendDirect<S, D = DirectSlot> {
-    ring: RingAddress,
+pub struct SendDirect<S, D = DirectSlot, R = RingAddress> {
+    ring: R,
     source: S,
     slot: D,
     notice: Option<u64>,
@@ -242,6 +242,48 @@ impl<S: Target, D: Adopts> SendDirect<S, D> {
     }
 }
 
+impl<S: Target> SendDirect<S, RawDirectSlot, RawTarget> {
+    /// Gives what is in `source` to the ring whose descriptor, or direct descriptor, is promised, into a slot of it that is promised too.
+    pub const fn to_raw(ring: RawTarget, source: S, slot: RawDirectSlot) -> Self {
+        SendDirect {
+            ring,
+            source,
+            slot,
+            notice: None,
+        }
+    }
+}
+
+impl<S, R> SendDirect<S, RawDirectSlot, R> {
+    /// Makes a completion with that number in the other ring, too. The push is refused if its top bit is set. `EOVERFLOW`: that had no room
+    /// there, though the file is in its slot.
+    pub fn notice(mut self, user_data: u64) -> Self {
+        self.notice = Some(user_data);
+        self
+    }
+}
+
+/// The ring that a [`SendDirect`] is for: a [`RingAddress`], or by promise a [`RawTarget`]. Sealed.
+pub trait Receives: Target + sealed::Sealed {
+    /// Whether slots of the ring with that number would do.
+    #[doc(hidden)]
+    fn takes(&self, slot: &impl Adopts) -> bool;
+}
+
+impl sealed::Sealed for RingAddress {}
+
+impl Receives for RingAddress {
+    fn takes(&self, slot: &impl Adopts) -> bool {
+        slot.belongs_to(self.0.ring)
+    }
+}
+
+impl Receives for RawTarget {
+    fn takes(&self, _: &impl Adopts) -> bool {
+        true
+    }
+}
+
 impl<S: Target> SendDirect<S> {
     /// Makes a completion with that number in the other ring, too. The push is refused if its top bit is set.
     pub fn notice(mut self, user_data: u64) -> Self {
@@ -253,18 +295,18 @@ impl<S: Target> SendDirect<S> {
 /// What [`SendDirect`] gives back.
 #[derive(Debug)]
 #[must_use]
-pub struct DirectSent<S> {
+pub struct DirectSent<S, F = Direct> {
     /// The file in the other ring's table.
-    pub result: io::Result<Direct>,
+    pub result: io::Result<F>,
     /// The file in this ring's.
     pub source: S,
 }
 
-impl<S, D> sealed::Sealed for SendDirect<S, D> {}
+impl<S, D, R> sealed::Sealed for SendDirect<S, D, R> {}
 
 // SAFETY: there is no memory to point to.
-unsafe impl<S: Target, D: Adopts> Operation for SendDirect<S, D> {
-    type Output = DirectSent<S>;
+unsafe impl<S: Target, D: Adopts, R: Receives> Operation for SendDirect<S, D, R> {
+    type Output = DirectSent<S, D::File>;
     const OPCODE: u8 = uring_sys::IORING_OP_MSG_RING;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
@@ -274,7 +316,8 @@ unsafe impl<S: Target, D: Adopts> Operation for SendDirect<S, D> {
                 &"only a direct descriptor can be given to another ring",
             ));
         }
-        if Adopts::ring(&self.slot) != self.ring.0.ring {
+        admit_target(&self.ring, ring)?;
+        if !self.ring.takes(&self.slot) {
             return Err(Hint::WrongRing);
         }
         if self.notice.is_some_and(|notice| notice & TRACKED != 0) {
@@ -309,4 +352,12 @@ unsafe impl<S: Target, D: Adopts> Operation for SendDirect<S, D> {
             source: self.source,
         }
     }
+}
+
+// SAFETY: ring, file and slot are untracked.
+unsafe impl<S, D> RawOperation for SendDirect<S, D, RawTarget>
+where
+    S: Target + Untracked,
+    D: Adopts + Untracked,
+{
 }

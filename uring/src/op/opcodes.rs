@@ -86,7 +86,7 @@ const TABLE: &[Row] = &[
     (sys::IORING_OP_WAITID, typed::<WaitId<AnyChild>>),
     (sys::IORING_OP_FUTEX_WAIT, typed::<FutexWait<&AtomicU32>>),
     (sys::IORING_OP_FUTEX_WAKE, typed::<FutexWake<&AtomicU32>>),
-    (sys::IORING_OP_FUTEX_WAITV, typed::<FutexWaitV<&AtomicU32>>),
+    (sys::IORING_OP_FUTEX_WAITV, typed::<FutexWaitV<FutexWords<&AtomicU32>>>),
     (sys::IORING_OP_FIXED_FD_INSTALL, typed::<InstallFd<Direct>>),
     (sys::IORING_OP_FTRUNCATE, typed::<Ftruncate<OwnedFd>>),
     (sys::IORING_OP_BIND, typed::<Bind<OwnedFd, SocketAddress>>),

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::completion::Completion;
-use crate::direct::{AnyDirectSlot, DirectSlot};
+use crate::direct::{AnyDirectSlot, DirectSlot, RawDirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::{
@@ -80,6 +80,11 @@ impl<P: Path, D: Target, R: Opens> OpenAt<P, D, R> {
     /// Opens into whichever slot of the ring's file table is free. Since Linux 5.19.
     pub fn into_any_direct(self, slot: AnyDirectSlot) -> OpenAt<P, D, IntoAnyDirect> {
         self.into_file(IntoAnyDirect::new(slot))
+    }
+
+    /// Opens into a slot that is promised to be the caller's.
+    pub fn into_raw_direct(self, slot: RawDirectSlot) -> OpenAt<P, D, RawDirectSlot> {
+        self.into_file(slot)
     }
 
     fn into_file<N>(self, into: N) -> OpenAt<P, D, N> {
@@ -181,8 +186,11 @@ unsafe impl<P: Path, D: Target, R: Opens> Operation for OpenAt<P, D, R> {
     }
 }
 
-// SAFETY: path and directory are untracked; the descriptor's number is the completion's result.
-unsafe impl<P: Path + Untracked, D: Target + Untracked> RawOperation
-    for OpenAt<P, D, IntoDescriptor>
+// SAFETY: path, directory and slot are untracked; the file's number is the completion's result.
+unsafe impl<P, D, R> RawOperation for OpenAt<P, D, R>
+where
+    P: Path + Untracked,
+    D: Target + Untracked,
+    R: Opens + Untracked,
 {
 }

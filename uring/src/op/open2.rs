@@ -5,8 +5,8 @@ use bitflags::bitflags;
 use crate::completion::Completion;
 use crate::entry::{Entry, address};
 use crate::error::Hint;
-use crate::op::{IntoDescriptor, OpenAt, Opened, Opens, Operation, sealed};
-use crate::resource::{Cwd, Path, Target};
+use crate::op::{IntoDescriptor, OpenAt, Opened, Opens, Operation, RawOperation, sealed};
+use crate::resource::{Cwd, Inside, MemoryFor, Path, RawMemory, Target, Untracked};
 
 bitflags! {
     /// What a path may lead through.
@@ -59,38 +59,58 @@ bitflags! {
 #[doc(alias = "io_uring_prep_openat2_direct")]
 #[doc(alias = "IORING_OP_OPENAT2")]
 #[must_use]
-pub struct OpenAt2<P, D = Cwd, R = IntoDescriptor> {
+pub struct OpenAt2<P, D = Cwd, R = IntoDescriptor, M = Inside<OpenHow>> {
     open: OpenAt<P, D, R>,
-    how: How,
+    resolve: Resolve,
+    how: M,
 }
 
-/// `struct open_how`, which the entry points to.
+/// How an [`OpenAt2`] opens, which the entry points to.
 #[derive(Clone, Copy, Debug, Default)]
+#[doc(alias = "open_how")]
 #[repr(C)]
-struct How {
+pub struct OpenHow {
     flags: u64,
     mode: u64,
     resolve: u64,
 }
 
 const HOW_LEN: u32 = 24;
-const _: () = assert!(size_of::<How>() == 24);
+const _: () = assert!(size_of::<OpenHow>() == 24);
 
 impl<P: Path, D: Target, R: Opens> OpenAt<P, D, R> {
     /// Follows the path only as far as that allows.
     pub fn resolve(self, resolve: Resolve) -> OpenAt2<P, D, R> {
-        let how = How {
-            resolve: resolve.bits(),
-            ..How::default()
-        };
-        OpenAt2 { open: self, how }
+        OpenAt2 {
+            open: self,
+            resolve,
+            how: Inside::new(OpenHow::default()),
+        }
     }
 }
 
-impl<P, D, R> sealed::Sealed for OpenAt2<P, D, R> {}
+impl<P, D, R, M> OpenAt2<P, D, R, M> {
+    /// Has what the kernel reads of it written there.
+    pub fn how_into(self, memory: RawMemory<OpenHow>) -> OpenAt2<P, D, R, RawMemory<OpenHow>> {
+        OpenAt2 {
+            open: self.open,
+            resolve: self.resolve,
+            how: memory,
+        }
+    }
+}
 
-// SAFETY: the path stays where it is as long as the value lives (contract of `Path`); the structure as long as the value stays.
-unsafe impl<P: Path, D: Target, R: Opens> Operation for OpenAt2<P, D, R> {
+impl<P, D, R, M> sealed::Sealed for OpenAt2<P, D, R, M> {}
+
+// SAFETY: the path stays where it is as long as the value lives (contract of `Path`); the structure as long as the value stays, or as
+// `RawMemory::new` was promised.
+unsafe impl<P, D, R, M> Operation for OpenAt2<P, D, R, M>
+where
+    P: Path,
+    D: Target,
+    R: Opens,
+    M: MemoryFor<OpenHow>,
+{
     type Output = Opened<R::File, P, D>;
     const OPCODE: u8 = uring_sys::IORING_OP_OPENAT2;
 
@@ -102,12 +122,15 @@ unsafe impl<P: Path, D: Target, R: Opens> Operation for OpenAt2<P, D, R> {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
         let open = &this.open;
-        this.how.flags = (open.flags | R::CLOSE_ON_EXEC).unsigned_abs().into();
-        this.how.mode = open.mode.into();
+        this.how.set(OpenHow {
+            flags: (open.flags | R::CLOSE_ON_EXEC).unsigned_abs().into(),
+            mode: open.mode.into(),
+            resolve: this.resolve.bits(),
+        });
         entry.set_fd(open.directory.target().number());
         entry.set_pointer(open.path.as_ptr());
         entry.set_len(HOW_LEN);
-        entry.set_off(address(&raw const this.how));
+        entry.set_off(address(this.how.as_mut_ptr().cast_const()));
         open.into.prepare(entry);
     }
 
@@ -115,4 +138,13 @@ unsafe impl<P: Path, D: Target, R: Opens> Operation for OpenAt2<P, D, R> {
         // SAFETY: passed on to the caller.
         unsafe { self.open.complete(completion) }
     }
+}
+
+// SAFETY: all of its resources are untracked, and the structure is elsewhere; the file's number is the completion's result.
+unsafe impl<P, D, R> RawOperation for OpenAt2<P, D, R, RawMemory<OpenHow>>
+where
+    P: Path + Untracked,
+    D: Target + Untracked,
+    R: Opens + Untracked,
+{
 }

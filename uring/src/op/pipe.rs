@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use crate::completion::Completion;
-use crate::direct::{AnyDirectSlot, Direct, DirectPair};
+use crate::direct::{AnyDirectSlot, Direct, DirectPair, RawDirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::into::admit_ring;
-use crate::op::{IntoDescriptor, Operation, sealed};
+use crate::op::{IntoDescriptor, Operation, RawOperation, sealed};
+use crate::resource::{Inside, MemoryFor, RawMemory, Untracked};
 
 /// Makes a pipe: the end to read from, and the end to write to.
 ///
@@ -35,11 +36,11 @@ use crate::op::{IntoDescriptor, Operation, sealed};
 #[doc(alias = "io_uring_prep_pipe_direct")]
 #[doc(alias = "IORING_OP_PIPE")]
 #[must_use]
-pub struct Pipe<R = IntoDescriptor> {
+pub struct Pipe<R = IntoDescriptor, M = Inside<[i32; 2]>> {
     into: R,
     flags: i32,
     /// Where the kernel writes the two numbers.
-    numbers: [i32; 2],
+    numbers: M,
 }
 
 impl Pipe {
@@ -52,23 +53,39 @@ impl Pipe {
         Pipe {
             into: IntoDescriptor,
             flags: 0,
-            numbers: [-1; 2],
+            numbers: Inside::new([-1; 2]),
         }
     }
 }
 
-impl<R: PipeEnds> Pipe<R> {
+impl<R: PipeEnds, M> Pipe<R, M> {
     /// Makes a pipe of two direct descriptors, in a pair of reserved slots.
-    pub fn into_direct(self, pair: DirectPair) -> Pipe<DirectPair> {
+    pub fn into_direct(self, pair: DirectPair) -> Pipe<DirectPair, M> {
         self.into_ends(pair)
     }
 
     /// Makes a pipe of two direct descriptors, in whichever slots are free.
-    pub fn into_any_direct(self, slot: AnyDirectSlot) -> Pipe<AnyDirectSlot> {
+    pub fn into_any_direct(self, slot: AnyDirectSlot) -> Pipe<AnyDirectSlot, M> {
         self.into_ends(slot)
     }
 
-    fn into_ends<N>(self, into: N) -> Pipe<N> {
+    /// Makes a pipe of two direct descriptors, in slots that are promised to be the caller's: that one and the next.
+    pub fn into_raw_direct(self, slot: RawDirectSlot) -> Pipe<RawDirectSlot, M> {
+        self.into_ends(slot)
+    }
+
+    /// Has the numbers of the two ends written there: of descriptors, or the slots that the kernel chose.
+    ///
+    /// The first is the end to read from.
+    pub fn ends_into(self, memory: RawMemory<[i32; 2]>) -> Pipe<R, RawMemory<[i32; 2]>> {
+        Pipe {
+            into: self.into,
+            flags: self.flags,
+            numbers: memory.holding([-1; 2]),
+        }
+    }
+
+    fn into_ends<N>(self, into: N) -> Pipe<N, M> {
         Pipe {
             into,
             flags: self.flags,
@@ -96,7 +113,7 @@ impl<R: PipeEnds> Pipe<R> {
     }
 }
 
-/// What the two ends of a pipe come into being as: [`IntoDescriptor`], [`DirectPair`] or [`AnyDirectSlot`]. Sealed.
+/// What the two ends of a pipe come into being as: [`IntoDescriptor`], [`DirectPair`], [`AnyDirectSlot`], or by promise [`RawDirectSlot`]. Sealed.
 pub trait PipeEnds: sealed::Sealed {
     /// One end.
     type End;
@@ -170,10 +187,10 @@ impl PipeEnds for AnyDirectSlot {
     }
 }
 
-impl<R> sealed::Sealed for Pipe<R> {}
+impl<R, M> sealed::Sealed for Pipe<R, M> {}
 
-// SAFETY: the kernel writes into the value, at the address that it stays at.
-unsafe impl<R: PipeEnds> Operation for Pipe<R> {
+// SAFETY: the kernel writes into the value, at the address that it stays at, or where `RawMemory::new` was promised.
+unsafe impl<R: PipeEnds, M: MemoryFor<[i32; 2]>> Operation for Pipe<R, M> {
     type Output = io::Result<(R::End, R::End)>;
     const OPCODE: u8 = uring_sys::IORING_OP_PIPE;
 
@@ -184,15 +201,18 @@ unsafe impl<R: PipeEnds> Operation for Pipe<R> {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`.
         unsafe {
-            entry.set_pointer((&raw mut (*this).numbers).cast_const());
+            entry.set_pointer((*this).numbers.as_mut_ptr().cast_const());
             entry.set_op_flags(((*this).flags | R::CLOSE_ON_EXEC).unsigned_abs());
             (*this).into.prepare(entry);
         }
     }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(mut self, completion: Completion) -> Self::Output {
         completion.result()?;
         // SAFETY: the caller vouches that the operation was carried out, and it has succeeded.
-        Ok(unsafe { self.into.ends(self.numbers) })
+        Ok(unsafe { self.into.ends(self.numbers.get()) })
     }
 }
+
+// SAFETY: the slots are untracked, and the numbers are elsewhere.
+unsafe impl<R: PipeEnds + Untracked> RawOperation for Pipe<R, RawMemory<[i32; 2]>> {}

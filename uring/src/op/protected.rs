@@ -5,8 +5,13 @@ use bitflags::bitflags;
 use crate::completion::Completion;
 use crate::entry::{Entry, address};
 use crate::error::Hint;
-use crate::op::{Operation, Read, ReadFixed, ReadV, Write, WriteFixed, WriteV, sealed};
-use crate::resource::{Buf, BufMut, FixedMemory, FixedMut, Target, Vectored, VectoredMut};
+use crate::op::{
+    Operation, RawOperation, Read, ReadFixed, ReadV, Write, WriteFixed, WriteV, sealed,
+};
+use crate::resource::{
+    Buf, BufMut, FixedMemory, FixedMut, Inside, MemoryFor, RawMemory, Target, Untracked, Vectored,
+    VectoredMut,
+};
 
 bitflags! {
     /// What of the protection information the device checks.
@@ -54,11 +59,17 @@ bitflags! {
 #[doc(alias = "io_uring_attr_pi")]
 #[doc(alias = "IORING_RW_ATTR_FLAG_PI")]
 #[must_use]
-pub struct Protected<O, M> {
+pub struct Protected<O, M, A = Inside<ProtectionAttributes>> {
     op: O,
     metadata: M,
-    attributes: uring_sys::io_uring_attr_pi,
+    attributes: A,
 }
+
+/// Where the protection information of a [`Protected`] is, and what is to be done with it.
+#[derive(Clone, Copy, Debug)]
+#[doc(alias = "io_uring_attr_pi")]
+#[repr(transparent)]
+pub struct ProtectionAttributes(uring_sys::io_uring_attr_pi);
 
 /// A read, into memory of whatever kind. Sealed.
 pub trait Reads: Operation {}
@@ -93,30 +104,48 @@ impl<O, M> Protected<O, M> {
         Protected {
             op,
             metadata,
-            attributes: uring_sys::io_uring_attr_pi {
+            attributes: Inside::new(ProtectionAttributes(uring_sys::io_uring_attr_pi {
                 addr: address(start),
                 // More than any device has for one transfer, and refused as such.
                 len: u32::try_from(len).unwrap_or(u32::MAX),
                 ..uring_sys::io_uring_attr_pi::default()
-            },
+            })),
         }
     }
+}
 
+impl<O, M, A: MemoryFor<ProtectionAttributes>> Protected<O, M, A> {
     /// Has the device check that.
-    pub fn checks(mut self, checks: Checks) -> Self {
-        self.attributes.flags = checks.bits();
-        self
+    pub fn checks(self, checks: Checks) -> Self {
+        self.with(|attributes| attributes.flags = checks.bits())
     }
 
     /// The application tag of every block.
-    pub fn app_tag(mut self, tag: u16) -> Self {
-        self.attributes.app_tag = tag;
-        self
+    pub fn app_tag(self, tag: u16) -> Self {
+        self.with(|attributes| attributes.app_tag = tag)
     }
 
     /// The reference tag that the first block has in `metadata`; each that follows has the next.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.attributes.seed = seed;
+    pub fn seed(self, seed: u64) -> Self {
+        self.with(|attributes| attributes.seed = seed)
+    }
+
+    /// Has the kernel read all of that there.
+    pub fn attributes_into(
+        mut self,
+        memory: RawMemory<ProtectionAttributes>,
+    ) -> Protected<O, M, RawMemory<ProtectionAttributes>> {
+        Protected {
+            attributes: memory.holding(self.attributes.get()),
+            op: self.op,
+            metadata: self.metadata,
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut uring_sys::io_uring_attr_pi)) -> Self {
+        let mut attributes = self.attributes.get();
+        change(&mut attributes.0);
+        self.attributes.set(attributes);
         self
     }
 }
@@ -131,11 +160,11 @@ pub struct ProtectedDone<R, M> {
     pub metadata: M,
 }
 
-impl<O, M> sealed::Sealed for Protected<O, M> {}
+impl<O, M, A> sealed::Sealed for Protected<O, M, A> {}
 
 // SAFETY: the memory stays where it is as long as the value lives (contracts of `Buf` and `BufMut`), the attributes as long as the
-// value stays; for the rest the operation inside answers.
-unsafe impl<O: Operation, M> Operation for Protected<O, M> {
+// value stays, or as `RawMemory::new` was promised; for the rest the operation inside answers.
+unsafe impl<O: Operation, M, A: MemoryFor<ProtectionAttributes>> Operation for Protected<O, M, A> {
     type Output = ProtectedDone<O::Output, M>;
     const OPCODE: u8 = O::OPCODE;
 
@@ -148,7 +177,7 @@ unsafe impl<O: Operation, M> Operation for Protected<O, M> {
         unsafe {
             O::prepare(&raw mut (*this).op, entry);
             entry.set_attributes(
-                address(&raw const (*this).attributes),
+                address((*this).attributes.as_mut_ptr().cast_const()),
                 uring_sys::IORING_RW_ATTR_FLAG_PI,
             );
         }
@@ -161,4 +190,12 @@ unsafe impl<O: Operation, M> Operation for Protected<O, M> {
             metadata: self.metadata,
         }
     }
+}
+
+// SAFETY: the memory is untracked, as is all that the operation inside works with, and the attributes are elsewhere.
+unsafe impl<O, M> RawOperation for Protected<O, M, RawMemory<ProtectionAttributes>>
+where
+    O: RawOperation,
+    M: Untracked,
+{
 }

@@ -5,6 +5,7 @@ use std::io;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::op::discard::block_command;
 use crate::op::{Operation, RawOperation, admit_target, done, sealed};
 use crate::resource::{Target, Untracked};
 
@@ -54,31 +55,6 @@ pub struct ZonesReset<T> {
     pub target: T,
 }
 
-impl<T> sealed::Sealed for ResetZones<T> {}
-
-// SAFETY: there is no memory to point to.
-unsafe impl<T: Target> Operation for ResetZones<T> {
-    type Output = ZonesReset<T>;
-    const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
-
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.target, ring)
-    }
-
-    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        let this = unsafe { &*this };
-        entry.set_target(this.target.target());
-        entry.set_command(BLOCK_URING_CMD_ZONE_RESET_ALL);
-    }
-
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        ZonesReset {
-            result: done(completion),
-            target: self.target,
-        }
-    }
-}
-
-// SAFETY: the target is untracked.
-unsafe impl<T: Target + Untracked> RawOperation for ResetZones<T> {}
+block_command!(ResetZones gives ZonesReset, |this, entry| {
+    entry.set_command(BLOCK_URING_CMD_ZONE_RESET_ALL);
+});

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::completion::Completion;
-use crate::direct::{AnyDirectSlot, DirectSlot};
+use crate::direct::{AnyDirectSlot, DirectSlot, RawDirectSlot};
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::net::{Address, ToAddress};
@@ -80,6 +80,11 @@ impl<R: Opens> Socket<R> {
         self.into_file(IntoAnyDirect::new(slot))
     }
 
+    /// Makes it in a slot that is promised to be the caller's.
+    pub fn into_raw_direct(self, slot: RawDirectSlot) -> Socket<RawDirectSlot> {
+        self.into_file(slot)
+    }
+
     fn into_file<N>(self, into: N) -> Socket<N> {
         Socket {
             domain: self.domain,
@@ -117,8 +122,8 @@ unsafe impl<R: Opens> Operation for Socket<R> {
     }
 }
 
-// SAFETY: nothing is owned; the descriptor's number is the completion's result.
-unsafe impl RawOperation for Socket {}
+// SAFETY: the slot is untracked; the file's number is the completion's result.
+unsafe impl<R: Opens + Untracked> RawOperation for Socket<R> {}
 
 /// What an operation on a socket gives back that only succeeds or fails.
 #[derive(Debug)]

@@ -363,6 +363,9 @@ unsafe impl<M: TimeMemory> Multishot for TimeoutMultishot<M> {
     }
 }
 
+// SAFETY: the time is untracked, so nothing points into the value.
+unsafe impl<M: TimeMemory + Untracked> RawOperation for TimeoutMultishot<M> {}
+
 /// A time limit for a member of a [`Chain`](crate::Chain): see [`Chain::timeout`](crate::Chain::timeout).
 ///
 /// Since Linux 5.5.

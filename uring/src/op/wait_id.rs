@@ -1,14 +1,14 @@
 //! Waiting for child processes.
 
+use std::fmt;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 use crate::completion::Completion;
 use crate::entry::{Entry, address};
 use crate::error::Hint;
-use crate::op::{Operation, admit_directory, done, sealed};
-use crate::resource::Target;
+use crate::op::{Operation, RawOperation, admit_directory, done, sealed};
+use crate::resource::{MemoryFor, RawMemory, Target, Untracked};
 
 /// Waits until a child process ends, or stops, or goes on.
 ///
@@ -34,11 +34,11 @@ use crate::resource::Target;
 #[doc(alias = "io_uring_prep_waitid")]
 #[doc(alias = "IORING_OP_WAITID")]
 #[must_use]
-pub struct WaitId<W> {
+pub struct WaitId<W, M = Box<ChildInfo>> {
     of: W,
     options: i32,
     /// The kernel fills it in before the completion.
-    info: Box<MaybeUninit<libc::siginfo_t>>,
+    info: M,
 }
 
 impl WaitId<AnyChild> {
@@ -74,10 +74,12 @@ impl<W: WaitsFor> WaitId<W> {
         WaitId {
             of,
             options: libc::WEXITED,
-            info: Box::new(MaybeUninit::zeroed()),
+            info: Box::new(ChildInfo::nothing()),
         }
     }
+}
 
+impl<W, M> WaitId<W, M> {
     /// Waits for it to be stopped by a signal, too.
     #[doc(alias = "WSTOPPED")]
     pub fn or_stopped(self) -> Self {
@@ -94,6 +96,15 @@ impl<W: WaitsFor> WaitId<W> {
     #[doc(alias = "WNOWAIT")]
     pub fn keep(self) -> Self {
         self.with(libc::WNOWAIT)
+    }
+
+    /// Has the kernel write there what has become of the child.
+    pub fn info_into(self, memory: RawMemory<ChildInfo>) -> WaitId<W, RawMemory<ChildInfo>> {
+        WaitId {
+            of: self.of,
+            options: self.options,
+            info: memory.holding(ChildInfo::nothing()),
+        }
     }
 
     fn with(mut self, option: i32) -> Self {
@@ -127,6 +138,15 @@ pub struct OfGroup(pub u32);
 /// The child that a pidfd stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct OfPidFd<T>(pub T);
+
+// SAFETY: they name nothing that could go away: a child that is gone is not found.
+unsafe impl Untracked for AnyChild {}
+// SAFETY: as above.
+unsafe impl Untracked for Child {}
+// SAFETY: as above.
+unsafe impl Untracked for OfGroup {}
+// SAFETY: the pidfd is untracked.
+unsafe impl<T: Untracked> Untracked for OfPidFd<T> {}
 
 impl sealed::Sealed for AnyChild {}
 impl sealed::Sealed for Child {}
@@ -174,6 +194,34 @@ pub struct Waited<W> {
     pub result: io::Result<ChildStatus>,
     /// Whom it was to be.
     pub of: W,
+}
+
+/// What the kernel has written of a child, which a [`WaitId`] that is pushed raw leaves to the caller to read.
+#[derive(Clone, Copy)]
+#[doc(alias = "siginfo_t")]
+#[repr(transparent)]
+pub struct ChildInfo(libc::siginfo_t);
+
+impl ChildInfo {
+    fn nothing() -> ChildInfo {
+        // SAFETY: numbers and addresses, for all of which zero is valid.
+        ChildInfo(unsafe { std::mem::zeroed() })
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    ///
+    /// It says something that this library does not know.
+    pub fn status(&self) -> io::Result<ChildStatus> {
+        ChildStatus::of(&self.0)
+    }
+}
+
+impl fmt::Debug for ChildInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ChildInfo").field(&self.status()).finish()
+    }
 }
 
 /// What has become of a child.
@@ -235,10 +283,10 @@ impl ChildStatus {
     }
 }
 
-impl<W> sealed::Sealed for WaitId<W> {}
+impl<W, M> sealed::Sealed for WaitId<W, M> {}
 
-// SAFETY: the memory is on the heap and owned by the value.
-unsafe impl<W: WaitsFor> Operation for WaitId<W> {
+// SAFETY: the memory is on the heap and owned by the value, or where `RawMemory::new` was promised.
+unsafe impl<W: WaitsFor, M: MemoryFor<ChildInfo>> Operation for WaitId<W, M> {
     type Output = Waited<W>;
     const OPCODE: u8 = uring_sys::IORING_OP_WAITID;
 
@@ -256,14 +304,14 @@ unsafe impl<W: WaitsFor> Operation for WaitId<W> {
         entry.set_off(address(this.info.as_mut_ptr().cast_const()));
     }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        let result = done(completion).and_then(|()| {
-            // SAFETY: it was zeroed, which is valid for what are numbers and addresses, and the kernel has written over it.
-            ChildStatus::of(unsafe { self.info.assume_init_ref() })
-        });
+    unsafe fn complete(mut self, completion: Completion) -> Self::Output {
+        let result = done(completion).and_then(|()| self.info.get().status());
         Waited {
             result,
             of: self.of,
         }
     }
 }
+
+// SAFETY: whom it waits for is untracked, and the memory is elsewhere.
+unsafe impl<W: WaitsFor + Untracked> RawOperation for WaitId<W, RawMemory<ChildInfo>> {}

@@ -11,6 +11,7 @@ pub(crate) mod received;
 mod registered;
 mod slice;
 mod std_bufs;
+mod structure;
 mod target;
 mod vectored;
 
@@ -23,6 +24,7 @@ pub use registered::{
     BufferName, Fixed, FixedMemory, FixedMut, FixedVecs, RawRegisteredBuf, RegisteredBuf,
 };
 pub use slice::Slice;
+pub use structure::{Inside, MemoryFor, RawMemory};
 pub use target::{Cwd, RawTarget, Target, TargetName};
 pub(crate) use vectored::Vector;
 pub use vectored::{IoVecs, RawIoVecs, Vectored, VectoredMut};

@@ -14,7 +14,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::batch::refused_user_data;
 use crate::builder::Builder;
-use crate::chain::{Chain, Links};
+use crate::chain::{Chain, Links, RawLinks};
 use crate::engine::Core;
 use crate::entry::TRACKED;
 use crate::error::{Call, Error};
@@ -340,6 +340,49 @@ impl<H: Handle> Ring<H> {
             return Err(Refused::new(op, refused_user_data()));
         }
         self.core.push_raw(op, push, user_data)
+    }
+
+    /// Pushes a chain of operations that own nothing: all of it, in one submission, or nothing.
+    ///
+    /// Each member is told by a number of the caller's own, and `numbers` has them nested as tokens would be.
+    ///
+    /// ```
+    /// use uring::Chain;
+    /// use uring::op::{Nop, Write};
+    /// use uring::{RawBuf, RawTarget};
+    /// # use std::os::fd::AsRawFd;
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// let full = std::fs::File::create("/dev/full")?;
+    /// let mut text = *b"no room";
+    /// // SAFETY: file and text stay as they are until all three completions were reaped, below.
+    /// let (file, buf) = unsafe {
+    ///     (RawTarget::descriptor(full.as_raw_fd()), RawBuf::new((&mut text[0]).into(), 7))
+    /// };
+    /// let chain = Chain::new(Nop::new()).then(Write::new(file, buf)).then(Nop::new());
+    /// ring.push_raw_chain(chain, ((1, 2), 3))?;
+    /// ring.submit_and_wait(3)?;
+    /// let mut failed = Vec::new();
+    /// ring.for_each(|completion| {
+    ///     if completion.result().is_err() {
+    ///         failed.push(completion.user_data());
+    ///     }
+    /// })?;
+    /// failed.sort();
+    /// // The disk is full, and what would have come after that is cancelled.
+    /// assert_eq!(failed, [2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`push_chain`](Ring::push_chain) and [`push_raw`](Ring::push_raw).
+    pub fn push_raw_chain<L: RawLinks>(
+        &mut self,
+        chain: Chain<L>,
+        numbers: L::Numbers,
+    ) -> Result<(), PushError<Chain<L>>> {
+        chain.push_raw(&mut self.core, numbers)
     }
 
     /// Pushes an operation and waits for it. What it works on may be borrowed.

@@ -33,13 +33,15 @@ impl Package {
     }
 }
 
-/// One test binary.
-#[derive(Debug)]
+/// One test binary, or one of the suites in it.
+#[derive(Debug, Clone)]
 pub(super) struct Binary {
     /// The suite's name, or the package's with the kind of target.
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) is_suite: bool,
+    /// Which of the suites in the binary.
+    suite: Option<String>,
     for_hosts: bool,
     package: String,
     dir: PathBuf,
@@ -52,17 +54,53 @@ impl Binary {
         command
             .current_dir(&self.dir)
             .env("CARGO_MANIFEST_DIR", &self.dir)
-            .env("CARGO_PKG_NAME", &self.package);
+            .env("CARGO_PKG_NAME", &self.package)
+            .args(self.arguments());
         command
+    }
+
+    /// What the binary is told so that it is this suite.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let suite = self.suite.iter();
+        suite
+            .flat_map(|suite| ["--suite".to_owned(), suite.clone()])
+            .collect()
     }
 
     /// A name for its log.
     pub(super) fn file_name(&self) -> String {
-        self.path.file_name().map_or_else(
+        let file = self.path.file_name().map_or_else(
             || self.name.clone(),
             |name| name.to_string_lossy().into_owned(),
-        )
+        );
+        let suite = self.suite.iter();
+        suite.fold(file, |file, suite| format!("{file}.{suite}"))
     }
+
+    /// The suites in a binary without libtest. One that cannot name them is left as it is, and fails as a suite.
+    fn into_suites(self) -> Result<Vec<Self>> {
+        if !self.is_suite {
+            return Ok(vec![self]);
+        }
+        let output = self.command().arg("--suites").output();
+        let output = output.with_context(|| format!("starting {}", self.path.display()))?;
+        let names = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() || names.lines().any(|name| !is_word(name)) {
+            return Ok(vec![self]);
+        }
+        let suite = |name: &str| Self {
+            name: format!("{} {name}", self.package),
+            suite: Some(name.to_owned()),
+            ..self.clone()
+        };
+        Ok(names.lines().map(suite).collect())
+    }
+}
+
+/// Whether it can be part of a path and of a command line as it is.
+fn is_word(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    !name.is_empty() && name.chars().all(fits)
 }
 
 #[derive(Deserialize)]
@@ -163,9 +201,18 @@ pub(super) fn build(project: &Project, packages: &[Package]) -> Result<Vec<Binar
     command.args(["test", "--no-run"]);
     let messages = messages(command, names)?;
     let binaries = messages.into_iter();
-    let mut binaries: Vec<_> = binaries.filter_map(|m| binary(m, &packages)).collect();
+    let binaries = binaries.filter_map(|m| binary(m, &packages));
+    let mut binaries = suites_of(binaries)?;
     binaries.sort_by(|a, b| (a.is_suite, &a.name).cmp(&(b.is_suite, &b.name)));
     Ok(binaries)
+}
+
+fn suites_of(binaries: impl IntoIterator<Item = Binary>) -> Result<Vec<Binary>> {
+    let mut suites = Vec::new();
+    for binary in binaries {
+        suites.extend(binary.into_suites()?);
+    }
+    Ok(suites)
 }
 
 /// What is built to run in another machine, where there are no libraries.
@@ -194,7 +241,8 @@ pub(super) fn build_for_guest(project: &Project, packages: &[&Package]) -> Resul
         }
         let suite = binary(message, packages);
         let for_machines = |binary: &Binary| binary.is_suite && !binary.for_hosts;
-        built.suites.extend(suite.filter(for_machines));
+        let suite = suite.filter(for_machines);
+        built.suites.extend(suites_of(suite)?);
     }
     Ok(built)
 }
@@ -274,6 +322,7 @@ fn binary(message: Message, packages: &[&Package]) -> Option<Binary> {
         name,
         path,
         is_suite,
+        suite: None,
         for_hosts: is_suite && package.for_hosts.contains(&target.name),
         package: package.name.clone(),
         dir: package.dir.clone(),

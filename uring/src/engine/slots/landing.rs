@@ -102,6 +102,10 @@ impl Slots {
                 (*slot).result = completion.result;
                 (*slot).flags = completion.flags;
             }
+            if (*slot).completes == Times::Many {
+                // Timeouts give the same number for each repetition.
+                self.stopped |= completion.result >= 0 || completion.result == -libc::ETIME;
+            }
             let keep = match (*slot).completes {
                 Times::Once | Times::Quiet => completion.extra != [0; 2],
                 Times::Notified => notifies,

@@ -156,6 +156,8 @@ pub(crate) struct Slots {
     announced: VecDeque<Place>,
     /// A completion that is not the last has come.
     heard_more: bool,
+    /// Whether a multishot operation has ever ended as one does whose completion found no room.
+    stopped: bool,
 }
 
 /// How many operations there are at one depth.
@@ -191,6 +193,7 @@ impl Slots {
             settled: Vec::new(),
             announced: VecDeque::new(),
             heard_more: false,
+            stopped: false,
         }
     }
 
@@ -430,6 +433,10 @@ impl Slots {
     /// Whether an operation has completed, but not for the last time, since this was asked before.
     pub(crate) fn has_heard_more(&mut self) -> bool {
         std::mem::take(&mut self.heard_more)
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// Opens a scope at `depth`.

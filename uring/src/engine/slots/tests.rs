@@ -15,11 +15,14 @@ struct Dropped(i32, Drops);
 
 const OPERATION: i32 = 100;
 const UNWINDS: i32 = 13;
+const BOMB: &str = "as it should";
 
 impl Drop for Dropped {
     fn drop(&mut self) {
         self.1.borrow_mut().push(self.0);
-        assert_ne!(self.0, UNWINDS, "as it should");
+        if self.0 == UNWINDS {
+            std::panic::panic_any(BOMB);
+        }
     }
 }
 
@@ -218,7 +221,8 @@ fn an_item_that_unwinds_keeps_nothing_else() {
         }
         land(&mut slots, place, 3, 0);
         let ended = catch_unwind(AssertUnwindSafe(|| end(&mut slots, place)));
-        assert!(ended.is_err());
+        let payload = ended.unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&BOMB));
         assert_eq!(*drops.borrow(), [1, UNWINDS, 2, 3, OPERATION]);
         assert!(slots.is_empty());
     }

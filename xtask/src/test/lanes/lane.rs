@@ -30,6 +30,9 @@ pub(super) struct Lane {
     pub(super) modules: Vec<Loaded>,
     #[serde(skip)]
     pub(super) image: PathBuf,
+    /// How many tests run at a time, where not as many as elsewhere.
+    #[serde(skip)]
+    pub(super) tests_at_a_time: Option<u32>,
     /// Where its machine keeps its files and logs.
     #[serde(skip)]
     pub(super) dir: PathBuf,
@@ -82,6 +85,7 @@ pub(super) fn of(kernel: Kernel, fault: Option<Fault>, dirs: &Path) -> Result<La
         facilities: facilities.join(","),
         package: image.package,
         image: image.path,
+        tests_at_a_time: kernel.tests_at_a_time,
         fault,
     })
 }
@@ -105,6 +109,7 @@ fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
         facilities: String::new(),
         modules: Vec::new(),
         image: image.to_owned(),
+        tests_at_a_time: None,
         fault: None,
     };
     let mut facilities = kernels::common_facilities(&lane.series)?;

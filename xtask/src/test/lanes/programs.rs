@@ -28,8 +28,9 @@ const TESTKIT: &str = "uring-testkit";
 const TIMEOUT_FACTOR: &str = "5";
 /// What tests repeat is for this machine to repeat; on an emulated one they show that the kernel behaves.
 const ROUNDS: &str = "0.005";
-/// Tests that run at a time: many of them wait, and a machine's processors have something to do meanwhile.
-const TEST_THREADS: &str = "--test-threads=8";
+/// Tests that run at a time: some wait, and a machine's processor has something to do meanwhile; each is a process more between
+/// which it changes.
+const TESTS_AT_A_TIME: u32 = 4;
 /// Seconds for one suite: longer than one of its tests may hang.
 const LIMIT: &str = "1300";
 
@@ -58,15 +59,7 @@ impl Programs {
         let suites = built.suites.into_iter();
         Ok(Self {
             first,
-            // Blanks separate words in the guest's settings.
-            suites: suites
-                .map(|suite| {
-                    (
-                        format!("/suites/deps/{}", suite.name.replace(' ', ":")),
-                        suite,
-                    )
-                })
-                .collect(),
+            suites: suites.map(|suite| (place(&suite.name), suite)).collect(),
             examples: built.examples,
         })
     }
@@ -100,24 +93,24 @@ impl Programs {
         let mut archive = self.archive(lane)?;
         let mut plans = BTreeMap::new();
         let mut plan_text = String::new();
-        for directory in ["suites", "suites/deps", "suites/examples"] {
-            archive.directory(directory);
-        }
+        let mut suites = Vec::new();
+        let threads = lane.tests_at_a_time.unwrap_or(TESTS_AT_A_TIME);
+        let threads = format!("--test-threads={threads}");
         for (path, suite, text) in self.plans(lane, selection)? {
             let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
             plans.insert(path.to_owned(), plan);
             plan_text.push_str(&text);
-            archive.program(&path[1..], &read(&suite.path)?);
-            let filter = selection.filter.map(|filter| format!(" {filter}"));
-            let filter = filter.unwrap_or_default();
-            writeln!(settings, "suite {path} {TEST_THREADS}{filter}")?;
+            suites.push((path, suite));
+            let mut line = vec![path, &threads];
+            let which = suite.arguments();
+            line.extend(which.iter().map(String::as_str));
+            line.extend(selection.filter);
+            writeln!(settings, "suite {}", line.join(" "))?;
         }
         if plans.is_empty() {
             bail!("{}: there is no such test: {selection:?}", lane.name);
         }
-        for (name, path) in &self.examples {
-            archive.program(&format!("suites/examples/{name}"), &read(path)?);
-        }
+        self.put_programs(&mut archive, suites)?;
         archive.file("settings", settings.as_bytes());
         Ok(Work {
             archive: archive.finish(),
@@ -139,20 +132,41 @@ impl Programs {
         let mut archive = self.archive(lane)?;
         archive.directory("bin");
         archive.program("bin/busybox", &read(&Emulator::busybox()?)?);
-        for directory in ["suites", "suites/deps", "suites/examples"] {
-            archive.directory(directory);
-        }
-        for (path, suite) in &self.suites {
-            archive.program(&path[1..], &read(&suite.path)?);
-        }
-        for (name, path) in &self.examples {
-            archive.program(&format!("suites/examples/{name}"), &read(path)?);
-        }
+        let suites = self.suites.iter();
+        self.put_programs(
+            &mut archive,
+            suites.map(|(path, suite)| (path.as_str(), suite)),
+        )?;
         // A session of its own, so that the terminal's signals reach what the shell runs.
         let settings =
             settings(lane, Selection::default()) + "shell /bin/busybox setsid -c /bin/busybox sh\n";
         archive.file("settings", settings.as_bytes());
         Ok(Work::of(archive))
+    }
+
+    /// The binaries, once each, the suites by name, and the examples, which are where cargo has them: beside the binaries' directory.
+    fn put_programs<'a>(
+        &self,
+        archive: &mut Archive,
+        suites: impl IntoIterator<Item = (&'a str, &'a binary::Binary)>,
+    ) -> Result<()> {
+        for directory in ["suites", "suites/deps", "suites/examples"] {
+            archive.directory(directory);
+        }
+        let mut there = BTreeMap::new();
+        for (path, suite) in suites {
+            let count = there.len();
+            let binary = there.entry(&suite.path).or_insert(count);
+            let binary = format!("{binary}.binary");
+            if there.len() > count {
+                archive.program(&format!("suites/deps/{binary}"), &read(&suite.path)?);
+            }
+            archive.link(&path[1..], &binary);
+        }
+        for (name, path) in &self.examples {
+            archive.program(&format!("suites/examples/{name}"), &read(path)?);
+        }
+        Ok(())
     }
 
     /// What every machine gets.
@@ -167,6 +181,11 @@ impl Programs {
         }
         Ok(archive)
     }
+}
+
+/// Where a suite is in a machine. Blanks separate words in the guest's settings.
+fn place(suite: &str) -> String {
+    format!("/suites/deps/{}", suite.replace(' ', ":"))
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>> {

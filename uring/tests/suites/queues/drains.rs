@@ -1,0 +1,105 @@
+//! What the kernel's count of completions does to drains.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use uring::op::{EndReason, Nop, PollEvents, PollMultishot};
+use uring::{Any, Builder, Push, Ring, Token};
+use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
+
+use crate::common;
+
+/// Came with the kernel that counts requests instead of completions.
+const PIPE: Feature = Feature::opcode(uring_sys::IORING_OP_PIPE);
+
+const EXT_ARG: Feature = Feature::ring(uring_sys::IORING_FEAT_EXT_ARG);
+
+pub(crate) fn add_to(suite: &mut Suite) {
+    suite
+        .test("no_drain_after_a_stop_for_want_of_room", after_a_stop)
+        .on(HandleKind::ALL)
+        .needs([EXT_ARG])
+        .no_refusal("a kernel without it has no polls that go on");
+    suite
+        .test("a_drain_that_never_starts", never_starts)
+        .on(HandleKind::ALL)
+        .needs([EXT_ARG])
+        .no_refusal("a kernel without it has no polls that go on")
+        .own_process();
+}
+
+/// A completion queue for 8 with 7 of them, since a push of a drain takes completions in.
+const READY: u64 = 7;
+
+/// A ring that polls something, and its other end.
+fn polling(context: &Context) -> TestResult<(Ring<Any>, Token<PollMultishot<OwnedFd>>, File)> {
+    let mut ring = common::build(context, &Builder::new(8).completion_entries(8))?;
+    let (reader, writer) = files::pipe()?;
+    let poll = ring.push(PollMultishot::new(reader, PollEvents::IN))?;
+    ring.submit()?;
+    for number in 0..READY {
+        ring.push_raw(Nop::new(), number)?;
+    }
+    Ok((ring, poll, File::from(writer)))
+}
+
+/// The poll has room for one more completion, and none for the next.
+fn stop(
+    ring: &mut Ring<Any>,
+    poll: Token<PollMultishot<OwnedFd>>,
+    mut writer: &File,
+) -> TestResult {
+    for _ in 0..2 {
+        writer.write_all(b"1")?;
+        ring.submit_and_get_events()?;
+    }
+    assert_eq!(ring.completions_ready(), 8);
+    assert_eq!(ring.for_each(drop)?, 7);
+    let ended = ring.wait(poll)?;
+    assert!(
+        matches!(ended.reason, EndReason::Stopped),
+        "{:?}",
+        ended.reason
+    );
+    Ok(())
+}
+
+fn after_a_stop(context: &Context) -> TestResult {
+    let (mut ring, poll, writer) = polling(context)?;
+    ring.submit()?;
+    stop(&mut ring, poll, &writer)?;
+    let drain = Push::new().drain();
+    if context.has(PIPE) {
+        let nop = ring.push_with(Nop::new(), drain)?;
+        ring.wait(nop)??;
+        return Ok(());
+    }
+    for _ in 0..2 {
+        let refused = ring.push_with(Nop::new(), drain).unwrap_err();
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+        let refused = ring.push_raw_with(Nop::new(), 5, drain).unwrap_err();
+        assert!(refused.error().is_drain_conflict(), "{refused}");
+    }
+    ring.call(Nop::new())??;
+    Ok(())
+}
+
+/// Before Linux 6.16 the completion that finds no room is counted though it is never made.
+fn never_starts(context: &Context) -> TestResult {
+    let (mut ring, poll, writer) = polling(context)?;
+    let nop = ring.push_with(Nop::new(), Push::new().drain())?;
+    ring.submit()?;
+    stop(&mut ring, poll, &writer)?;
+    let waited = ring.submit_and_wait_timeout(1, Duration::from_millis(50));
+    if context.has(PIPE) {
+        ring.wait(nop)??;
+        return Ok(());
+    }
+    assert!(waited.is_err_and(|error| error.is_timed_out()));
+    let nop = ring.take(nop).expect_err("the kernel holds it back");
+    drop((nop, ring));
+    assert_eq!(uring::leaked_operations(), 1);
+    Ok(())
+}
