@@ -151,6 +151,14 @@ fn fields(context: &Context) -> TestResult {
     assert_errno(refused.result, libc::EACCES);
     ring.call(OpenAt::new(path.clone()))?.result?;
 
+    // Of a filter for two opcodes neither is among the rest.
+    let mut ring = common::ring(context, 8)?;
+    let creates = libc::O_CREAT.unsigned_abs();
+    ring.filter(&Filter::none_of(Field::OpenFlags, creates).deny_rest())?;
+    ring.call(OpenAt::new(path.clone()))?.result?;
+    ring.call(open(Resolve::NO_SYMLINKS))?.result?;
+    assert_errno(ring.call(Nop::new())?, libc::EACCES);
+
     // More than there is of a NOP.
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let beyond = u32::try_from(std::mem::offset_of!(uring_sys::io_uring_bpf_ctx, anon_1))?;
