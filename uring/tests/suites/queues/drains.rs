@@ -14,19 +14,20 @@ use crate::common;
 /// Came with the kernel that counts requests instead of completions.
 const PIPE: Feature = Feature::opcode(uring_sys::IORING_OP_PIPE);
 
-const EXT_ARG: Feature = Feature::ring(uring_sys::IORING_FEAT_EXT_ARG);
+/// Came with the kernel that ends a poll for want of room.
+const SYNC_CANCEL: Feature = Feature::register(uring_sys::IORING_REGISTER_SYNC_CANCEL);
 
 pub(crate) fn add_to(suite: &mut Suite) {
     suite
         .test("no_drain_after_a_stop_for_want_of_room", after_a_stop)
         .on(HandleKind::ALL)
-        .needs([EXT_ARG])
-        .no_refusal("a kernel without it has no polls that go on");
+        .needs([SYNC_CANCEL])
+        .refused_by(goes_on_without_room);
     suite
         .test("a_drain_that_never_starts", never_starts)
         .on(HandleKind::ALL)
-        .needs([EXT_ARG])
-        .no_refusal("a kernel without it has no polls that go on")
+        .needs([SYNC_CANCEL])
+        .no_refusal("a poll goes on without room, as the other test shows")
         .own_process();
 }
 
@@ -63,6 +64,25 @@ fn stop(
         "{:?}",
         ended.reason
     );
+    Ok(())
+}
+
+/// Before Linux 6.0 its completions wait in the kernel like all others.
+fn goes_on_without_room(context: &Context) -> TestResult {
+    if let Err(error) = common::ring(context, 1) {
+        assert!(error.is_unsupported(), "{error}");
+        return Ok(());
+    }
+    let (mut ring, poll, mut writer) = polling(context)?;
+    ring.submit()?;
+    for _ in 0..2 {
+        writer.write_all(b"1")?;
+        ring.submit_and_get_events()?;
+    }
+    assert_eq!(ring.for_each(drop)?, 7);
+    let poll = ring.take(poll).expect_err("it goes on");
+    ring.call(Nop::new())??;
+    drop(poll);
     Ok(())
 }
 
