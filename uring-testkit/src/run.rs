@@ -93,27 +93,23 @@ pub(crate) fn run(
 /// What is done at a time: tests that share a process, or one by itself.
 type Work = Vec<usize>;
 
-/// The plan in pieces, in its order. Tests that share a process are spread over the threads.
+/// The plan in pieces. Tests that share a process are dealt like cards, since neighbours, such as a test over each handle, are
+/// alike and would all wait in one.
 fn work(plan: &[(Case, Decision)], threads: usize) -> VecDeque<Work> {
     let shares = |(case, decision): &(Case, Decision)| {
         !case.own_process && matches!(decision, Decision::Run { .. } | Decision::Refuse { .. })
     };
-    let sharing = plan.iter().filter(|planned| shares(planned)).count();
-    let most = sharing.div_ceil(threads).clamp(1, SHARED);
-    let mut pieces = VecDeque::new();
-    let mut piece = Work::new();
-    for (index, planned) in plan.iter().enumerate() {
-        if !shares(planned) {
-            pieces.push_back(vec![index]);
-            continue;
-        }
-        piece.push(index);
-        if piece.len() == most {
-            pieces.push_back(std::mem::take(&mut piece));
-        }
-    }
-    pieces.extend(Some(piece).filter(|piece| !piece.is_empty()));
-    pieces
+    let (sharing, alone): (Vec<_>, Vec<_>) = (0..plan.len()).partition(|test| shares(&plan[*test]));
+    deal(&sharing, threads)
+        .chain(alone.into_iter().map(|test| vec![test]))
+        .collect()
+}
+
+/// As few pieces as keep the threads busy and are not too large.
+fn deal(tests: &[usize], threads: usize) -> impl Iterator<Item = Work> {
+    let most = tests.len().div_ceil(threads).clamp(1, SHARED);
+    let pieces = tests.len().div_ceil(most);
+    (0..pieces).map(move |first| tests[first..].iter().copied().step_by(pieces).collect())
 }
 
 /// What the threads of a run share.
@@ -279,5 +275,25 @@ fn timeout_factor() -> Result<f64, String> {
         _ => Err(format!(
             "URING_TEST_TIMEOUT_FACTOR={text}: must be a number from 0.01 to 1000"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_dealt_over_pieces_that_are_not_too_large() {
+        let dealt = |count: usize, threads| {
+            let tests: Vec<_> = (0..count).collect();
+            deal(&tests, threads).collect::<Vec<_>>()
+        };
+        assert!(dealt(0, 4).is_empty());
+        assert_eq!(dealt(3, 4), [[0], [1], [2]]);
+        assert_eq!(dealt(5, 2), [vec![0, 2, 4], vec![1, 3]]);
+        let many = dealt(100, 2);
+        assert_eq!(many.len(), 100_usize.div_ceil(SHARED));
+        assert!(many.iter().all(|piece| piece.len() <= SHARED));
+        assert_eq!(many.iter().map(Vec::len).sum::<usize>(), 100);
     }
 }

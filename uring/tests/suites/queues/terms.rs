@@ -57,6 +57,8 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .test("a_wait_that_is_no_iowait", a_wait_that_is_no_iowait)
         .on(HandleKind::ALL)
         .needs([NO_IOWAIT])
+        // Every process of the machine that waits is counted.
+        .alone()
         .refused_by(no_iowait_is_refused);
     suite
         .test("small_questions", small_questions)

@@ -65,7 +65,7 @@ pub(crate) struct Args {
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
-    /// How many machines run at a time; two more than there are processors, without it
+    /// How many machines run at a time; one more than there are processors, without it
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
     /// How many processors each machine has
@@ -261,7 +261,7 @@ impl Run<'_> {
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
         // A machine with one processor wastes none of its time on agreement with itself, and what it waits another uses.
         let processors = thread::available_parallelism()?.get();
-        let jobs = self.args.jobs.map_or(processors + 2, NonZero::get);
+        let jobs = self.args.jobs.map_or(processors + 1, NonZero::get);
         // Machines that wait begin, so that others use it; then the newest kernels, which have most to do.
         let mut queue: Vec<_> = lanes.iter().enumerate().rev().collect();
         queue.sort_by_key(|(_, lane)| lane.tests_at_a_time.is_none());
