@@ -3,7 +3,12 @@
 //! A probe asks for the feature in a way that must fail late where the feature is known and early where it is not,
 //! and asks a control question beside it whose answer is the same on every kernel.
 
-use std::{cell::OnceCell, ffi::c_void};
+use std::{
+    cell::OnceCell,
+    ffi::c_void,
+    io, thread,
+    time::{Duration, Instant},
+};
 
 use uring_sys::{
     Errno, IO_URING_OP_SUPPORTED, IORING_OP_NOP, IORING_OP_TIMEOUT, IORING_REGISTER_PBUF_RING,
@@ -21,6 +26,8 @@ use crate::{
 
 /// An address that no process can have mapped.
 const UNREADABLE: usize = usize::MAX - 0xfff;
+/// How long memory may be short.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A register opcode that no kernel knows.
 const UNKNOWN_REGISTER: u32 = 0x7fff;
 
@@ -183,7 +190,26 @@ fn present_if(present: bool) -> Observation {
 }
 
 fn ring(flags: u32) -> Result<RawRing, String> {
-    RawRing::new(4, flags).map_err(|error| format!("io_uring_setup for the probe: {error}"))
+    let made = patiently(
+        || RawRing::new(4, flags),
+        |made| {
+            let error = made.as_ref().err();
+            error.is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory)
+        },
+    );
+    made.map_err(|error| format!("io_uring_setup for the probe: {error}"))
+}
+
+/// Asks again while memory is short: the locked memory of rings that are gone is given back some time later.
+fn patiently<T>(mut setup: impl FnMut() -> T, is_short: impl Fn(&T) -> bool) -> T {
+    let start = Instant::now();
+    loop {
+        let answer = setup();
+        if !is_short(&answer) || start.elapsed() > PATIENCE {
+            return answer;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The errno of a setup that must fail: it wants to attach to a descriptor that cannot exist.
@@ -198,7 +224,11 @@ fn failing_setup(flags: u32) -> Result<Errno, String> {
         },
         ..io_uring_params::default()
     };
-    match sys::setup(4, &mut params) {
+    let asked = patiently(
+        || sys::setup(4, &mut params),
+        |answer| matches!(answer, Err(Errno::ENOMEM)),
+    );
+    match asked {
         Err(errno) => Ok(errno),
         Ok(number) => {
             let number = i32::try_from(number).unwrap_or(-1);
