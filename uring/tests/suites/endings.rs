@@ -198,7 +198,8 @@ fn dropped_while_unwinding(context: &Context) -> TestResult {
         let _ring = ring;
         panic!("on purpose");
     }));
-    assert!(unwound.is_err());
+    let panicked = unwound.expect_err("it panics");
+    assert_eq!(panicked.downcast_ref(), Some(&"on purpose"));
     read.expect_over()?;
     nothing_is_left()
 }

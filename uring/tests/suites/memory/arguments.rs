@@ -235,17 +235,21 @@ pub(crate) fn m16_failing_chain_completes(context: &Context) -> TestResult {
         let error = result.expect_err("the member before it failed");
         assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
     };
+    let not_found = |result: io::Result<std::os::fd::OwnedFd>| {
+        let error = result.expect_err("there is no such file");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+    };
     for _ in 0..context.rounds(100) {
         let first = Chain::new(missing()).then(Nop::new()).then(Nop::new());
         let ((failed, second), third) = ring.push_chain(first)?;
-        assert!(ring.wait(failed)?.result.is_err());
+        not_found(ring.wait(failed)?.result);
         cancelled(ring.wait(second)?);
         cancelled(ring.wait(third)?);
 
         let middle = Chain::new(Nop::new()).then(missing()).then(Nop::new());
         let ((first, failed), third) = ring.push_chain(middle)?;
         cancelled(ring.wait(third)?);
-        assert!(ring.wait(failed)?.result.is_err());
+        not_found(ring.wait(failed)?.result);
         ring.wait(first)??;
 
         let hard = Chain::new(missing())
@@ -254,7 +258,7 @@ pub(crate) fn m16_failing_chain_completes(context: &Context) -> TestResult {
         let ((failed, second), third) = ring.push_chain(hard)?;
         ring.wait(third)??;
         ring.wait(second)??;
-        assert!(ring.wait(failed)?.result.is_err());
+        not_found(ring.wait(failed)?.result);
 
         let short = Read::new(File::open("/dev/null")?, vec![0; 16]);
         let (short, second) = ring.push_chain(Chain::new(short).then(Nop::new()))?;
