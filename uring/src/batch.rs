@@ -6,6 +6,7 @@ use crate::chain::{Chain, RawLinks};
 use crate::engine::{Core, notifies};
 use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
+use crate::fork::Process;
 use crate::handle::Handle;
 use crate::op::RawOperation;
 use crate::push::Push;
@@ -18,6 +19,8 @@ pub struct Batch<'q> {
     core: &'q mut Core,
     /// The queue's tail, which the core does not know of until it is given back.
     hand: Hand,
+    process: Process,
+    id: u64,
 }
 
 impl<H: Handle> Ring<H> {
@@ -59,7 +62,12 @@ impl<H: Handle> Ring<H> {
         let core = self.core_mut();
         let hand = core.take_in_hand();
         // Dropping it gives the tail back, also when `body` unwinds; it is borrowed to `body`, so it is dropped here.
-        let mut batch = Batch { core, hand };
+        let mut batch = Batch {
+            hand,
+            process: core.process(),
+            id: core.id(),
+            core,
+        };
         body(&mut batch)
     }
 }
@@ -87,17 +95,16 @@ impl Batch<'_> {
         user_data: u64,
         push: Push,
     ) -> Result<(), PushError<O>> {
-        let common = !O::LARGE
-            && !notifies::<O>()
-            && !push.drains()
+        let plain = const { !O::LARGE && !notifies::<O>() }
+            && push.is_plain()
             && user_data & TRACKED == 0
-            && self.hand.has_room();
-        if !common || !self.core.is_at_home() {
-            return self.push_slowly(op, user_data, push);
-        }
-        let admitted = op.admit(self.core.id());
-        if let Err(hint) = admitted.and_then(|()| self.core.admit_push(push)) {
-            return Err(Refused::new(op, Error::refused(Call::Push, hint)));
+            && self.hand.has_room()
+            && self.process.is_current()
+            && op.admit(self.id).is_ok();
+        if !plain {
+            let (hand, pushed) = push_slowly(self.core, self.hand, op, user_data, push);
+            self.hand = hand;
+            return pushed;
         }
         let mut entry = Entry::new(O::OPCODE);
         push.apply(&mut entry);
@@ -118,29 +125,28 @@ impl Batch<'_> {
         chain: Chain<L>,
         numbers: L::Numbers,
     ) -> Result<(), PushError<Chain<L>>> {
-        self.core
-            .put_back(std::mem::replace(&mut self.hand, Hand::NONE));
+        self.core.put_back(self.hand);
         let pushed = chain.push_raw(self.core, numbers);
         self.hand = self.core.take_in_hand();
         pushed
     }
+}
 
-    #[cold]
-    fn push_slowly<O: RawOperation>(
-        &mut self,
-        op: O,
-        user_data: u64,
-        push: Push,
-    ) -> Result<(), PushError<O>> {
-        if user_data & TRACKED != 0 {
-            return Err(Refused::new(op, refused_user_data()));
-        }
-        self.core
-            .put_back(std::mem::replace(&mut self.hand, Hand::NONE));
-        let pushed = self.core.push_raw(op, push, user_data);
-        self.hand = self.core.take_in_hand();
-        pushed
+/// Pushes without the tail in hand, and takes it again. The hand goes by value: what nothing points to can be kept in registers.
+#[cold]
+fn push_slowly<O: RawOperation>(
+    core: &mut Core,
+    hand: Hand,
+    op: O,
+    user_data: u64,
+    push: Push,
+) -> (Hand, Result<(), PushError<O>>) {
+    if user_data & TRACKED != 0 {
+        return (hand, Err(Refused::new(op, refused_user_data())));
     }
+    core.put_back(hand);
+    let pushed = core.push_raw(op, push, user_data);
+    (core.take_in_hand(), pushed)
 }
 
 /// The top bit is the ring's own, since with it a completion could be taken for one of an operation that the ring keeps (M15).

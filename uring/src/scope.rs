@@ -8,7 +8,7 @@ use std::time::Duration;
 use static_assertions::assert_not_impl_any;
 
 use crate::chain::{Chain, Links};
-use crate::engine::{Core, Wait};
+use crate::engine::Core;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::op::{Cancel, Cancelled, Multishot, Operation};
@@ -248,7 +248,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// See [`Ring::submit`].
     pub fn submit(&mut self) -> Result<u32, Error> {
-        self.core.transact(Wait::Not)
+        self.core.submit()
     }
 
     /// A scope within this one: what it borrows may end before this scope does.

@@ -20,9 +20,7 @@ use uring::op::Nop;
 use uring::{Builder, Registered, Ring, TaskWork, Token};
 
 const BATCHES: [u32; 4] = [1, 8, 32, 128];
-const WAYS: [&str; 7] = [
-    "raw", "batch", "next", "owned", "scoped", "call", "submit",
-];
+const WAYS: [&str; 7] = ["raw", "batch", "next", "owned", "scoped", "call", "submit"];
 /// The rounds of the two runs.
 const ROUNDS: [u32; 2] = [100, 300];
 

@@ -35,6 +35,20 @@ impl Core {
         push: Push,
         user_data: u64,
     ) -> Result<(), PushError<O>> {
+        if self.is_plain::<O>(push) && op.admit(self.id()).is_ok() {
+            self.place_plain(op, push, user_data);
+            return Ok(());
+        }
+        self.push_raw_slowly(op, push, user_data)
+    }
+
+    #[cold]
+    fn push_raw_slowly<O: Operation>(
+        &mut self,
+        op: O,
+        push: Push,
+        user_data: u64,
+    ) -> Result<(), PushError<O>> {
         match self.admit(&op, push, 0, true) {
             Ok(()) => {
                 self.place_raw(op, push, user_data);

@@ -76,6 +76,8 @@ pub struct Core {
     buffers: Buffers,
     personalities: Personalities,
     restrictions: Option<Box<Restrictions>>,
+    /// Submitting may be more than a call: there is something to be looked at before or after it (see [`tend`](Core::tend)). It stays so.
+    tends: bool,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
     /// There was a zero-copy send.
@@ -129,6 +131,7 @@ impl Core {
     /// A ring that is reached by `name`, with room for `slots` operations in flight.
     pub(crate) fn new(parts: Parts, slots: u32, name: Name, index: Option<u8>) -> Box<Core> {
         Box::new(Core {
+            tends: !parts.sq.is_entered(),
             sq: parts.sq,
             cq: parts.cq,
             slots: ManuallyDrop::new(Slots::new(slots)),
@@ -153,7 +156,7 @@ impl Core {
             wakers: Wakers::default(),
             descriptor: None,
             clock: WaitClock::Monotonic,
-            wait_flags: 0,
+            wait_flags: uring_sys::IORING_ENTER_GETEVENTS,
             waits: None,
             index,
             #[cfg(uring_coverage)]
@@ -164,6 +167,7 @@ impl Core {
 
     /// The same ring, with new queues. Nothing is in the old ones.
     pub(crate) fn move_to(&mut self, parts: Parts) {
+        self.tends |= !parts.sq.is_entered();
         self.sq = parts.sq;
         self.cq = parts.cq;
         self.setup = parts.setup;
@@ -239,7 +243,17 @@ impl Core {
 
     /// How many the kernel has to be waited for until there are `completions`, counting those that were put aside, and not counting what
     /// nobody gets to see.
+    #[inline]
     pub(crate) fn still_to_come(&self, completions: u32) -> u32 {
+        if self.backlog.is_empty() && self.answers_due == 0 {
+            completions
+        } else {
+            self.still_to_come_besides(completions)
+        }
+    }
+
+    #[cold]
+    fn still_to_come_besides(&self, completions: u32) -> u32 {
         let put_aside = u32::try_from(self.backlog.len()).unwrap_or(u32::MAX);
         match completions.saturating_sub(put_aside) {
             0 => 0,
@@ -277,6 +291,7 @@ impl Core {
     }
 
     pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        self.tends = true;
         &mut self.buffers
     }
 
@@ -297,6 +312,7 @@ impl Core {
     }
 
     pub(crate) fn personalities_mut(&mut self) -> &mut Personalities {
+        self.tends = true;
         &mut self.personalities
     }
 
@@ -309,6 +325,7 @@ impl Core {
     }
 
     pub(crate) fn set_direct(&mut self, table: Option<DirectTable>) {
+        self.tends = true;
         self.direct = table;
     }
 }

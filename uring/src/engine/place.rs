@@ -1,7 +1,7 @@
 //! Operations on their way into the submission queue: is there room, and what does the kernel find there.
 
 use crate::engine::slots::Slots;
-use crate::engine::{Core, Place};
+use crate::engine::{Core, Place, notifies};
 use crate::entry::Entry;
 use crate::error::{Call, Error, Hint};
 use crate::op::Operation;
@@ -138,6 +138,26 @@ impl Core {
         Ok(place)
     }
 
+    /// Whether a push is no more than an entry of 64 bytes in the queue.
+    #[inline]
+    pub(super) fn is_plain<O: Operation>(&self, push: Push) -> bool {
+        let is_small = const { !O::LARGE && !notifies::<O>() };
+        is_small && push.is_plain() && self.sq.is_open() && self.process.is_current()
+    }
+
+    /// [`place_raw`](Core::place_raw) where the push [is plain](Core::is_plain).
+    #[inline]
+    pub(super) fn place_plain<O: Operation>(&mut self, mut op: O, push: Push, user_data: u64) {
+        let mut entry = Entry::new(O::OPCODE);
+        push.apply(&mut entry);
+        // SAFETY: as in `place_raw`.
+        unsafe { O::prepare(&raw mut op, &mut entry) };
+        entry.set_user_data(user_data);
+        #[cfg(uring_coverage)]
+        self.flying.pushed(&entry);
+        self.sq.place_plain(&entry);
+    }
+
     /// Puts an operation into the queue that nothing is kept of. Room has been made.
     #[inline]
     pub(crate) fn place_raw<O: Operation>(&mut self, mut op: O, push: Push, user_data: u64) {
@@ -155,17 +175,12 @@ impl Core {
     /// The queue's tail, to push raw operations with. Where there is more to be done for a push than to write an entry there is no room.
     #[inline]
     pub(crate) fn take_in_hand(&mut self) -> Hand {
-        // The queues of a forked child's copy may not be mapped there.
-        if !self.process.is_current() || cfg!(uring_coverage) {
-            return Hand::NONE;
+        let hand = self.sq.take_in_hand(self.process.is_current());
+        if cfg!(uring_coverage) {
+            hand.closed()
+        } else {
+            hand
         }
-        self.sq.take_in_hand()
-    }
-
-    /// Whether this is the process that the ring is of.
-    #[inline]
-    pub(crate) fn is_at_home(&self) -> bool {
-        self.process.is_current()
     }
 
     #[inline]
