@@ -113,7 +113,9 @@ where
         bound: PhantomData,
     };
     let ended = catch_unwind(AssertUnwindSafe(|| body(&mut scope)));
-    leave(core, depth, ended.is_err());
+    if !core.has_left_nothing(depth) {
+        leave(core, depth, ended.is_err());
+    }
     match ended {
         Ok(value) => value,
         Err(panic) => resume_unwind(panic),

@@ -18,6 +18,23 @@ impl Core {
         depth: u16,
         submit: bool,
     ) -> Result<Token<O>, PushError<O>> {
+        if self.is_plain::<O>(push) && op.admit(self.id()).is_ok() {
+            if let Some(vacant) = self.slots.take_slot() {
+                let place = self.place_tracked_plain(vacant, op, push, depth);
+                return Ok(Token::new(place));
+            }
+        }
+        self.push_slowly(op, push, depth, submit)
+    }
+
+    #[cold]
+    fn push_slowly<O: Operation>(
+        &mut self,
+        op: O,
+        push: Push,
+        depth: u16,
+        submit: bool,
+    ) -> Result<Token<O>, PushError<O>> {
         if let Err(error) = self.admit(&op, push, 1, submit) {
             return Err(Refused::new(op, error));
         }
@@ -79,6 +96,15 @@ impl Core {
 
     #[inline]
     pub(crate) fn take<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, Token<O>> {
+        // SAFETY: the token was made for an `O` in that slot.
+        match unsafe { self.claim_plain::<O>(token.place()) } {
+            Some(output) => Ok(output),
+            None => self.take_slowly(token),
+        }
+    }
+
+    #[inline(never)]
+    fn take_slowly<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, Token<O>> {
         if !self.process.is_current() {
             return Err(token);
         }
@@ -95,6 +121,15 @@ impl Core {
         &mut self,
         token: Token<O>,
     ) -> Result<O::Output, WaitError<O>> {
+        // SAFETY: the token was made for an `O` in that slot.
+        match unsafe { self.claim_plain::<O>(token.place()) } {
+            Some(output) => Ok(output),
+            None => self.wait_slowly(token),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_slowly<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, WaitError<O>> {
         let landed = self.process.is_current() && self.has_landed(token.place());
         if !landed {
             if let Err(error) = self.wait_for(token.place()) {

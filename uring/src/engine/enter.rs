@@ -480,7 +480,9 @@ impl Core {
     /// Interrupted calls are repeated. Where the kernel wants completions reaped or has no memory for more requests, what is
     /// already in flight is waited for first.
     pub(crate) fn wait_until(&mut self, mut done: impl FnMut(&Core) -> bool) -> Result<(), Error> {
-        self.reap();
+        if self.cq.ready() > 0 {
+            self.reap();
+        }
         while !done(self) {
             match self.wait_for_completions(1) {
                 Ok(_) => {}

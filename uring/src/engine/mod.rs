@@ -27,7 +27,7 @@ pub use drain::leaked_operations;
 pub(crate) use enter::{Deadline, Terms, Wait};
 
 pub(crate) use register::{release_slot, size, unregister_slot};
-pub(crate) use slots::{Place, Remains};
+pub(crate) use slots::{Place, Remains, Vacant};
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -4,7 +4,7 @@ use crate::completion::Completion;
 use crate::engine::{Core, Place};
 use crate::entry::TRACKED;
 use crate::error::Error;
-use crate::op::{Multishot, Operation};
+use crate::op::{Completes, Multishot, Operation};
 use crate::queue::{Arrived, Taken};
 
 /// The queue gets its head back when this ends, however that comes; then what nobody wants is dropped.
@@ -27,12 +27,12 @@ fn account(core: &mut Core, completion: &Completion) {
     core.flying.completed(completion, reached);
 }
 
-/// Lands a completion among raw ones. It is read here, so that what is raw need not be in memory to be looked at.
+/// Takes a completion in among others that are not for the ring to keep. It is read here, so that those need not be in memory to be looked at.
 #[inline(never)]
-fn land_taken(core: &mut Core, taken: Taken<'_>) {
+fn take_in(core: &mut Core, taken: Taken<'_>) {
     #[cfg(uring_coverage)]
     account(core, &taken.read());
-    core.land(taken.read());
+    core.take_completion_in(taken.read());
 }
 
 impl Core {
@@ -40,16 +40,40 @@ impl Core {
     #[inline]
     pub(crate) fn reap(&mut self) {
         let mut arrived = self.cq.look();
-        while let Some(completion) = self.take_next(&mut arrived) {
-            if completion.user_data & TRACKED == 0 {
-                self.backlog.push_back(completion);
-            } else {
-                self.land(completion);
+        if self.cq.is_sized() {
+            self.take_all_in(&mut arrived);
+        } else {
+            while let Some(taken) = arrived.next_plain() {
+                let (user_data, result, flags) = taken.parts();
+                let landed = !cfg!(uring_coverage)
+                    && user_data & TRACKED != 0
+                    && self.slots.land_plainly(user_data, result, flags);
+                if landed {
+                    self.wakers.landed(user_data);
+                } else {
+                    take_in(self, taken);
+                }
             }
         }
         self.cq.release(arrived.head());
         if !self.draining && !self.shared {
             self.slots.bury();
+        }
+    }
+
+    #[inline(never)]
+    fn take_all_in(&mut self, arrived: &mut Arrived) {
+        while let Some(completion) = self.take_next(arrived) {
+            self.take_completion_in(completion);
+        }
+    }
+
+    #[inline]
+    fn take_completion_in(&mut self, completion: Completion) {
+        if completion.user_data & TRACKED == 0 {
+            self.backlog.push_back(completion);
+        } else {
+            self.land(completion);
         }
     }
 
@@ -100,7 +124,7 @@ impl Core {
                     given += 1;
                     each(taken.read());
                 } else {
-                    land_taken(end.core, taken);
+                    take_in(end.core, taken);
                 }
             }
         }
@@ -145,40 +169,33 @@ impl Core {
         given
     }
 
-    /// The next completion of a raw operation that has arrived. Those of others that are before it are taken in.
+    /// The next completion of a raw operation, if it is the next of all and as small as most.
     #[inline]
     pub(crate) fn next_raw(&mut self) -> Option<Completion> {
-        if self.backlog.is_empty() && !self.cq.is_sized() {
-            let mut arrived = self.cq.look();
-            let next = arrived.next_plain().map(Taken::read);
-            match next {
-                Some(completion) if completion.user_data & TRACKED == 0 => {
-                    #[cfg(uring_coverage)]
-                    account(self, &completion);
-                    self.cq.release(arrived.head());
-                    return next;
-                }
-                Some(_) => {}
-                None => return None,
-            }
+        if !self.backlog.is_empty() || self.cq.is_sized() {
+            return None;
         }
-        self.next_raw_of_all()
+        let taken = self.cq.look().next_plain()?;
+        if taken.user_data() & TRACKED != 0 {
+            return None;
+        }
+        let completion = taken.read();
+        #[cfg(uring_coverage)]
+        account(self, &completion);
+        self.cq.release(taken.after());
+        Some(completion)
     }
 
-    /// The same wherever it is and however large.
+    /// The next completion of a raw operation, wherever it is and however large. Those of others that have come are taken in.
     #[cold]
-    fn next_raw_of_all(&mut self) -> Option<Completion> {
+    pub(crate) fn next_raw_of_all(&mut self) -> Result<Option<Completion>, Error> {
         if self.backlog.is_empty() {
             self.reap();
         }
-        self.backlog.pop_front()
-    }
-
-    /// The next completion of a raw operation, when those that wait in the kernel have been brought.
-    #[cold]
-    pub(crate) fn next_collected(&mut self) -> Result<Option<Completion>, Error> {
-        self.collect()?;
-        Ok(self.next_raw())
+        if self.backlog.is_empty() {
+            self.collect()?;
+        }
+        Ok(self.backlog.pop_front())
     }
 
     pub(crate) fn knows(&self, place: Place) -> bool {
@@ -188,6 +205,22 @@ impl Core {
     #[inline]
     pub(crate) fn has_landed(&self, place: Place) -> bool {
         self.slots.has_landed(place)
+    }
+
+    /// Moves a landed operation out if there is no more to it than its result; otherwise it stays where it is.
+    ///
+    /// # Safety
+    ///
+    /// The operation at `place` is an `O`.
+    #[inline]
+    pub(crate) unsafe fn claim_plain<O: Operation>(&mut self, place: Place) -> Option<O::Output> {
+        if !const { matches!(O::COMPLETES, Completes::Once) } || !self.process.is_current() {
+            return None;
+        }
+        // SAFETY: passed on to the caller.
+        let (op, completion) = unsafe { self.slots.claim_plain::<O>(place) }?;
+        // SAFETY: it came out of the slot with its own last completion.
+        Some(unsafe { op.complete(completion) })
     }
 
     /// Moves a landed operation out.

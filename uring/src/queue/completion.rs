@@ -222,7 +222,7 @@ impl Arrived {
 
     /// Takes the next completion without looking at it, where [sizes do not differ](CompletionQueue::is_sized).
     #[inline]
-    pub(crate) fn next_plain(&mut self) -> Option<Taken<'_>> {
+    pub(crate) fn next_plain<'q>(&mut self) -> Option<Taken<'q>> {
         debug_assert!(!self.is_sized);
         if self.head == self.tail {
             return None;
@@ -304,6 +304,18 @@ impl Taken<'_> {
     pub(crate) fn user_data(self) -> u64 {
         // SAFETY: see `slot`.
         unsafe { (*self.slot.as_ptr()).user_data }
+    }
+
+    /// Number, result and flags.
+    #[inline]
+    pub(crate) fn parts(self) -> (u64, i32, u32) {
+        let Completion {
+            user_data,
+            result,
+            flags,
+            ..
+        } = self.read();
+        (user_data, result, flags)
     }
 
     #[inline]

@@ -81,7 +81,7 @@ impl<H: Handle> Ring<H> {
         self.core.check_process(Call::Claim)?;
         match self.core.next_raw() {
             Some(completion) => Ok(Some(completion)),
-            None => self.core.next_collected(),
+            None => self.core.next_raw_of_all(),
         }
     }
 
