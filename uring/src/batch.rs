@@ -17,7 +17,7 @@ use crate::token::{PushError, Refused};
 /// Where the raw operations of a [batch](Ring::batch) are pushed.
 pub struct Batch<'q> {
     core: &'q mut Core,
-    /// The queue's tail, which the core does not know of until it is given back.
+    /// A copy of where the queue's next entries go.
     hand: Hand,
     process: Process,
     id: u64,
@@ -41,7 +41,7 @@ impl<H: Handle> Ring<H> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// The batch stays where it is, so that what was pushed cannot be lost:
+    /// The batch stays with its ring:
     ///
     /// ```compile_fail,E0521
     /// # let mut ring = uring::Ring::best(8)?;
@@ -61,7 +61,6 @@ impl<H: Handle> Ring<H> {
     pub fn batch<R>(&mut self, body: impl for<'q> FnOnce(&mut Batch<'q>) -> R) -> R {
         let core = self.core_mut();
         let hand = core.take_in_hand();
-        // Dropping it gives the tail back, also when `body` unwinds; it is borrowed to `body`, so it is dropped here.
         let mut batch = Batch {
             hand,
             process: core.process(),
@@ -102,8 +101,8 @@ impl Batch<'_> {
             && self.process.is_current()
             && op.admit(self.id).is_ok();
         if !plain {
-            let (hand, pushed) = push_slowly(self.core, self.hand, op, user_data, push);
-            self.hand = hand;
+            let pushed = push_slowly(self.core, op, user_data, push);
+            self.hand = self.core.take_in_hand();
             return pushed;
         }
         let mut entry = Entry::new(O::OPCODE);
@@ -112,6 +111,8 @@ impl Batch<'_> {
         unsafe { O::prepare(&raw mut op, &mut entry) };
         entry.set_user_data(user_data);
         self.hand.place(&entry);
+        // At once, so that nothing has to be done at the end: were there a destructor, all of this would be in memory for it.
+        self.core.put_back(self.hand);
         Ok(())
     }
 
@@ -125,28 +126,24 @@ impl Batch<'_> {
         chain: Chain<L>,
         numbers: L::Numbers,
     ) -> Result<(), PushError<Chain<L>>> {
-        self.core.put_back(self.hand);
         let pushed = chain.push_raw(self.core, numbers);
         self.hand = self.core.take_in_hand();
         pushed
     }
 }
 
-/// Pushes without the tail in hand, and takes it again. The hand goes by value: what nothing points to can be kept in registers.
+/// Pushes without the copy, which is not passed: what nothing points to can be kept in registers.
 #[cold]
 fn push_slowly<O: RawOperation>(
     core: &mut Core,
-    hand: Hand,
     op: O,
     user_data: u64,
     push: Push,
-) -> (Hand, Result<(), PushError<O>>) {
+) -> Result<(), PushError<O>> {
     if user_data & TRACKED != 0 {
-        return (hand, Err(Refused::new(op, refused_user_data())));
+        return Err(Refused::new(op, refused_user_data()));
     }
-    core.put_back(hand);
-    let pushed = core.push_raw(op, push, user_data);
-    (core.take_in_hand(), pushed)
+    core.push_raw(op, push, user_data)
 }
 
 /// The top bit is the ring's own, since with it a completion could be taken for one of an operation that the ring keeps (M15).
@@ -154,12 +151,6 @@ fn push_slowly<O: RawOperation>(
 pub(crate) fn refused_user_data() -> Error {
     let hint = Hint::contradiction(&"the top bit of user_data is the ring's own");
     Error::refused(Call::Push, hint)
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.core.put_back(self.hand);
-    }
 }
 
 impl fmt::Debug for Batch<'_> {

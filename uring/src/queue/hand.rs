@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use crate::entry::Entry;
 
-/// Where the next entries go. It is a copy: nothing is pushed before it is [put back](super::SubmissionQueue::put_back).
+/// A copy of where the next entries go: the queue knows of what was written when it is [put back](super::SubmissionQueue::put_back).
 #[derive(Clone, Copy)]
 pub(crate) struct Hand {
     pub(super) entries: NonNull<Entry>,
@@ -21,6 +21,7 @@ impl Hand {
     }
 
     /// The same with no room in it.
+    #[inline]
     pub(crate) fn closed(self) -> Hand {
         Hand {
             end: self.tail,
