@@ -72,6 +72,8 @@ impl<H: Handle> Ring<H> {
 
     /// The next completion of a raw operation, if one is there. The kernel is entered only if completions wait in it.
     ///
+    /// Those behind it stay in the queue. Where results of other operations come before it, everything in the queue is taken in.
+    ///
     /// # Errors
     ///
     /// See [`submit`](Ring::submit).
@@ -87,8 +89,8 @@ impl<H: Handle> Ring<H> {
 
     /// Gives every completion of a raw operation that has come to `each`, and returns how many there were.
     ///
-    /// The queue's head is updated once, at the end. Results of other operations are taken in on the way. If the queue has none, the kernel
-    /// is entered for completions that wait in it.
+    /// The queue is looked at once, and its head updated once, at the end: what comes meanwhile is for the next call. Results of other operations are
+    /// taken in on the way. If the queue has none, the kernel is entered for completions that wait in it.
     ///
     /// # Errors
     ///
