@@ -86,3 +86,22 @@ fn q06_a_filler_alone_is_no_completion() {
     assert_eq!(queue.take(), None);
     assert_eq!(kernel.completion_room(), CAPACITY);
 }
+
+#[test]
+fn what_has_come_is_between_none_and_all_that_there_is_room_for() {
+    for start in STARTS {
+        let kernel = plain(start);
+        let queue = kernel.completion_queue();
+        assert!(queue.has_come(0) && !queue.has_come(1));
+        kernel.post(1, 0, None);
+        kernel.post(2, 0, None);
+        assert!(queue.has_come(2) && !queue.has_come(3));
+        // No tail of the kernel's.
+        for lost in [CAPACITY + 1, 1 << 31, u32::MAX] {
+            let tail = start.wrapping_add(lost);
+            kernel.rings.word(CQ.tail).store(tail, Ordering::Relaxed);
+            assert!(!queue.has_come(1) && !queue.has_come(CAPACITY + 1));
+            assert_eq!((queue.ready(), queue.look().next()), (0, None));
+        }
+    }
+}
