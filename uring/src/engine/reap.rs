@@ -39,10 +39,10 @@ impl Core {
     /// Takes in everything that the completion queue holds. Completions of raw operations are put aside.
     #[inline]
     pub(crate) fn reap(&mut self) {
-        let mut arrived = self.cq.look();
-        if self.cq.is_sized() {
-            self.take_all_in(&mut arrived);
+        let head = if self.cq.is_sized() {
+            self.take_in_all_sizes()
         } else {
+            let mut arrived = self.cq.look();
             while let Some(taken) = arrived.next_plain() {
                 let (user_data, result, flags) = taken.parts();
                 let landed = !cfg!(uring_coverage)
@@ -54,18 +54,22 @@ impl Core {
                     take_in(self, taken);
                 }
             }
-        }
-        self.cq.release(arrived.head());
+            arrived.head()
+        };
+        self.cq.release(head);
         if !self.draining && !self.shared {
             self.slots.bury();
         }
     }
 
+    /// Gives the place after the last.
     #[inline(never)]
-    fn take_all_in(&mut self, arrived: &mut Arrived) {
-        while let Some(completion) = self.take_next(arrived) {
+    fn take_in_all_sizes(&mut self) -> u32 {
+        let mut arrived = self.cq.look();
+        while let Some(completion) = self.take_next(&mut arrived) {
             self.take_completion_in(completion);
         }
+        arrived.head()
     }
 
     #[inline]
