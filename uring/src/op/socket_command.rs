@@ -3,7 +3,7 @@
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::net::{AddressMemory, AddressSpace, SocketAddress};
+use crate::net::{AddressMemory, AddressSpace, RawAddressSpace};
 use crate::op::socket_option::Told;
 use crate::op::{Operation, RawOperation, admit_target, count, done, sealed};
 use crate::resource::{Target, Untracked};
@@ -143,9 +143,9 @@ unsafe impl<T: Target + Untracked> RawOperation for SiocOutq<T> {}
 #[doc(alias = "io_uring_prep_cmd_getsockname")]
 #[doc(alias = "SOCKET_URING_OP_GETSOCKNAME")]
 #[must_use]
-pub struct GetSockName<T> {
+pub struct GetSockName<T, A = AddressSpace> {
     target: T,
-    space: AddressSpace,
+    space: A,
     of_peer: bool,
 }
 
@@ -159,6 +159,17 @@ impl<T: Target> GetSockName<T> {
         }
     }
 
+    /// Has the address written there.
+    pub fn address_into(self, space: RawAddressSpace) -> GetSockName<T, RawAddressSpace> {
+        GetSockName {
+            target: self.target,
+            space,
+            of_peer: self.of_peer,
+        }
+    }
+}
+
+impl<T, A> GetSockName<T, A> {
     /// Asks for the peer's address instead.
     #[doc(alias = "getpeername")]
     pub fn of_peer(self) -> Self {
@@ -169,11 +180,11 @@ impl<T: Target> GetSockName<T> {
     }
 }
 
-impl<T> sealed::Sealed for GetSockName<T> {}
+impl<T, A> sealed::Sealed for GetSockName<T, A> {}
 
-// SAFETY: the address goes into the value, which stays where it is.
-unsafe impl<T: Target> Operation for GetSockName<T> {
-    type Output = Told<SocketAddress, T>;
+// SAFETY: the address goes into the value, which stays where it is, or where `RawAddressSpace::new` was promised.
+unsafe impl<T: Target, A: AddressMemory> Operation for GetSockName<T, A> {
+    type Output = Told<A::Alone, T>;
     const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
@@ -185,7 +196,7 @@ unsafe impl<T: Target> Operation for GetSockName<T> {
         // SAFETY: the caller vouches for `this`; no reference covers the memory that the kernel writes to.
         unsafe {
             entry.set_target((*this).target.target());
-            let (address, len) = AddressSpace::sockaddr(&raw mut (*this).space);
+            let (address, len) = A::sockaddr(&raw mut (*this).space);
             entry.set_pointer(address.cast_const());
             entry.set_option_value(len.cast_const(), usize::from((*this).of_peer));
         }
@@ -194,8 +205,16 @@ unsafe impl<T: Target> Operation for GetSockName<T> {
     unsafe fn complete(self, completion: Completion) -> Self::Output {
         Told {
             // SAFETY: the operation succeeded, so the kernel has written the address.
-            result: done(completion).map(|()| unsafe { self.space.with(()) }.1),
+            result: done(completion).map(|()| unsafe { self.space.alone() }),
             target: self.target,
         }
     }
+}
+
+// SAFETY: target and room are untracked.
+unsafe impl<T, A> RawOperation for GetSockName<T, A>
+where
+    T: Target + Untracked,
+    A: AddressMemory + Untracked,
+{
 }
