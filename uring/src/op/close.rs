@@ -128,7 +128,8 @@ unsafe impl<F: Closes + Untracked> RawOperation for Close<F> {}
 
 /// Closes a direct descriptor.
 ///
-/// Dropping a [`Direct`] closes it too, with the ring's next submission.
+/// Dropping a [`Direct`] closes it too, with the ring's next submission. What nobody owns is closed by [`Close`] of a
+/// [`RawTarget::direct`], which may be pushed raw.
 ///
 /// Since Linux 5.15.
 ///

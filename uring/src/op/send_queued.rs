@@ -24,7 +24,7 @@ use crate::resource::{Buf, Target, Untracked};
 /// Pushed raw it sends from a group that is known by its number only: for one of a queue, [`SendQueue::sent`] tells which buffers a completion is
 /// about.
 ///
-/// Since Linux 6.10.
+/// Since Linux 6.10; on older kernels, which have no such queues, what is pushed raw completes with `EOPNOTSUPP`.
 ///
 /// ```
 /// use std::io::Read as _;

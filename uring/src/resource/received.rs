@@ -14,7 +14,6 @@ use crate::resource::message::Header;
 ///
 /// One that is pushed raw has it written [where the caller says](crate::op::RecvMsgMultishot::layout_into), for the messages to be read with.
 #[derive(Clone, Copy, Debug, Default)]
-#[doc(alias = "io_uring_recvmsg_validate")]
 #[repr(transparent)]
 // The kernel is told with a header that points nowhere.
 pub struct MessageLayout(Header);
@@ -39,6 +38,7 @@ impl MessageLayout {
     ///
     /// `filled` is what the kernel has put into the buffer that the completion names, as many bytes as it says, for an operation with this layout;
     /// and it is read only once, since the descriptors in the message are the caller's from then on, or closed when the message is dropped.
+    #[doc(alias = "io_uring_recvmsg_validate")]
     pub unsafe fn read(self, filled: &[u8]) -> ReceivedMessage<&[u8]> {
         ReceivedMessage {
             bytes: filled,

@@ -208,6 +208,6 @@ pub(crate) fn refused(context: &Context) -> TestResult {
     assert!(error.is_unsupported(), "{error}");
     let (one, _other) = SocketKind::TcpV4.pair()?;
     let refused = raw_groups::send_queued_unknown(&mut ring, &one)?;
-    assert_eq!(refused.raw_result(), -libc::EINVAL);
+    assert_eq!(refused.raw_result(), -libc::EOPNOTSUPP);
     Ok(())
 }

@@ -198,7 +198,9 @@ pub(crate) fn send_registered_messages(context: &Context) -> TestResult {
     if !context.has(Feature::opcode(uring_sys::IORING_OP_READV_FIXED)) {
         assert_errno(sent.result, libc::EINVAL);
         assert_eq!(&buffer[..], b"hello, world");
-        assert_eq!(raw, [-libc::EINVAL; 3]);
+        // A buffer that is not there may be missed first.
+        assert_eq!(raw[..2], [-libc::EINVAL; 2]);
+        assert!([-libc::EINVAL, -libc::EFAULT].contains(&raw[2]), "{raw:?}");
         return Ok(());
     }
     assert_eq!(sent.result?, 12);
