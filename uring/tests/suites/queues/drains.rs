@@ -201,8 +201,6 @@ fn after_a_raw_multishot(context: &Context) -> TestResult {
     let drain = Push::new().drain();
     for in_a_batch in [false, true] {
         let mut ring = common::ring(context, 8)?;
-        let nop = ring.push_with(Nop::new(), drain)?;
-        ring.wait(nop)??;
         let poll = PollMultishot::new(target, PollEvents::IN);
         if in_a_batch {
             ring.batch(|batch| batch.push_raw(poll, 1))?;
