@@ -34,6 +34,48 @@ impl MessageLayout {
 
     /// The message that a completion of a raw operation has brought.
     ///
+    /// ```
+    /// use std::mem::MaybeUninit;
+    /// use std::os::fd::AsRawFd;
+    /// use std::ptr::NonNull;
+    /// use uring::net::MessageLayout;
+    /// use uring::op::{ProvideBuffers, RawBuffers, RecvMsgMultishot};
+    /// use uring::{RawBufferGroup, RawMemory, RawTarget};
+    ///
+    /// # let mut ring = uring::Ring::best(8)?;
+    /// # if !ring.probe()?.supports(uring_sys::IORING_OP_SEND_ZC) { return Ok(()); }
+    /// let one = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let mut buffer = [0; 512];
+    /// let mut layout = MaybeUninit::<MessageLayout>::uninit();
+    /// // SAFETY: all of it stays as it is to the end of the operation, below; the library has no group of that number.
+    /// let (provide, receive) = unsafe {
+    ///     let buffers = RawBuffers::new(7, 0, NonNull::from(&mut buffer).cast(), 512, 1);
+    ///     let (target, group) = (RawTarget::descriptor(other.as_raw_fd()), RawBufferGroup::new(7));
+    ///     let receive = RecvMsgMultishot::new(target, group).with_address();
+    ///     let memory = RawMemory::new(NonNull::from(&mut layout));
+    ///     (ProvideBuffers::at_address(buffers), receive.layout_into(memory))
+    /// };
+    /// ring.push_raw(provide, 1)?;
+    /// ring.push_raw(receive, 2)?;
+    /// ring.submit_and_wait(1)?;
+    /// ring.next_completion()?.expect("it was waited for").result()?;
+    ///
+    /// for word in ["hello", "no buffer is left for this"] {
+    ///     one.send_to(word.as_bytes(), other.local_addr()?)?;
+    ///     ring.submit_and_wait(1)?;
+    ///     let received = ring.next_completion()?.expect("it was waited for");
+    ///     if received.flags().buffer_id() == Some(0) {
+    ///         let filled = &buffer[..received.result()?.try_into()?];
+    ///         // SAFETY: the operation has filled both in, and this is the first time that the buffer is read.
+    ///         let message = unsafe { layout.assume_init().read(filled) };
+    ///         assert_eq!(message.bytes(), b"hello");
+    ///         assert_eq!(message.address().and_then(|from| from.internet()), Some(one.local_addr()?));
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Safety
     ///
     /// `filled` is what the kernel has put into the buffer that the completion names, as many bytes as it says, for an operation with this layout;
