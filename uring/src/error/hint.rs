@@ -236,7 +236,7 @@ impl Hint {
             Self::SendQueueFull => "the queue of buffers to be sent is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
             Self::DrainAfterStop => {
-                "before Linux 6.16 a drain, and what is behind it, never starts if a multishot operation has found no room for a completion, and one may have"
+                "before Linux 6.16 a drain, and what is behind it, never starts once a multishot operation finds no room for a completion, as one of this ring may"
             }
             Self::DrainAfterZeroCopy => {
                 "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"

@@ -5,6 +5,7 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::net::{HoldsMessage, MessageLayout};
+use crate::op::message::fill_message;
 use crate::op::send::MessageFlags;
 use crate::op::{Completes, Ended, Multishot, Operation, RawOperation, admit_target, sealed};
 use crate::resource::{Inside, MemoryFor, RawMemory, Target, Untracked};
@@ -136,19 +137,14 @@ where
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.layout.as_mut_ptr().cast_const());
-        entry.set_len(1);
-        this.flags.prepare(entry);
+        let header = this.layout.as_mut_ptr().cast_const();
+        fill_message(&this.target, header, this.flags, entry);
         this.selection.prepare(entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if !Self::is_item(&completion) {
-            // SAFETY: passed on to the caller; no item was made of it. A buffer that it has taken goes back.
-            drop(unsafe { self.selection.lease(completion) });
-        }
-        Ended::new(self, completion)
+        // SAFETY: passed on to the caller; an item of a failure is an empty message in a buffer that was taken for nothing.
+        unsafe { Ended::giving_back(self, completion) }
     }
 }
 

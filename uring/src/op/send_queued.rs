@@ -192,11 +192,8 @@ unsafe impl<T: Target, Q: SendSource> Operation for SendQueued<T, Q> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if !Self::is_item(&completion) {
-            // SAFETY: passed on to the caller. Nothing was sent, but it may be that buffers were taken.
-            drop(unsafe { self.queue.sent(completion) });
-        }
-        Ended::new(self, completion)
+        // SAFETY: passed on to the caller; of a failure no buffer is made, and the queue hears of it.
+        unsafe { Ended::giving_back(self, completion) }
     }
 }
 

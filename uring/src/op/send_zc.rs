@@ -6,6 +6,7 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::net::{Address, NoAddress, Outgoing, OutgoingFixed, ToAddress};
+use crate::op::message::fill_message;
 use crate::op::send::{MessageFlags, prepare_destination};
 use crate::op::{
     Completes, Operation, RawOperation, admit_buffer, admit_target, count, entry_len, sealed,
@@ -373,10 +374,7 @@ unsafe impl<T: Target, M: Outgoing> Operation for SendMsgZc<T, M> {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.message.header());
-        entry.set_len(1);
-        this.flags.prepare(entry);
+        fill_message(&this.target, this.message.header(), this.flags, entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
@@ -468,11 +466,8 @@ unsafe impl<T: Target, M: OutgoingFixed> Operation for SendMsgZcFixed<T, M> {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.message.header());
-        entry.set_len(1);
         entry.set_buf_index(this.message.name().index());
-        this.flags.prepare(entry);
+        fill_message(&this.target, this.message.header(), this.flags, entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
