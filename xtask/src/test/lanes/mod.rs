@@ -12,6 +12,7 @@ mod module;
 mod opcodes;
 mod programs;
 mod refusal;
+mod reports;
 mod table;
 
 use std::{
@@ -65,7 +66,7 @@ pub(crate) struct Args {
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
-    /// How many machines run at a time; one more than there are processors, without it
+    /// How many machines run at a time; as many as there are processors, without it
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
     /// How many processors each machine has
@@ -261,7 +262,7 @@ impl Run<'_> {
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
         // A machine with one processor wastes none of its time on agreement with itself, and what it waits another uses.
         let processors = thread::available_parallelism()?.get();
-        let jobs = self.args.jobs.map_or(processors + 1, NonZero::get);
+        let jobs = self.args.jobs.map_or(processors, NonZero::get);
         // Machines that wait begin, so that others use it; then the newest kernels, which have most to do.
         let mut queue: Vec<_> = lanes.iter().enumerate().rev().collect();
         queue.sort_by_key(|(_, lane)| lane.tests_at_a_time.is_none());
@@ -350,8 +351,14 @@ impl Run<'_> {
     fn show(&self, lane: &Lane) -> Result<()> {
         let Work { plans, .. } = self.programs.work(lane, self.selection)?;
         println!("==== Linux {} ({}, {})", lane.name, lane.kind, lane.package);
-        for (program, plan) in &plans {
-            println!("{program}: {}", programs::summary(plan));
+        for (program, suites) in &plans {
+            for (suite, plan) in suites {
+                println!(
+                    "{}: {}",
+                    reports::name(program, suite),
+                    programs::summary(plan)
+                );
+            }
         }
         println!("facilities: {}", lane.facilities);
         println!("{}\n", self.machine(lane).command_line()?);
