@@ -64,61 +64,40 @@ impl<T: Target> SiocOutq<T> {
     }
 }
 
-impl<T> sealed::Sealed for SiocInq<T> {}
+/// The two ask in the same way.
+macro_rules! counts {
+    ($($question:ident: $command:ident),+) => { $(
+        impl<T> sealed::Sealed for $question<T> {}
 
-// SAFETY: there is no memory to point to.
-unsafe impl<T: Target> Operation for SiocInq<T> {
-    type Output = Told<usize, T>;
-    const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
+        // SAFETY: there is no memory to point to.
+        unsafe impl<T: Target> Operation for $question<T> {
+            type Output = Told<usize, T>;
+            const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.target, ring)
-    }
+            fn admit(&self, ring: u64) -> Result<(), Hint> {
+                admit_target(&self.target, ring)
+            }
 
-    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        entry.set_target(unsafe { (*this).target.target() });
-        entry.set_command(uring_sys::SOCKET_URING_OP_SIOCINQ);
-    }
+            unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
+                // SAFETY: the caller vouches for `this`.
+                entry.set_target(unsafe { (*this).target.target() });
+                entry.set_command(uring_sys::$command);
+            }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        Told {
-            result: count(completion),
-            target: self.target,
+            unsafe fn complete(self, completion: Completion) -> Self::Output {
+                Told {
+                    result: count(completion),
+                    target: self.target,
+                }
+            }
         }
-    }
+
+        // SAFETY: the target is untracked.
+        unsafe impl<T: Target + Untracked> RawOperation for $question<T> {}
+    )+ };
 }
 
-// SAFETY: the target is untracked.
-unsafe impl<T: Target + Untracked> RawOperation for SiocInq<T> {}
-
-impl<T> sealed::Sealed for SiocOutq<T> {}
-
-// SAFETY: there is no memory to point to.
-unsafe impl<T: Target> Operation for SiocOutq<T> {
-    type Output = Told<usize, T>;
-    const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
-
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.target, ring)
-    }
-
-    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        entry.set_target(unsafe { (*this).target.target() });
-        entry.set_command(uring_sys::SOCKET_URING_OP_SIOCOUTQ);
-    }
-
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        Told {
-            result: count(completion),
-            target: self.target,
-        }
-    }
-}
-
-// SAFETY: the target is untracked.
-unsafe impl<T: Target + Untracked> RawOperation for SiocOutq<T> {}
+counts!(SiocInq: SOCKET_URING_OP_SIOCINQ, SiocOutq: SOCKET_URING_OP_SIOCOUTQ);
 
 /// Asks for a socket's own address, or for its peer's.
 ///
