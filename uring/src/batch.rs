@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::chain::{Chain, RawLinks};
-use crate::engine::{Core, notifies};
+use crate::engine::{Core, notifies, repeats};
 use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
 use crate::handle::Handle;
@@ -89,6 +89,7 @@ impl Batch<'_> {
     ) -> Result<(), PushError<O>> {
         let common = !O::LARGE
             && !notifies::<O>()
+            && !repeats::<O>()
             && !push.drains()
             && user_data & TRACKED == 0
             && self.hand.has_room();

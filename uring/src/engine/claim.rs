@@ -18,7 +18,11 @@ impl Core {
         depth: u16,
         submit: bool,
     ) -> Result<Token<O>, PushError<O>> {
-        if let Err(error) = self.admit(&op, push, 1, submit) {
+        let admitted = match depth {
+            0 => Ok(()),
+            _ => self.admit_to_scope(push.drains()),
+        };
+        if let Err(error) = admitted.and_then(|()| self.admit(&op, push, 1, submit)) {
             return Err(Refused::new(op, error));
         }
         match self.place(op, push, depth) {
