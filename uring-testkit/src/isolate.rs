@@ -20,6 +20,7 @@ use std::{
 
 use crate::{
     Context, FdTable, Slots, TestResult,
+    completed::{self, CompletedBy},
     leak::{Leaks, Traces, lift_descriptor_limit},
     messages::{Ended, Finished},
     notes::Notes,
@@ -108,21 +109,17 @@ pub(crate) struct Assignment {
     pub(crate) body: Body,
     pub(crate) leaks: Leaks,
     pub(crate) limit: Duration,
+    pub(crate) completed_by: Option<CompletedBy>,
 }
 
 /// Runs the tests in this process and ends it after the last, or after the first that fails.
 ///
-/// `completed` is called after each test. Of a test that has the process for itself the server sees to the limit, since it
-/// may do anything to its process.
-pub(crate) fn become_tests(
-    tests: Vec<Assignment>,
-    completed: impl Fn() -> String,
-    notes: &Notes,
-) -> ! {
+/// Of a test that has the process for itself the server sees to the limit, since it may do anything to its process.
+pub(crate) fn become_tests(tests: Vec<Assignment>, notes: &Notes) -> ! {
     let shared = tests.len() > 1;
     let ran = prepare().and_then(|()| {
         tests.into_iter().try_fold(PASSED, |code, test| match code {
-            PASSED => run(test, shared, &completed, notes),
+            PASSED => run(test, shared, notes),
             _ => Ok(code),
         })
     });
@@ -134,12 +131,7 @@ pub(crate) fn become_tests(
 }
 
 /// Runs one, notes what became of it, and gives the exit code that says the same.
-fn run(
-    test: Assignment,
-    shared: bool,
-    completed: &impl Fn() -> String,
-    notes: &Notes,
-) -> io::Result<i32> {
+fn run(test: Assignment, shared: bool, notes: &Notes) -> io::Result<i32> {
     let start = Instant::now();
     let before = FdTable::now()?;
     let (limit, state) = if shared {
@@ -171,7 +163,9 @@ fn run(
         late,
         time: start.elapsed(),
         output_end: written(),
-        completed: completed(),
+        completed: test
+            .completed_by
+            .map_or_else(String::new, |by| completed::lines(&by())),
     };
     notes.append(&finished.to_bytes())?;
     Ok(code)

@@ -27,6 +27,8 @@ pub(crate) struct Report {
 struct State {
     file: Option<File>,
     counts: Counts,
+    /// Tests that are not over.
+    open: usize,
     completed: HashSet<String>,
 }
 
@@ -42,6 +44,7 @@ impl Report {
             state: Mutex::new(State {
                 file,
                 counts: Counts::default(),
+                open: 0,
                 completed: HashSet::new(),
             }),
         })
@@ -60,7 +63,10 @@ impl Report {
     }
 
     pub(crate) fn start(&self, lane: &Lane, planned: usize) {
-        Self::write(&mut self.state(), &start(self.suite, lane, planned));
+        let mut state = self.state();
+        state.open = planned;
+        Self::write(&mut state, &start(self.suite, lane, planned));
+        self.end_if_whole(&mut state);
     }
 
     pub(crate) fn refused(&self, reason: &str) {
@@ -90,12 +96,15 @@ impl Report {
             completed,
         };
         Self::write(&mut state, &record);
+        state.open -= 1;
+        self.end_if_whole(&mut state);
     }
 
-    pub(crate) fn end(&self) {
-        let mut state = self.state();
-        let record = end(self.suite, Some(state.counts));
-        Self::write(&mut state, &record);
+    fn end_if_whole(&self, state: &mut State) {
+        if state.open == 0 {
+            let record = end(self.suite, Some(state.counts));
+            Self::write(state, &record);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{
-    completed::{self, CompletedBy},
+    completed::CompletedBy,
     fork_server::ForkServers,
     gate::Decision,
     isolate,
@@ -27,29 +27,52 @@ use crate::{
 /// How many tests share a process at most: what a machine loses sight of when it dies in the middle of them.
 const SHARED: usize = 16;
 
-/// Runs every case of `plan` as it was decided.
+/// A suite that is to run, and what was decided of each case.
+pub(crate) struct PlannedSuite {
+    pub(crate) name: &'static str,
+    pub(crate) completed_by: Option<CompletedBy>,
+    pub(crate) plan: Vec<(Case, Decision)>,
+}
+
+/// One case of one of the suites.
+struct Planned {
+    suite: usize,
+    case: Case,
+    decision: Decision,
+}
+
+/// Runs every case of the suites as it was decided; those of different suites at the same time.
 ///
 /// Threads of this run perform the tests; the test harness waits for one verdict after the other and prints them.
 pub(crate) fn run(
-    suite: &'static str,
-    completed_by: Option<CompletedBy>,
+    suites: Vec<PlannedSuite>,
     arguments: &Arguments,
     lane: &Lane,
-    plan: Vec<(Case, Decision)>,
 ) -> Result<ExitCode, String> {
     let threads = threads(arguments);
+    let (mut plan, mut reports, mut completed_by) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, suite) in suites.into_iter().enumerate() {
+        let report = Report::open(suite.name).map_err(|error| format!("URING_REPORT: {error}"))?;
+        report.start(lane, suite.plan.len());
+        reports.push(report);
+        completed_by.push(suite.completed_by);
+        plan.extend(suite.plan.into_iter().map(|(case, decision)| Planned {
+            suite: index,
+            case,
+            decision,
+        }));
+    }
     // Nothing has made a thread yet that is still there: only probes did.
     let servers = ForkServers::start(threads, |requests, notes| {
         let tests = requests.iter().map(|request| {
-            let (case, _) = &plan[request.index];
-            case.assignment(request.refusal, request.limit)
+            let Planned { suite, case, .. } = &plan[request.index];
+            case.assignment(request.refusal, request.limit, completed_by[*suite])
         });
-        let completed = || completed_by.map_or_else(String::new, |by| completed::lines(&by()));
-        isolate::become_tests(tests.collect(), completed, notes)
+        isolate::become_tests(tests.collect(), notes)
     });
     let run = Arc::new(Run {
         servers: servers.map_err(|error| format!("forking: {error}"))?,
-        report: Report::open(suite).map_err(|error| format!("URING_REPORT: {error}"))?,
+        reports,
         machine: RwLock::new(()),
         timeout_factor: timeout_factor()?,
         verbose: arguments.nocapture,
@@ -61,19 +84,14 @@ pub(crate) fn run(
         moved: Condvar::new(),
         plan,
     });
-    run.report.start(lane, run.plan.len());
-    let trials = run
-        .plan
-        .iter()
-        .enumerate()
-        .map(|(index, (case, decision))| {
-            let run = Arc::clone(&run);
-            let kind = match decision {
-                Decision::Refuse { .. } => "refused",
-                _ => "",
-            };
-            Trial::ignorable_test(case.name.clone(), move || run.verdict(index)).with_kind(kind)
-        });
+    let trials = run.plan.iter().enumerate().map(|(index, planned)| {
+        let run = Arc::clone(&run);
+        let kind = match planned.decision {
+            Decision::Refuse { .. } => "refused",
+            _ => "",
+        };
+        Trial::ignorable_test(planned.case.name.clone(), move || run.verdict(index)).with_kind(kind)
+    });
     // The order of the plan is that of the work.
     let arguments = Arguments {
         test_threads: Some(1),
@@ -86,7 +104,6 @@ pub(crate) fn run(
         }
         libtest_mimic::run(&arguments, trials)
     });
-    run.report.end();
     Ok(conclusion.exit_code())
 }
 
@@ -94,14 +111,16 @@ pub(crate) fn run(
 type Work = Vec<usize>;
 
 /// The plan in pieces. Tests that share a process are dealt like cards, since neighbours, such as a test over each handle, are
-/// alike and would all wait in one.
-fn work(plan: &[(Case, Decision)], threads: usize) -> VecDeque<Work> {
-    let shares = |(case, decision): &(Case, Decision)| {
+/// alike and would all wait in one. Those that must be alone come last: all others wait for each of them.
+fn work(plan: &[Planned], threads: usize) -> VecDeque<Work> {
+    let shares = |Planned { case, decision, .. }: &Planned| {
         !case.own_process && matches!(decision, Decision::Run { .. } | Decision::Refuse { .. })
     };
-    let (sharing, alone): (Vec<_>, Vec<_>) = (0..plan.len()).partition(|test| shares(&plan[*test]));
+    let (sharing, mut others): (Vec<_>, Vec<_>) =
+        (0..plan.len()).partition(|test| shares(&plan[*test]));
+    others.sort_by_key(|test| plan[*test].case.alone);
     deal(&sharing, threads)
-        .chain(alone.into_iter().map(|test| vec![test]))
+        .chain(others.into_iter().map(|test| vec![test]))
         .collect()
 }
 
@@ -114,9 +133,10 @@ fn deal(tests: &[usize], threads: usize) -> impl Iterator<Item = Work> {
 
 /// What the threads of a run share.
 struct Run {
-    plan: Vec<(Case, Decision)>,
+    plan: Vec<Planned>,
     servers: ForkServers,
-    report: Report,
+    /// One of each suite.
+    reports: Vec<Report>,
     /// Held for reading by each test that runs, for writing by one that must be alone.
     machine: RwLock<()>,
     timeout_factor: f64,
@@ -177,7 +197,7 @@ impl Run {
             .filter_map(|index| self.request(*index))
             .collect();
         let (_shared, _exclusive);
-        if work.iter().any(|index| self.plan[*index].0.alone) {
+        if work.iter().any(|index| self.plan[*index].case.alone) {
             _exclusive = self.machine.write().unwrap_or_else(PoisonError::into_inner);
         } else {
             _shared = self.machine.read().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +222,7 @@ impl Run {
 
     /// What is to be asked of a server; nothing for what is settled already, which is reported.
     fn request(&self, index: usize) -> Option<Request> {
-        let (case, decision) = &self.plan[index];
+        let Planned { case, decision, .. } = &self.plan[index];
         let refusal = match decision {
             Decision::Run { .. } => false,
             Decision::Refuse { .. } => true,
@@ -223,7 +243,7 @@ impl Run {
     }
 
     fn tell(&self, request: &Request, ended: &Ended) {
-        let (_, decision) = &self.plan[request.index];
+        let decision = &self.plan[request.index].decision;
         match isolate::verdict(ended, request.limit) {
             Ok(()) => {
                 if self.verbose {
@@ -246,10 +266,10 @@ impl Run {
 
     /// Into the report, and to whoever waits for the verdict.
     fn report(&self, index: usize, verdict: Verdict, reason: Option<&str>, ended: Option<&Ended>) {
-        let (case, _) = &self.plan[index];
+        let Planned { suite, case, .. } = &self.plan[index];
         let time = ended.map_or(Duration::ZERO, |ended| ended.time);
         let completed = ended.map_or("", |ended| &ended.completed);
-        self.report.test(case, verdict, reason, time, completed);
+        self.reports[*suite].test(case, verdict, reason, time, completed);
         let told = match verdict {
             Verdict::Passed | Verdict::Refused => Ok(Completion::Completed),
             Verdict::Skipped => Ok(Completion::ignored_with(reason.unwrap_or_default())),

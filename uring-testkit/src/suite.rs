@@ -1,6 +1,6 @@
 //! A suite: its tests, its plan and its run.
 
-use std::{collections::HashSet, env, ffi::OsString, process::ExitCode};
+use std::{collections::HashSet, process::ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -12,12 +12,10 @@ use crate::{
     kernel::Lane,
     preflight,
     report::{self, Report},
-    run, suites,
+    run::PlannedSuite,
+    suites,
     test::{Case, Test},
 };
-
-/// The exit code of a suite that could not start.
-pub(crate) const CANNOT_START: u8 = 2;
 
 /// Tests that belong together, in a test binary of their own or [with others](crate::run_suites).
 ///
@@ -122,70 +120,69 @@ impl Suite {
         self.name
     }
 
-    /// Whether a command line of libtest's kind leaves none of the tests.
-    pub(crate) fn is_left_out(&self, arguments: &[OsString]) -> bool {
-        let (arguments, _) = read(arguments);
-        self.cases()
-            .iter()
-            .all(|case| is_filtered_out(case, &arguments))
-    }
-
-    pub(crate) fn run_with(&self, arguments: &[OsString]) -> ExitCode {
-        match self.try_run(arguments) {
-            Ok(code) => code,
-            Err(reason) => {
-                eprintln!("error: suite {}: {reason}", self.name);
-                if let Ok(report) = Report::open(self.name) {
-                    report.refused(&reason);
-                }
-                ExitCode::from(CANNOT_START)
-            }
-        }
-    }
-
     fn cases(&self) -> Vec<Case> {
         let tests = self.tests.iter();
         tests.flat_map(|test| test.cases(self.name)).collect()
     }
 
-    fn try_run(&self, arguments: &[OsString]) -> Result<ExitCode, String> {
-        let mut cases = self.cases();
-        self.validate(&cases)?;
+    /// The tests on each of their handles, if the suite is as it should be.
+    pub(crate) fn valid_cases(&self) -> Result<Vec<Case>, String> {
+        let cases = self.cases();
+        self.validate(&cases).map(|()| cases)
+    }
+
+    /// Whether the command line leaves none of the tests.
+    pub(crate) fn is_left_out(&self, arguments: &Arguments) -> bool {
+        let mut cases = self.cases().into_iter();
+        cases.all(|case| is_filtered_out(&case, arguments))
+    }
+
+    /// Says why the suite does not start, on standard error and in the report.
+    pub(crate) fn refuse_to_start(&self, reason: &str) {
+        eprintln!("error: suite {}: {reason}", self.name);
+        if let Ok(report) = Report::open(self.name) {
+            report.refused(reason);
+        }
+    }
+
+    /// What the suite does on `lane`, where it can start.
+    pub(crate) fn planned(
+        &self,
+        arguments: &Arguments,
+        lane: &Lane,
+        planning: bool,
+    ) -> Result<PlannedSuite, String> {
+        let mut cases = self.valid_cases()?;
         for case in &mut cases {
             case.own_process |= !self.share_processes;
         }
-        let (arguments, only_plan) = read(arguments);
-
-        if arguments.list {
-            let trials = cases
-                .into_iter()
-                .map(|case| Trial::test(case.name, || Ok(())));
-            return Ok(libtest_mimic::run(&arguments, trials.collect()).exit_code());
-        }
-        let lane = Lane::from_env()?;
-        if !only_plan || lane.forbidden.is_none() && lane.is_running() {
-            self.preflight(&lane)?;
+        if !planning || lane.forbidden.is_none() && lane.is_running() {
+            self.preflight(lane)?;
         }
         if let Some(handles) = handle::selected()? {
             cases.retain(|case| case.handle.is_some_and(|handle| handles.contains(&handle)));
         }
-        cases.retain(|case| !is_filtered_out(case, &arguments));
+        cases.retain(|case| !is_filtered_out(case, arguments));
         let plan = cases.into_iter().map(|case| {
-            let decision = self.decide(&case, &lane, only_plan);
+            let decision = self.decide(&case, lane, planning);
             (case, decision)
         });
-        let plan: Vec<_> = plan.collect();
-        if !only_plan {
-            return run::run(self.name, self.completed_by, &arguments, &lane, plan);
-        }
-        let text = match &lane.forbidden {
+        Ok(PlannedSuite {
+            name: self.name,
+            completed_by: self.completed_by,
+            plan: plan.collect(),
+        })
+    }
+
+    /// The same as records.
+    pub(crate) fn plan(&self, arguments: &Arguments, lane: &Lane) -> Result<String, String> {
+        let PlannedSuite { plan, .. } = self.planned(arguments, lane, true)?;
+        Ok(match &lane.forbidden {
             Some(forbidden) if !self.where_forbidden && !plan.is_empty() => {
-                report::plan_of_refusal(self.name, &lane, &forbidden.to_string())
+                report::plan_of_refusal(self.name, lane, &forbidden.to_string())
             }
-            _ => report::plan(self.name, &lane, &plan),
-        };
-        print!("{text}");
-        Ok(ExitCode::SUCCESS)
+            _ => report::plan(self.name, lane, &plan),
+        })
     }
 
     fn preflight(&self, lane: &Lane) -> Result<(), String> {
@@ -236,14 +233,6 @@ impl Suite {
         }
         Ok(())
     }
-}
-
-/// libtest's arguments, and whether only the plan is wanted.
-fn read(arguments: &[OsString]) -> (Arguments, bool) {
-    let (plan, arguments): (Vec<_>, Vec<_>) =
-        arguments.iter().partition(|argument| *argument == "--plan");
-    let only_plan = !plan.is_empty() || env::var_os("URING_PLAN").is_some();
-    (Arguments::from_iter(arguments), only_plan)
 }
 
 fn is_filtered_out(case: &Case, arguments: &Arguments) -> bool {

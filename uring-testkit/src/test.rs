@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     Context, TestResult,
+    completed::CompletedBy,
     facility::Facility,
     feature::Feature,
     gate::{self, Decision},
@@ -124,7 +125,7 @@ impl Test {
         self
     }
 
-    /// Runs the test while no other test of the suite runs: it changes something of the whole machine.
+    /// Runs the test while no other test of its binary runs: it changes something of the whole machine.
     pub fn alone(&mut self) -> &mut Self {
         self.alone = true;
         self
@@ -233,7 +234,12 @@ impl Case {
     }
 
     /// What a process is to do to run the case or its companion.
-    pub(crate) fn assignment(&self, refusal: bool, limit: Duration) -> Assignment {
+    pub(crate) fn assignment(
+        &self,
+        refusal: bool,
+        limit: Duration,
+        completed_by: Option<CompletedBy>,
+    ) -> Assignment {
         let (body, leaks) = match &self.refusal {
             Some(body) if refusal => (body, Leaks::default()),
             _ => (&self.body, self.leaks),
@@ -248,6 +254,7 @@ impl Case {
             body: Arc::clone(body),
             leaks,
             limit,
+            completed_by,
         }
     }
 }

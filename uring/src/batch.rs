@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::chain::{Chain, RawLinks};
-use crate::engine::{Core, notifies};
+use crate::engine::{Core, notifies, repeats};
 use crate::entry::{Entry, TRACKED};
 use crate::error::{Call, Error, Hint};
 use crate::fork::Process;
@@ -97,7 +97,7 @@ impl Batch<'_> {
         user_data: u64,
         push: Push,
     ) -> Result<(), PushError<O>> {
-        let plain = const { !O::LARGE && !notifies::<O>() }
+        let plain = const { !O::LARGE && !notifies::<O>() && !repeats::<O>() }
             && push.is_plain()
             && user_data & TRACKED == 0
             && self.hand.has_room()

@@ -164,7 +164,11 @@ impl<L: Links> Chain<L> {
         core: &mut Core,
         depth: u16,
     ) -> Result<L::Tokens, PushError<Chain<L>>> {
-        match self.make_room(core, L::LEN) {
+        let admitted = match depth {
+            0 => Ok(()),
+            _ => core.admit_to_scope(self.links.drains()),
+        };
+        match admitted.and_then(|()| self.make_room(core, L::LEN)) {
             Ok(()) => Ok(self.place(core, depth)),
             Err(error) => Err(Refused::new(self, error)),
         }

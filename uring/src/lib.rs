@@ -57,6 +57,7 @@ mod buffers;
 mod builder;
 mod capabilities;
 mod chain;
+mod closes_direct;
 mod completion;
 #[cfg(any(uring_coverage, test))]
 mod coverage;

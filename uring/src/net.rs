@@ -5,5 +5,7 @@ pub use crate::resource::address::{
     SocketAddress, ToAddress,
 };
 pub use crate::resource::control::{Control, ControlMessage, Credentials};
-pub use crate::resource::message::{Incoming, Message, MessageSpace, Outgoing, RawMessage};
-pub use crate::resource::received::ReceivedMessage;
+pub use crate::resource::message::{
+    Incoming, Message, MessageSpace, Outgoing, OutgoingFixed, RawFixedMessage, RawMessage,
+};
+pub use crate::resource::received::{HoldsMessage, MessageLayout, ReceivedMessage};

@@ -69,7 +69,10 @@ impl Push {
     /// Nor do they go together with a multishot operation that [stops](crate::op::EndReason::Stopped) since its completion found no room: before
     /// Linux 6.16 the kernel counts what it did not complete, and no drain of that ring starts any more. From then on drains are refused there too;
     /// one that was waiting waits for ever, and the end of the ring gives it up after a second. A completion queue with room for all that may come
-    /// keeps it from happening.
+    /// keeps it from happening. A [scope](crate::Ring::scope) cannot give up what it has borrowed, so on those kernels it takes no drain while a multishot
+    /// operation is in flight, nor anything behind a drain that was pushed outside while one was, until that has ended. And a ring that has had a multishot
+    /// operation [without a token](crate::Ring::push_raw) takes no drain at all, since only its user knows how it ended; of a
+    /// [`RawEntry`](crate::op::RawEntry) not even that is known, and whoever pushes one has to see to it.
     #[doc(alias = "IOSQE_IO_DRAIN")]
     pub const fn drain(self) -> Push {
         self.with(uring_sys::IOSQE_IO_DRAIN)

@@ -34,7 +34,8 @@ impl<H: Handle> Ring<H> {
     /// Like [`std::thread::scope`]: whatever way `body` ends, by returning, by `?` or by a panic, the scope waits for the last
     /// completion of each operation that was pushed in it. After a panic it cancels them first; multishot operations, which would go on for
     /// ever, are always cancelled. Results that nobody took are dropped before the scope returns. Should the kernel not be brought to
-    /// finish, the process is aborted: it would write to memory that is no longer borrowed.
+    /// finish, the process is aborted: it would write to memory that is no longer borrowed. What may never start because of a
+    /// [drain](Push::drain) is therefore [refused](Error::is_drain_conflict) in a scope.
     ///
     /// ```
     /// use uring::op::Read;

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use uring_sys::{Errno, io_uring_params};
 
+use crate::closes_direct;
 use crate::engine::{Parts, release_slot, unregister_slot};
 use crate::entry::EntrySize;
 use crate::error::{Call, Error, Hint};
@@ -102,9 +103,11 @@ impl Setup {
     }
 
     fn of(params: &io_uring_params) -> Setup {
+        let features = Features::from_bits_retain(params.features);
+        closes_direct::KNOWN.learn(features);
         Setup {
             flags: SetupFlags::from_bits_retain(params.flags),
-            features: Features::from_bits_retain(params.features),
+            features,
             entries: params.sq_entries,
             completion_entries: params.cq_entries,
         }

@@ -12,7 +12,7 @@
 //! | `end` | a plan or report is whole | `suite`; in a report the number of tests of each verdict, under its word |
 //! | `boot` | the machine is up | `release` |
 //! | `handle`, `feature` | for what the machine's probes saw, before the suites | `name`; `seen`: `present`, `absent` or `inconclusive`; `evidence` |
-//! | `begin` | a suite is started | `program`, its path in the machine |
+//! | `begin` | a program is started | `program`, its path in the machine |
 //! | `exit` | it is over | `program`, `status`, `seconds` |
 //! | `broken` | the machine could not be made usable | `reason` |
 //! | `done` | the machine has done its work | `records`, how many came before; `taint`, the kernel's, `0` if it is well |
@@ -20,6 +20,8 @@
 //! A test is told by `suite`, `name` (`suite::test[handle]`, unique in a plan), `test`, `handle`, `features` and
 //! `facilities`. An absent list is an empty one, an absent text is `null`; fields that a reader does not know are to be
 //! ignored, records that it does not know are not.
+//!
+//! Where a program has several suites, their records may come among each other's, and each says whose it is.
 //!
 //! A run can be believed if its report has one `start`, for each test of the plan one `test` whose verdict fits the
 //! decision (`run`: passed or failed; `skip`: skipped; `refuse`: refused or failed; `fail`: failed), and an `end` that
@@ -118,14 +120,14 @@ pub enum Record {
         /// What was seen.
         seen: Observation,
     },
-    /// A machine starts a suite.
+    /// A machine starts a program.
     Begin {
-        /// The suite's path in the machine.
+        /// Its path in the machine.
         program: String,
     },
-    /// A suite of a machine is over.
+    /// It is over.
     Exit {
-        /// The suite's path in the machine.
+        /// Its path in the machine.
         program: String,
         /// How it ended, in words such as `exit status: 0`.
         status: String,
@@ -239,6 +241,20 @@ impl From<&Decision> for Planned {
             Decision::Skip { .. } => Self::Skip,
             Decision::Refuse { .. } => Self::Refuse,
             Decision::Fail { .. } => Self::Fail,
+        }
+    }
+}
+
+impl Record {
+    /// The suite that a record of a plan or report is about; nothing for those of a machine.
+    #[must_use]
+    pub fn suite(&self) -> Option<&str> {
+        match self {
+            Self::Start { suite, .. } | Self::Refused { suite, .. } | Self::End { suite, .. } => {
+                Some(suite)
+            }
+            Self::Plan { case, .. } | Self::Test { case, .. } => Some(&case.suite),
+            _ => None,
         }
     }
 }

@@ -138,10 +138,35 @@ fn a_single_test_thread_is_no_different(_: &Context) -> TestResult {
 fn an_exclusive_test_is_alone(_: &Context) -> TestResult {
     let dir = TempDir::new()?;
     let place = dir.path().to_str().ok_or("a path that is text")?;
-    let arguments = ["planted::crowd::", "--test-threads=4"];
+    let arguments = ["::crowd::", "--test-threads=4"];
     let outcome = run(&arguments, &[("URING_PLANTED_DIR", place)])?;
     outcome.ended(Some(0));
-    outcome.reported(r#""passed":16,"#);
+    outcome.reported(r#"{"record":"end","suite":"planted","passed":16,"#);
+    outcome.reported(r#"{"record":"end","suite":"beside","passed":8,"#);
+    Ok(())
+}
+
+fn a_suite_that_cannot_start_keeps_no_other_from_it(_: &Context) -> TestResult {
+    let outcome = run(&["::crowd::"], &[("URING_PLANTED_UNDECIDED", "1")])?;
+    outcome.ended(Some(2));
+    outcome.reported(r#"{"record":"refused","suite":"planted","#);
+    outcome.did_not_report("planted::crowd::");
+    outcome.reported(r#"{"record":"end","suite":"beside","passed":8,"#);
+    Ok(())
+}
+
+fn suites_run_at_the_same_time(_: &Context) -> TestResult {
+    let outcome = run(&["::crowd::", "--test-threads=4"], &[])?;
+    outcome.ended(Some(0));
+    let suites = outcome.report.lines().filter_map(|line| {
+        let names = ["planted", "beside"];
+        let is_of = |name: &&str| line.contains(&format!(r#""record":"test","suite":"{name}""#));
+        names.into_iter().find(is_of)
+    });
+    let mut turns: Vec<_> = suites.collect();
+    turns.dedup();
+    let what = format!("the suites took turns like this: {turns:?}");
+    outcome.require(turns.len() > 2, &what);
     Ok(())
 }
 
@@ -260,6 +285,11 @@ pub(crate) fn suite() -> Suite {
                 .no_refusal("older kernels have no slots");
         }
     }
+    suite.test(
+        "suite_that_cannot_start_keeps_no_other_from_it",
+        a_suite_that_cannot_start_keeps_no_other_from_it,
+    );
+    suite.test("suites_run_at_the_same_time", suites_run_at_the_same_time);
     suite.test("good_test_passes", a_good_test_passes);
     suite.test(
         "completed_is_reported_once",

@@ -104,7 +104,8 @@ impl RawBufferGroup {
     /// # Safety
     ///
     /// Until the last completion of each operation pushed with it has been reaped, the group's buffers stay valid, and are used by
-    /// nobody else while they are the kernel's; of an incremental [`BufferRing`] nothing else takes meanwhile.
+    /// nobody else while they are the kernel's; of an incremental [`BufferRing`] or a [`SendQueue`](crate::SendQueue) nothing else takes
+    /// meanwhile. Those that a send takes stay as they are until its completion has been reaped.
     #[must_use]
     pub const unsafe fn new(group_id: u16) -> RawBufferGroup {
         RawBufferGroup(group_id)

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uring_sys::io_uring_buf;
 
 use crate::buffers::registry::{Registry, Remains};
+use crate::completion::Completion;
 use crate::entry::address;
 use crate::error::{Call, Error, Hint};
 use crate::fork::Process;
@@ -161,8 +162,32 @@ impl<B: Buf + Send + 'static> SendQueue<B> {
         Some(unsent)
     }
 
-    pub(crate) fn group_id(&self) -> u16 {
+    /// The number that entries name the queue by (`buf_group`).
+    #[must_use]
+    pub fn group_id(&self) -> u16 {
         self.0.id
+    }
+
+    /// What a completion of a raw operation has sent: the buffers that are done.
+    ///
+    /// After a failure the queue can only be [emptied](SendQueue::take_unsent), as after that of any other.
+    ///
+    /// # Safety
+    ///
+    /// It is the next completion of an operation that was pushed with the queue's [number](SendQueue::group_id) to its ring, from whose push on no
+    /// other has sent from the queue and nothing was taken out of it, to its last completion.
+    #[must_use]
+    pub unsafe fn sent(&self, completion: Completion) -> Vec<B> {
+        // Found empty, the kernel has taken nothing from it.
+        let bytes = match usize::try_from(completion.raw_result()) {
+            Ok(bytes) => bytes,
+            Err(_) if completion.raw_result() == -libc::ENOBUFS => 0,
+            Err(_) => {
+                self.0.with_books(|books| books.is_broken = true);
+                0
+            }
+        };
+        self.0.with_books(|books| books.sent(bytes))
     }
 
     /// Counts an operation in, of which there may be one at a time.
@@ -184,16 +209,6 @@ impl<B: Buf + Send + 'static> SendQueue<B> {
 
     pub(crate) fn end(&self) {
         self.0.end();
-    }
-
-    /// So many bytes were sent; gives the buffers that are done.
-    pub(crate) fn sent(&self, bytes: usize) -> Vec<B> {
-        self.0.with_books(|books| books.sent(bytes))
-    }
-
-    /// A send has failed, and may have taken buffers.
-    pub(crate) fn failed(&self) {
-        self.0.with_books(|books| books.is_broken = true);
     }
 }
 
@@ -261,6 +276,7 @@ impl<B> Books<B> {
         shared.store(self.tail, Ordering::Release);
     }
 
+    /// So many bytes were sent; gives the buffers that are done.
     fn sent(&mut self, mut bytes: usize) -> Vec<B> {
         let mut done = Vec::new();
         while let Some(front) = self.waiting.front_mut() {

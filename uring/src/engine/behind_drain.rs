@@ -5,6 +5,10 @@
 //! when a multishot operation's completion finds no room: the kernel counts it, then ends the operation instead of making it
 //! (`io_fill_cqe_aux` in `io_uring/io_uring.c`).
 //!
+//! A scope could not be left with such a drain in it, nor with anything behind one, since what it has borrowed can neither be waited for nor
+//! given up. So nothing of the kind gets into a scope: a drain that waits for a multishot operation is refused there, and so is whatever is pushed behind one
+//! that was pushed outside, as long as an operation that came before that drain may still find no room, or has found none.
+//!
 //! From a drain on the kernel holds every entry back until nothing that came before it is left, and goes on doing so until it meets an entry
 //! while nothing else is in flight. Since Linux 6.16 it knows that by comparing how many requests there are with how many it holds back, and
 //! the notification of a zero-copy send that is held back is a request that is not counted among the latter: neither that send nor anything
@@ -25,6 +29,11 @@ static COUNTS: AtomicU8 = AtomicU8::new(UNKNOWN);
 const UNKNOWN: u8 = 0;
 const COMPLETIONS: u8 = 1;
 const REQUESTS: u8 = 2;
+
+/// Whether nothing is known of its completions but that there may be more than one.
+pub(crate) const fn repeats<O: Operation>() -> bool {
+    matches!(O::COMPLETES, Completes::Many(_))
+}
 
 /// Whether the operation takes a second request for its notification.
 pub(crate) const fn notifies<O: Operation>() -> bool {
@@ -47,10 +56,53 @@ impl Core {
         }
         self.check_process(Call::Push)?;
         self.reap();
-        if self.has_miscounted() {
+        // Whether one that was pushed raw has found no room only its user has seen.
+        if self.has_miscounted() || (self.repeated_raw && self.counts_completions()) {
+            return Err(Error::refused(Call::Push, Hint::DrainAfterStop));
+        }
+        if self.slots.repeats_before(u64::MAX) && self.counts_completions() {
+            self.doubtful = self.slots.mark();
+        }
+        Ok(())
+    }
+
+    /// Whether something was pushed that may never start, as far as is known.
+    #[inline]
+    pub(super) const fn holds_doubt(&self) -> bool {
+        self.doubtful != 0
+    }
+
+    /// Lets an operation into a scope, unless it may be a drain that never starts, or be held back by one.
+    #[inline]
+    pub(crate) fn admit_to_scope(&mut self, drains: bool) -> Result<(), Error> {
+        if drains || self.holds_doubt() {
+            self.admit_without_doubt(drains)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn admit_without_doubt(&mut self, drains: bool) -> Result<(), Error> {
+        self.check_process(Call::Push)?;
+        self.reap();
+        if !self.is_in_doubt() {
+            self.doubtful = 0;
+        }
+        let waits = drains && self.slots.repeats_before(u64::MAX);
+        if self.doubtful != 0 || (waits && self.counts_completions()) {
             return Err(Error::refused(Call::Push, Hint::DrainAfterStop));
         }
         Ok(())
+    }
+
+    /// Whether the last drain that was pushed behind a multishot operation may never start.
+    ///
+    /// It starts if none of those before it goes on any more, and none has found no room. Some that end as if they had have ended for another reason; but
+    /// if something was pushed after the mark, be it the drain or not, and nothing of that is in flight, the drain is over.
+    fn is_in_doubt(&self) -> bool {
+        let (slots, drain) = (&self.slots, self.doubtful);
+        (slots.repeats_before(drain) || slots.stopped_before(drain)) && !slots.all_over_after(drain)
     }
 
     /// Whether there may be drains that never start.

@@ -1,6 +1,6 @@
 //! Pushing operations and redeeming their tokens: the typed face of the untyped core.
 
-use crate::engine::{Core, Place, notifies};
+use crate::engine::{Core, Place, notifies, repeats};
 use crate::error::{Call, Error, Hint};
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
@@ -18,7 +18,8 @@ impl Core {
         depth: u16,
         submit: bool,
     ) -> Result<Token<O>, PushError<O>> {
-        if self.is_plain::<O>(push) && op.admit(self.id()).is_ok() {
+        let plain = self.is_plain::<O>(push) && (depth == 0 || !self.holds_doubt());
+        if plain && op.admit(self.id()).is_ok() {
             if let Some(vacant) = self.slots.take_slot() {
                 let place = self.place_tracked_plain(vacant, op, push, depth);
                 return Ok(Token::new(place));
@@ -35,7 +36,11 @@ impl Core {
         depth: u16,
         submit: bool,
     ) -> Result<Token<O>, PushError<O>> {
-        if let Err(error) = self.admit(&op, push, 1, submit) {
+        let admitted = match depth {
+            0 => Ok(()),
+            _ => self.admit_to_scope(push.drains()),
+        };
+        if let Err(error) = admitted.and_then(|()| self.admit(&op, push, 1, submit)) {
             return Err(Refused::new(op, error));
         }
         match self.place(op, push, depth) {
@@ -52,7 +57,8 @@ impl Core {
         push: Push,
         user_data: u64,
     ) -> Result<(), PushError<O>> {
-        if self.is_plain::<O>(push) && op.admit(self.id()).is_ok() {
+        let plain = const { !repeats::<O>() } && self.is_plain::<O>(push);
+        if plain && op.admit(self.id()).is_ok() {
             self.place_plain(op, push, user_data);
             return Ok(());
         }

@@ -22,7 +22,7 @@ mod waits;
 mod wakers;
 
 pub(crate) use awaited::Landed;
-pub(crate) use behind_drain::notifies;
+pub(crate) use behind_drain::{notifies, repeats};
 pub use drain::leaked_operations;
 pub(crate) use enter::{Deadline, Terms, Wait};
 
@@ -82,6 +82,10 @@ pub struct Core {
     drained: bool,
     /// There was a zero-copy send.
     notified: bool,
+    /// There was a raw multishot operation.
+    repeated_raw: bool,
+    /// Where among the operations a drain was pushed behind a multishot one that may keep it from ever starting. Zero if there is no such drain.
+    doubtful: u64,
     /// A cancellation was refused, so waiting for the cancelled may take for ever.
     cancel_refused: bool,
     /// Destructors wait until the drain is over: one that unwinds out of it would leave operations in flight.
@@ -149,6 +153,8 @@ impl Core {
             restrictions: None,
             drained: false,
             notified: false,
+            repeated_raw: false,
+            doubtful: 0,
             cancel_refused: false,
             draining: false,
             shared: false,

@@ -1,7 +1,7 @@
 //! Operations on their way into the submission queue: is there room, and what does the kernel find there.
 
 use crate::engine::slots::Slots;
-use crate::engine::{Core, Place, Vacant, notifies};
+use crate::engine::{Core, Place, Vacant, notifies, repeats};
 use crate::entry::Entry;
 use crate::error::{Call, Error, Hint};
 use crate::op::Operation;
@@ -203,6 +203,9 @@ impl Core {
         let second_half = unsafe { O::second_half(&raw const op) };
         entry.set_user_data(user_data);
         self.note_drain::<O>(push);
+        if repeats::<O>() {
+            self.repeated_raw = true;
+        }
         self.enqueue(&mut entry, O::LARGE, second_half);
     }
 

@@ -117,7 +117,8 @@ pub enum Hint {
     BehindDrain,
     /// A drain on a ring that has had a zero-copy send would never start on some kernels.
     DrainAfterZeroCopy,
-    /// A drain on a ring whose multishot operation may have found no room for a completion would never start on this kernel.
+    /// A drain on a ring whose multishot operation may have found no room for a completion, or in a scope may yet find none, would never start on this
+    /// kernel, nor would what is behind it.
     DrainAfterStop,
     /// Completions that found no room in their queue wait in the kernel.
     CompletionsWaiting,
@@ -235,7 +236,7 @@ impl Hint {
             Self::SendQueueFull => "the queue of buffers to be sent is full",
             Self::NoSlot => "every slot for an operation in flight is taken",
             Self::DrainAfterStop => {
-                "before Linux 6.16 a drain never starts on a ring on which a multishot operation has found no room for a completion"
+                "before Linux 6.16 a drain, and what is behind it, never starts once a multishot operation finds no room for a completion, as one of this ring may"
             }
             Self::DrainAfterZeroCopy => {
                 "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
@@ -300,8 +301,11 @@ impl Hint {
             Self::QueueFull => "submit first",
             Self::SendQueueFull => "take what was sent first",
             Self::NoSlot => "take or detach results first",
-            Self::DrainAfterZeroCopy | Self::DrainAfterStop => {
+            Self::DrainAfterZeroCopy => {
                 "wait until nothing is in flight instead, or drain on another ring"
+            }
+            Self::DrainAfterStop => {
+                "end multishot operations first, wait until nothing is in flight instead, or drain on another ring"
             }
             Self::BehindDrain => "wait until nothing is in flight, or send with a copy",
             Self::CompletionsWaiting => "reap completions, then submit again",

@@ -87,7 +87,8 @@ impl Error {
         self.hint() == Some(Hint::NoSlot)
     }
 
-    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring, or the kernel has lost count of what a drain waits for.
+    /// A [drain](crate::Push::drain) and a zero-copy send would meet on one ring, or the kernel has lost count of what a drain waits for, or may have,
+    /// or in a [scope](crate::Ring::scope) may yet do so.
     #[must_use]
     pub fn is_drain_conflict(&self) -> bool {
         matches!(

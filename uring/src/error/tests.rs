@@ -136,7 +136,7 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::DrainAfterStop,
-            "before Linux 6.16 a drain never starts on a ring on which a multishot operation has found no room for a completion; wait until nothing is in flight instead, or drain on another ring",
+            "before Linux 6.16 a drain, and what is behind it, never starts once a multishot operation finds no room for a completion, as one of this ring may; end multishot operations first, wait until nothing is in flight instead, or drain on another ring",
         ),
         (
             Hint::BehindDrain,

@@ -4,6 +4,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use crate::closes_direct;
 use crate::completion::Completion;
 use crate::direct::Direct;
 use crate::entry::Entry;
@@ -51,7 +52,7 @@ pub struct Close<F = OwnedFd> {
 
 impl<F: Closes> Close<F> {
     /// Closes that descriptor: an [`OwnedFd`], or by promise a [`RawTarget`], which may be a direct
-    /// descriptor too, but not before Linux 5.15: older kernels close the descriptor 0 instead.
+    /// descriptor too, since Linux 5.15; see [`CloseDirect`].
     pub const fn new(fd: F) -> Close<F> {
         Close { fd }
     }
@@ -95,7 +96,12 @@ unsafe impl<F: Closes> Operation for Close<F> {
     const OPCODE: u8 = uring_sys::IORING_OP_CLOSE;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_name(self.fd.name(), ring)
+        let name = self.fd.name();
+        admit_name(name, ring)?;
+        if name.is_direct() {
+            closes_direct::KNOWN.check()?;
+        }
+        Ok(())
     }
 
     fn success(&self) -> Option<i32> {
@@ -128,9 +134,11 @@ unsafe impl<F: Closes + Untracked> RawOperation for Close<F> {}
 
 /// Closes a direct descriptor.
 ///
-/// Dropping a [`Direct`] closes it too, with the ring's next submission.
+/// Dropping a [`Direct`] closes it too, with the ring's next submission. What nobody owns is closed by [`Close`] of a
+/// [`RawTarget::direct`], which may be pushed raw.
 ///
-/// Since Linux 5.15.
+/// Since Linux 5.15. An older kernel would close the descriptor 0 instead, so on one the push is [refused](crate::Error::is_unsupported); where that cannot be told
+/// from the features of rings, a ring is made to find out, once in a process.
 ///
 /// Source: `io_uring_prep_close_direct(3)`.
 #[derive(Debug)]
@@ -155,7 +163,8 @@ unsafe impl Operation for CloseDirect {
     const OPCODE: u8 = uring_sys::IORING_OP_CLOSE;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.direct, ring)
+        admit_target(&self.direct, ring)?;
+        closes_direct::KNOWN.check()
     }
 
     fn success(&self) -> Option<i32> {

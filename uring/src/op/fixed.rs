@@ -5,8 +5,7 @@ use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::transfer::Transfer;
 use crate::op::{
-    Operation, RawOperation, RwFlags, Transferred, admit_buffer, admit_target, count, entry_len,
-    sealed,
+    Operation, RawOperation, RwFlags, Transferred, admit_buffer, admit_target, count, sealed,
 };
 use crate::resource::{FixedMemory, FixedMut, Target, Untracked};
 
@@ -138,11 +137,8 @@ fn admit(target: &impl Target, buf: &impl FixedMemory, ring: u64) -> Result<(), 
 #[inline]
 fn fill(target: &impl Target, buf: &impl FixedMemory, transfer: Transfer, entry: &mut Entry) {
     let (place, len) = buf.place();
-    entry.set_target(target.target());
-    entry.set_pointer(place);
-    entry.set_len(entry_len(len));
     entry.set_buf_index(buf.name().index());
-    transfer.fill(entry);
+    transfer.fill(target, place, len, entry);
 }
 
 impl<T, B> sealed::Sealed for ReadFixed<T, B> {}

@@ -145,6 +145,19 @@ pub struct Messaged<T, M> {
     pub target: T,
 }
 
+/// Fills in what all operations on a header have in common.
+pub(super) fn fill_message<P>(
+    target: &impl Target,
+    header: *const P,
+    flags: MessageFlags,
+    entry: &mut Entry,
+) {
+    entry.set_target(target.target());
+    entry.set_pointer(header);
+    entry.set_len(1);
+    flags.prepare(entry);
+}
+
 impl<T, M> sealed::Sealed for SendMsg<T, M> {}
 
 // SAFETY: the header is on the heap and owned by the value, as is all that it points to, or where `RawMessage::new` was promised.
@@ -159,10 +172,7 @@ unsafe impl<T: Target, M: Outgoing> Operation for SendMsg<T, M> {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.message.header());
-        entry.set_len(1);
-        this.flags.prepare(entry);
+        fill_message(&this.target, this.message.header(), this.flags, entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
@@ -191,10 +201,8 @@ unsafe impl<T: Target, M: Incoming> Operation for RecvMsg<T, M> {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.message.header().cast_const());
-        entry.set_len(1);
-        this.flags.prepare(entry);
+        let header = this.message.header().cast_const();
+        fill_message(&this.target, header, this.flags, entry);
     }
 
     unsafe fn complete(mut self, completion: Completion) -> Self::Output {

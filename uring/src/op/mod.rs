@@ -155,7 +155,9 @@ pub use pipe::{Pipe, PipeEnds};
 pub use poll::{Poll, PollEvents, PollMultishot, Polled};
 pub use poll_change::{PollRemove, PollUpdate};
 pub use protected::{Checks, Protected, ProtectedDone, ProtectionAttributes, Reads, Writes};
-pub use provide_buffers::{ProvideBuffers, RemoveBuffers};
+pub use provide_buffers::{
+    AllProvided, AtHand, ProvideBuffers, Provides, RawBuffers, RemoveBuffers, UpTo,
+};
 pub use raw_entry::{RawEntry, RawEntry128};
 pub use read::{Read, Transferred};
 pub use read_selected::{ReadMultishot, ReadSelected, Selected};
@@ -167,7 +169,7 @@ pub use recv_zc::{ReceiveQueue, ReceivedChunk, RecvZc};
 pub use rename::{RenameAt, Renamed};
 pub use reset_zones::{ResetZones, ZonesReset};
 pub use send::Send;
-pub use send_queued::SendQueued;
+pub use send_queued::{SendQueued, SendSource};
 pub use send_vectored::SendVectored;
 pub use send_zc::{SendMsgZc, SendMsgZcFixed, SendZc, SendZcFixed, ZeroCopied};
 pub use socket::{Bind, Configured, Connect, Listen, Shutdown, Socket};

@@ -113,6 +113,19 @@ impl<O: Multishot> Ended<O> {
             op,
         }
     }
+
+    /// After the last completion of an operation that takes buffers, which may have taken one for nothing: that goes back.
+    ///
+    /// # Safety
+    ///
+    /// The operation was carried out, and the completion is the last of it; of one that is no item `O::item` makes what was taken, if anything was.
+    pub(crate) unsafe fn giving_back(op: O, last: Completion) -> Ended<O> {
+        if !O::is_item(&last) {
+            // SAFETY: the caller vouches for the completion, which nothing was made of.
+            drop(unsafe { O::item(&raw const op, last) });
+        }
+        Ended::new(op, last)
+    }
 }
 
 /// Why a multishot operation has ended.
@@ -131,7 +144,20 @@ pub enum EndReason {
     Failed(io::Error),
 }
 
+/// Whether the last completion of something that reads a stream brings bytes: none are the end of it.
+pub(super) fn brings_bytes(last: &Completion) -> bool {
+    last.raw_result() > 0
+}
+
 impl EndReason {
+    /// What an operation that reads a stream means by its last completion.
+    pub(crate) fn of_stream(last: &Completion) -> EndReason {
+        match last.raw_result() {
+            0 => EndReason::Finished,
+            _ => EndReason::of(last),
+        }
+    }
+
     /// What most operations mean by their last completion.
     pub(crate) fn of(last: &Completion) -> EndReason {
         match last.result() {

@@ -1,7 +1,10 @@
-//! Which operation has which opcode. A new opcode in the kernel's headers fails this until it has a row.
+//! Which operation has which opcode, and that each has a raw form. A new opcode in the kernel's headers fails this until it has a row.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
+use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::atomic::AtomicU32;
 
 use uring_sys as sys;
@@ -113,4 +116,33 @@ fn every_opcode_has_its_operation() {
         assert_eq!(of_operation, opcode, "{operation} is not {name}");
     }
     assert!(rows.next().is_none(), "a row is left");
+}
+
+/// Those that are pushed raw as another type, which their documentation names.
+const RAW_AS_ANOTHER: [&str; 2] = ["CloseDirect", "TimeLimit"];
+
+/// The types that the sources in this folder implement a trait for, or the macros' variables in their place.
+fn implementors(of: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/op");
+    let mut types = BTreeSet::new();
+    for file in fs::read_dir(folder).expect("the sources are there") {
+        let text = fs::read_to_string(file.expect("a file").path()).expect("a source");
+        let head = format!(" {of} for ");
+        let mut parts = text.split(&head).map(str::trim_start);
+        let _before_the_first = parts.next();
+        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        types.extend(parts.map(|rest| {
+            let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+            rest[..end].to_owned()
+        }));
+    }
+    types
+}
+
+#[test]
+fn every_operation_has_a_raw_form() {
+    let (all, raw) = (implementors("Operation"), implementors("RawOperation"));
+    assert!(all.len() > 80 && raw.is_subset(&all), "{all:?} {raw:?}");
+    let others: Vec<_> = all.difference(&raw).collect();
+    assert_eq!(others, RAW_AS_ANOTHER);
 }

@@ -6,7 +6,7 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::transfer::Transfer;
-use crate::op::{Operation, RawOperation, RwFlags, admit_target, count, entry_len, sealed};
+use crate::op::{Operation, RawOperation, RwFlags, admit_target, count, sealed};
 use crate::resource::{BufMut, Target, Untracked};
 
 /// Reads from a file, socket or pipe into a buffer.
@@ -96,10 +96,9 @@ unsafe impl<T: Target, B: BufMut> Operation for Read<T, B> {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.buf.as_mut_ptr().cast_const());
-        entry.set_len(entry_len(this.buf.capacity().min(this.limit)));
-        this.transfer.fill(entry);
+        let (start, len) = (this.buf.as_mut_ptr(), this.buf.capacity().min(this.limit));
+        this.transfer
+            .fill(&this.target, start.cast_const(), len, entry);
     }
 
     #[inline]

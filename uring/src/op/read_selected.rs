@@ -6,6 +6,7 @@ use crate::buffers::{BufferGroup, BufferRing, RawBufferGroup, Selection};
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::op::multishot::brings_bytes;
 use crate::op::transfer::Transfer;
 use crate::op::{
     Completes, EndReason, Ended, Multishot, Operation, RawOperation, admit_target, entry_len,
@@ -180,11 +181,8 @@ unsafe impl<T: Target, G: BufferGroup> Operation for ReadMultishot<T, G> {
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if !Self::is_item(&completion) {
-            // SAFETY: passed on to the caller. A buffer may have been taken for nothing.
-            drop(unsafe { self.selection.lease(completion) });
-        }
-        Ended::new(self, completion)
+        // SAFETY: passed on to the caller; an item of no bytes is a buffer that was taken for nothing.
+        unsafe { Ended::giving_back(self, completion) }
     }
 }
 
@@ -198,15 +196,11 @@ unsafe impl<T: Target, G: BufferGroup> Multishot for ReadMultishot<T, G> {
     }
 
     fn is_item(last: &Completion) -> bool {
-        last.raw_result() > 0
+        brings_bytes(last)
     }
 
     fn end(last: &Completion) -> EndReason {
-        if last.raw_result() == 0 {
-            EndReason::Finished
-        } else {
-            EndReason::of(last)
-        }
+        EndReason::of_stream(last)
     }
 }
 

@@ -4,9 +4,7 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::transfer::Transfer;
-use crate::op::{
-    Operation, RawOperation, RwFlags, Transferred, admit_target, count, entry_len, sealed,
-};
+use crate::op::{Operation, RawOperation, RwFlags, Transferred, admit_target, count, sealed};
 use crate::resource::{Target, Untracked, VectoredMut};
 
 /// Reads from a file, socket or pipe into several buffers, one after the other.
@@ -82,10 +80,7 @@ unsafe impl<T: Target, V: VectoredMut> Operation for ReadV<T, V> {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
         let (vectors, len) = this.bufs.io_vecs_mut();
-        entry.set_target(this.target.target());
-        entry.set_pointer(vectors);
-        entry.set_len(entry_len(len));
-        this.transfer.fill(entry);
+        this.transfer.fill(&this.target, vectors, len, entry);
     }
 
     #[inline]

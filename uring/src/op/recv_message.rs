@@ -1,14 +1,14 @@
 //! Receiving message after message.
 
-use crate::buffers::{BufferGroup, BufferLease, BufferRing, Selection};
+use crate::buffers::{BufferGroup, BufferRing, RawBufferGroup, Selection};
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::net::ReceivedMessage;
+use crate::net::{HoldsMessage, MessageLayout};
+use crate::op::message::fill_message;
 use crate::op::send::MessageFlags;
-use crate::op::{Completes, Ended, Multishot, Operation, admit_target, sealed};
-use crate::resource::Target;
-use crate::resource::received::Layout;
+use crate::op::{Completes, Ended, Multishot, Operation, RawOperation, admit_target, sealed};
+use crate::resource::{Inside, MemoryFor, RawMemory, Target, Untracked};
 
 /// Receives messages again and again, each into another buffer of a group, with the sender's address and control data.
 ///
@@ -47,36 +47,53 @@ use crate::resource::received::Layout;
 #[doc(alias = "IORING_RECV_MULTISHOT")]
 #[doc(alias = "IORING_OP_RECVMSG")]
 #[must_use]
-pub struct RecvMsgMultishot<T, G: BufferGroup = BufferRing> {
+pub struct RecvMsgMultishot<T, G: BufferGroup = BufferRing, M = Inside<MessageLayout>> {
     target: T,
     selection: Selection<G>,
-    layout: Layout,
+    layout: M,
     flags: MessageFlags,
 }
 
-impl<T: Target, G: BufferGroup<Lease = BufferLease>> RecvMsgMultishot<T, G> {
+impl<T: Target, G: BufferGroup> RecvMsgMultishot<T, G> {
     /// Receives whatever comes.
     pub fn new(target: T, buffers: G) -> RecvMsgMultishot<T, G> {
         RecvMsgMultishot {
             target,
             selection: Selection::new(buffers),
-            layout: Layout::default(),
+            layout: Inside::new(MessageLayout::default()),
             flags: MessageFlags::default()
                 .ring(uring_sys::IORING_RECV_MULTISHOT)
                 .receiving(libc::MSG_CMSG_CLOEXEC),
         }
     }
+}
 
+impl<T, G: BufferGroup, M: MemoryFor<MessageLayout>> RecvMsgMultishot<T, G, M> {
     /// Asks where each comes from, which takes 128 bytes of each buffer.
     pub fn with_address(mut self) -> Self {
-        self.layout = self.layout.with_address();
+        let layout = self.layout.get();
+        self.layout.set(layout.with_address());
         self
     }
 
     /// Has room for that many bytes of control data in each buffer.
     pub fn with_control(mut self, bytes: usize) -> Self {
-        self.layout = self.layout.with_control(bytes);
+        let layout = self.layout.get();
+        self.layout.set(layout.with_control(bytes));
         self
+    }
+
+    /// Has the kernel read there what goes where in each buffer, which is also what reads [messages](MessageLayout::read) out of them then.
+    pub fn layout_into(
+        mut self,
+        memory: RawMemory<MessageLayout>,
+    ) -> RecvMsgMultishot<T, G, RawMemory<MessageLayout>> {
+        RecvMsgMultishot {
+            layout: memory.holding(self.layout.get()),
+            target: self.target,
+            selection: self.selection,
+            flags: self.flags,
+        }
     }
 
     /// Adds flags of `recv(2)`, as [`Recv::flags`](crate::op::Recv::flags). With `MSG_WAITALL` it is refused with `EINVAL`.
@@ -98,11 +115,16 @@ impl<T: Target, G: BufferGroup<Lease = BufferLease>> RecvMsgMultishot<T, G> {
     }
 }
 
-impl<T, G: BufferGroup> sealed::Sealed for RecvMsgMultishot<T, G> {}
+impl<T, G: BufferGroup, M> sealed::Sealed for RecvMsgMultishot<T, G, M> {}
 
-// SAFETY: the header is inside the value, which stays where it is, and points nowhere; the buffers are the group's, which the operation
-// keeps.
-unsafe impl<T: Target, G: BufferGroup<Lease = BufferLease>> Operation for RecvMsgMultishot<T, G> {
+// SAFETY: the header is inside the value, which stays where it is, or where `RawMemory::new` was promised, and points nowhere; the buffers
+// are the group's, which the operation keeps, or as was promised.
+unsafe impl<T, G, M> Operation for RecvMsgMultishot<T, G, M>
+where
+    T: Target,
+    G: BufferGroup<Lease: HoldsMessage>,
+    M: MemoryFor<MessageLayout> + Copy,
+{
     type Output = Ended<Self>;
     const OPCODE: u8 = uring_sys::IORING_OP_RECVMSG;
     const COMPLETES: Completes<Self> = Completes::many();
@@ -113,33 +135,39 @@ unsafe impl<T: Target, G: BufferGroup<Lease = BufferLease>> Operation for RecvMs
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        let this = unsafe { &*this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.layout.header());
-        entry.set_len(1);
-        this.flags.prepare(entry);
+        // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
+        let this = unsafe { &mut *this };
+        let header = this.layout.as_mut_ptr().cast_const();
+        fill_message(&this.target, header, this.flags, entry);
         this.selection.prepare(entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if !Self::is_item(&completion) {
-            // SAFETY: passed on to the caller; no item was made of it. A buffer that it has taken goes back.
-            drop(unsafe { self.selection.lease(completion) });
-        }
-        Ended::new(self, completion)
+        // SAFETY: passed on to the caller; an item of a failure is an empty message in a buffer that was taken for nothing.
+        unsafe { Ended::giving_back(self, completion) }
     }
 }
 
 // SAFETY: nothing of the value is written to by the kernel.
-unsafe impl<T: Target, G: BufferGroup<Lease = BufferLease>> Multishot for RecvMsgMultishot<T, G> {
-    type Item = ReceivedMessage;
+unsafe impl<T, G, M> Multishot for RecvMsgMultishot<T, G, M>
+where
+    T: Target,
+    G: BufferGroup<Lease: HoldsMessage>,
+    M: MemoryFor<MessageLayout> + Copy,
+{
+    type Item = <G::Lease as HoldsMessage>::Message;
 
-    unsafe fn item(this: *const Self, completion: Completion) -> ReceivedMessage {
+    unsafe fn item(this: *const Self, completion: Completion) -> Self::Item {
         // SAFETY: the caller vouches for `this` and for the completion, with which the kernel has filled the buffer as the layout says.
         unsafe {
-            let lease = (*this).selection.lease(completion);
-            ReceivedMessage::new(lease, (*this).layout)
+            let mut layout = (*this).layout;
+            (*this).selection.lease(completion).message(layout.get())
         }
     }
+}
+
+// SAFETY: target and group are untracked, and the layout is elsewhere.
+unsafe impl<T> RawOperation for RecvMsgMultishot<T, RawBufferGroup, RawMemory<MessageLayout>> where
+    T: Target + Untracked
+{
 }

@@ -6,6 +6,7 @@ use crate::buffers::{BufferGroup, BufferRing, Bundle, RawBufferGroup, Selection}
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
+use crate::op::multishot::brings_bytes;
 use crate::op::send::MessageFlags;
 use crate::op::{
     Completes, EndReason, Ended, Multishot, Operation, RawOperation, Selected, admit_target,
@@ -277,20 +278,6 @@ impl<T: Target, G: BufferGroup, K: Takes<G>> RecvMultishot<T, G, K> {
     }
 }
 
-/// Whether a completion carries bytes: none is the end of a stream, or of what such an operation can tell.
-fn has_bytes(completion: &Completion) -> bool {
-    completion.raw_result() > 0
-}
-
-/// Why a receive ends that has no item left.
-fn end(last: &Completion) -> EndReason {
-    if last.raw_result() == 0 {
-        EndReason::Finished
-    } else {
-        EndReason::of(last)
-    }
-}
-
 impl<T, G: BufferGroup, K> sealed::Sealed for RecvMultishot<T, G, K> {}
 
 // SAFETY: as for `RecvSelected`.
@@ -313,11 +300,8 @@ unsafe impl<T: Target, G: BufferGroup, K: Takes<G>> Operation for RecvMultishot<
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if !has_bytes(&completion) {
-            // SAFETY: passed on to the caller; no item was made of it. A buffer that it has taken goes back.
-            drop(unsafe { K::lease(self.selection.group(), completion) });
-        }
-        Ended::new(self, completion)
+        // SAFETY: passed on to the caller; an item of no bytes is what was taken for nothing.
+        unsafe { Ended::giving_back(self, completion) }
     }
 }
 
@@ -331,11 +315,11 @@ unsafe impl<T: Target, G: BufferGroup, K: Takes<G>> Multishot for RecvMultishot<
     }
 
     fn is_item(last: &Completion) -> bool {
-        has_bytes(last)
+        brings_bytes(last)
     }
 
     fn end(last: &Completion) -> EndReason {
-        end(last)
+        EndReason::of_stream(last)
     }
 }
 

@@ -224,11 +224,7 @@ unsafe impl<T: Target, Q: ReceiveQueue> Multishot for RecvZc<T, Q> {
     }
 
     fn end(last: &Completion) -> EndReason {
-        if last.raw_result() == 0 {
-            EndReason::Finished
-        } else {
-            EndReason::of(last)
-        }
+        EndReason::of_stream(last)
     }
 }
 

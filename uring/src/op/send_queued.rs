@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::buffers::SendQueue;
+use crate::buffers::{BufferGroup, RawBufferGroup, SelectedBuffer, SendQueue};
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::send::MessageFlags;
-use crate::op::{Completes, EndReason, Ended, Multishot, Operation, admit_target, sealed};
-use crate::resource::{Buf, Target};
+use crate::op::{
+    Completes, EndReason, Ended, Multishot, Operation, RawOperation, admit_target, sealed,
+};
+use crate::resource::{Buf, Target, Untracked};
 
 /// Sends the buffers that wait in a [`SendQueue`] to a socket, each whole, until there is none left.
 ///
@@ -19,7 +21,10 @@ use crate::resource::{Buf, Target};
 /// When it fails or is cancelled the kernel does not say what it has taken from the queue, and the queue can only be
 /// [emptied](SendQueue::take_unsent).
 ///
-/// Since Linux 6.10.
+/// Pushed raw it sends from a group that is known by its number only: for one of a queue, [`SendQueue::sent`] tells which buffers a completion is
+/// about.
+///
+/// Since Linux 6.10; on older kernels, which have no such queues, what is pushed raw completes with `EOPNOTSUPP`.
 ///
 /// ```
 /// use std::io::Read as _;
@@ -52,16 +57,91 @@ use crate::resource::{Buf, Target};
 #[doc(alias = "io_uring_prep_send_bundle")]
 #[doc(alias = "IORING_RECVSEND_BUNDLE")]
 #[must_use]
-pub struct SendQueued<T, B: Buf + std::marker::Send + 'static> {
+pub struct SendQueued<T, Q: SendSource> {
     target: T,
-    queue: SendQueue<B>,
+    queue: Q,
     flags: MessageFlags,
     begun: AtomicBool,
 }
 
-impl<T: Target, B: Buf + std::marker::Send + 'static> SendQueued<T, B> {
+/// Where the buffers are that [`SendQueued`] sends: in a [`SendQueue`], or by promise in a [`RawBufferGroup`]. Sealed.
+pub trait SendSource: sealed::Sealed {
+    /// What was sent.
+    type Sent;
+
+    #[doc(hidden)]
+    fn group_number(&self) -> u16;
+
+    /// Counts an operation in, of which there may be one at a time.
+    #[doc(hidden)]
+    fn begin(&self, ring: u64) -> Result<(), Hint>;
+    /// Refuses to send from where it is not known what was sent.
+    #[doc(hidden)]
+    fn check(&self) -> Result<(), Hint>;
+    #[doc(hidden)]
+    fn end(&self);
+
+    /// # Safety
+    ///
+    /// The completion is the next of an operation that sends from there, and no other does.
+    #[doc(hidden)]
+    unsafe fn sent(&self, completion: Completion) -> Self::Sent;
+}
+
+impl<B: Buf + std::marker::Send + 'static> sealed::Sealed for SendQueue<B> {}
+
+impl<B: Buf + std::marker::Send + 'static> SendSource for SendQueue<B> {
+    type Sent = Vec<B>;
+
+    fn group_number(&self) -> u16 {
+        self.group_id()
+    }
+
+    fn begin(&self, ring: u64) -> Result<(), Hint> {
+        self.begin(ring)
+    }
+
+    fn check(&self) -> Result<(), Hint> {
+        self.check()
+    }
+
+    fn end(&self) {
+        self.end();
+    }
+
+    unsafe fn sent(&self, completion: Completion) -> Vec<B> {
+        // SAFETY: passed on to the caller.
+        unsafe { self.sent(completion) }
+    }
+}
+
+impl SendSource for RawBufferGroup {
+    /// The first buffer, and how many bytes were sent of it and of those behind it.
+    type Sent = SelectedBuffer;
+
+    fn group_number(&self) -> u16 {
+        self.number()
+    }
+
+    fn begin(&self, _: u64) -> Result<(), Hint> {
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Hint> {
+        Ok(())
+    }
+
+    fn end(&self) {}
+
+    unsafe fn sent(&self, completion: Completion) -> SelectedBuffer {
+        // SAFETY: passed on to the caller.
+        unsafe { self.lease(completion) }
+    }
+}
+
+impl<T: Target, Q: SendSource> SendQueued<T, Q> {
     /// Sends from that queue.
-    pub fn new(target: T, queue: SendQueue<B>) -> SendQueued<T, B> {
+    pub fn new(target: T, queue: Q) -> SendQueued<T, Q> {
         SendQueued {
             target,
             queue,
@@ -84,10 +164,10 @@ impl<T: Target, B: Buf + std::marker::Send + 'static> SendQueued<T, B> {
     }
 }
 
-impl<T, B: Buf + std::marker::Send + 'static> sealed::Sealed for SendQueued<T, B> {}
+impl<T, Q: SendSource> sealed::Sealed for SendQueued<T, Q> {}
 
-// SAFETY: the buffers are the queue's, which the operation keeps.
-unsafe impl<T: Target, B: Buf + std::marker::Send + 'static> Operation for SendQueued<T, B> {
+// SAFETY: the buffers are the queue's, which the operation keeps, or as was promised.
+unsafe impl<T: Target, Q: SendSource> Operation for SendQueued<T, Q> {
     type Output = Ended<Self>;
     const OPCODE: u8 = uring_sys::IORING_OP_SEND;
     const COMPLETES: Completes<Self> = Completes::many();
@@ -108,29 +188,22 @@ unsafe impl<T: Target, B: Buf + std::marker::Send + 'static> Operation for SendQ
         entry.set_target(this.target.target());
         this.flags.prepare(entry);
         entry.add_flags(uring_sys::IOSQE_BUFFER_SELECT);
-        entry.set_buf_group(this.queue.group_id());
+        entry.set_buf_group(this.queue.group_number());
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
-        if completion
-            .result()
-            .is_err_and(|error| error.raw_os_error() != Some(libc::ENOBUFS))
-        {
-            self.queue.failed();
-        }
-        Ended::new(self, completion)
+        // SAFETY: passed on to the caller; of a failure no buffer is made, and the queue hears of it.
+        unsafe { Ended::giving_back(self, completion) }
     }
 }
 
 // SAFETY: nothing of the value is written to by the kernel.
-unsafe impl<T: Target, B: Buf + std::marker::Send + 'static> Multishot for SendQueued<T, B> {
-    type Item = Vec<B>;
+unsafe impl<T: Target, Q: SendSource> Multishot for SendQueued<T, Q> {
+    type Item = Q::Sent;
 
-    unsafe fn item(this: *const Self, completion: Completion) -> Vec<B> {
-        // SAFETY: the caller vouches for `this`.
-        let this = unsafe { &*this };
-        this.queue
-            .sent(usize::try_from(completion.raw_result()).unwrap_or(0))
+    unsafe fn item(this: *const Self, completion: Completion) -> Q::Sent {
+        // SAFETY: the caller vouches for `this` and for the completion; a queue lets one operation in at a time.
+        unsafe { (*this).queue.sent(completion) }
     }
 
     fn end(last: &Completion) -> EndReason {
@@ -142,7 +215,10 @@ unsafe impl<T: Target, B: Buf + std::marker::Send + 'static> Multishot for SendQ
     }
 }
 
-impl<T, B: Buf + std::marker::Send + 'static> Drop for SendQueued<T, B> {
+// SAFETY: target and group are untracked.
+unsafe impl<T: Target + Untracked> RawOperation for SendQueued<T, RawBufferGroup> {}
+
+impl<T, Q: SendSource> Drop for SendQueued<T, Q> {
     fn drop(&mut self) {
         if *self.begun.get_mut() {
             self.queue.end();

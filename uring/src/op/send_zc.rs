@@ -5,12 +5,13 @@ use std::io;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::net::{Address, Message, NoAddress, Outgoing, ToAddress};
+use crate::net::{Address, NoAddress, Outgoing, OutgoingFixed, ToAddress};
+use crate::op::message::fill_message;
 use crate::op::send::{MessageFlags, prepare_destination};
 use crate::op::{
     Completes, Operation, RawOperation, admit_buffer, admit_target, count, entry_len, sealed,
 };
-use crate::resource::{Buf, Fixed, FixedMemory, FixedVecs, Target, Untracked};
+use crate::resource::{Buf, Fixed, Target, Untracked};
 
 /// Sends a buffer to a TCP, UDP or raw socket without copying it first.
 ///
@@ -373,10 +374,7 @@ unsafe impl<T: Target, M: Outgoing> Operation for SendMsgZc<T, M> {
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.message.header());
-        entry.set_len(1);
-        this.flags.prepare(entry);
+        fill_message(&this.target, this.message.header(), this.flags, entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
@@ -419,15 +417,15 @@ unsafe impl<T: Target + Untracked, M: Outgoing + Untracked> RawOperation for Sen
 #[doc(alias = "IORING_RECVSEND_FIXED_BUF")]
 #[doc(alias = "IORING_OP_SENDMSG_ZC")]
 #[must_use]
-pub struct SendMsgZcFixed<'fd, T, F> {
+pub struct SendMsgZcFixed<T, M> {
     target: T,
-    message: Message<'fd, FixedVecs<F>>,
+    message: M,
     flags: MessageFlags,
 }
 
-impl<'fd, T: Target, F: Fixed> SendMsgZcFixed<'fd, T, F> {
+impl<T: Target, M: OutgoingFixed> SendMsgZcFixed<T, M> {
     /// Sends that message.
-    pub fn new(target: T, message: Message<'fd, FixedVecs<F>>) -> SendMsgZcFixed<'fd, T, F> {
+    pub fn new(target: T, message: M) -> SendMsgZcFixed<T, M> {
         SendMsgZcFixed {
             target,
             message,
@@ -452,30 +450,35 @@ impl<'fd, T: Target, F: Fixed> SendMsgZcFixed<'fd, T, F> {
     }
 }
 
-impl<T, F> sealed::Sealed for SendMsgZcFixed<'_, T, F> {}
+impl<T, M> sealed::Sealed for SendMsgZcFixed<T, M> {}
 
-// SAFETY: as for `SendMsgZc`; registered memory stays where it is as long as the value lives.
-unsafe impl<'fd, T: Target, F: Fixed> Operation for SendMsgZcFixed<'fd, T, F> {
-    type Output = ZeroCopied<T, Message<'fd, FixedVecs<F>>>;
+// SAFETY: as for `SendMsgZc`; registered memory stays where it is as long as the value lives, or as was promised.
+unsafe impl<T: Target, M: OutgoingFixed> Operation for SendMsgZcFixed<T, M> {
+    type Output = ZeroCopied<T, M>;
     const OPCODE: u8 = uring_sys::IORING_OP_SENDMSG_ZC;
     const COMPLETES: Completes<Self> = Completes::Notified;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         admit_target(&self.target, ring)?;
-        admit_buffer(self.message.bufs().name(), ring)
+        admit_buffer(self.message.name(), ring)
     }
 
     unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.message.header());
-        entry.set_len(1);
-        entry.set_buf_index(this.message.bufs().name().index());
-        this.flags.prepare(entry);
+        entry.set_buf_index(this.message.name().index());
+        fill_message(&this.target, this.message.header(), this.flags, entry);
     }
 
     unsafe fn complete(self, completion: Completion) -> Self::Output {
         ZeroCopied::new(completion, self.flags, self.message, self.target)
     }
+}
+
+// SAFETY: as for `SendMsgZc`.
+unsafe impl<T, M> RawOperation for SendMsgZcFixed<T, M>
+where
+    T: Target + Untracked,
+    M: OutgoingFixed + Untracked,
+{
 }

@@ -3,7 +3,7 @@
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::net::{AddressMemory, AddressSpace, SocketAddress};
+use crate::net::{AddressMemory, AddressSpace, RawAddressSpace};
 use crate::op::socket_option::Told;
 use crate::op::{Operation, RawOperation, admit_target, count, done, sealed};
 use crate::resource::{Target, Untracked};
@@ -64,61 +64,40 @@ impl<T: Target> SiocOutq<T> {
     }
 }
 
-impl<T> sealed::Sealed for SiocInq<T> {}
+/// The two ask in the same way.
+macro_rules! counts {
+    ($($question:ident: $command:ident),+) => { $(
+        impl<T> sealed::Sealed for $question<T> {}
 
-// SAFETY: there is no memory to point to.
-unsafe impl<T: Target> Operation for SiocInq<T> {
-    type Output = Told<usize, T>;
-    const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
+        // SAFETY: there is no memory to point to.
+        unsafe impl<T: Target> Operation for $question<T> {
+            type Output = Told<usize, T>;
+            const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
 
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.target, ring)
-    }
+            fn admit(&self, ring: u64) -> Result<(), Hint> {
+                admit_target(&self.target, ring)
+            }
 
-    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        entry.set_target(unsafe { (*this).target.target() });
-        entry.set_command(uring_sys::SOCKET_URING_OP_SIOCINQ);
-    }
+            unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
+                // SAFETY: the caller vouches for `this`.
+                entry.set_target(unsafe { (*this).target.target() });
+                entry.set_command(uring_sys::$command);
+            }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        Told {
-            result: count(completion),
-            target: self.target,
+            unsafe fn complete(self, completion: Completion) -> Self::Output {
+                Told {
+                    result: count(completion),
+                    target: self.target,
+                }
+            }
         }
-    }
+
+        // SAFETY: the target is untracked.
+        unsafe impl<T: Target + Untracked> RawOperation for $question<T> {}
+    )+ };
 }
 
-// SAFETY: the target is untracked.
-unsafe impl<T: Target + Untracked> RawOperation for SiocInq<T> {}
-
-impl<T> sealed::Sealed for SiocOutq<T> {}
-
-// SAFETY: there is no memory to point to.
-unsafe impl<T: Target> Operation for SiocOutq<T> {
-    type Output = Told<usize, T>;
-    const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
-
-    fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_target(&self.target, ring)
-    }
-
-    unsafe fn prepare(this: *mut Self, entry: &mut Entry) {
-        // SAFETY: the caller vouches for `this`.
-        entry.set_target(unsafe { (*this).target.target() });
-        entry.set_command(uring_sys::SOCKET_URING_OP_SIOCOUTQ);
-    }
-
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
-        Told {
-            result: count(completion),
-            target: self.target,
-        }
-    }
-}
-
-// SAFETY: the target is untracked.
-unsafe impl<T: Target + Untracked> RawOperation for SiocOutq<T> {}
+counts!(SiocInq: SOCKET_URING_OP_SIOCINQ, SiocOutq: SOCKET_URING_OP_SIOCOUTQ);
 
 /// Asks for a socket's own address, or for its peer's.
 ///
@@ -143,9 +122,9 @@ unsafe impl<T: Target + Untracked> RawOperation for SiocOutq<T> {}
 #[doc(alias = "io_uring_prep_cmd_getsockname")]
 #[doc(alias = "SOCKET_URING_OP_GETSOCKNAME")]
 #[must_use]
-pub struct GetSockName<T> {
+pub struct GetSockName<T, A = AddressSpace> {
     target: T,
-    space: AddressSpace,
+    space: A,
     of_peer: bool,
 }
 
@@ -159,6 +138,17 @@ impl<T: Target> GetSockName<T> {
         }
     }
 
+    /// Has the address written there.
+    pub fn address_into(self, space: RawAddressSpace) -> GetSockName<T, RawAddressSpace> {
+        GetSockName {
+            target: self.target,
+            space,
+            of_peer: self.of_peer,
+        }
+    }
+}
+
+impl<T, A> GetSockName<T, A> {
     /// Asks for the peer's address instead.
     #[doc(alias = "getpeername")]
     pub fn of_peer(self) -> Self {
@@ -169,11 +159,11 @@ impl<T: Target> GetSockName<T> {
     }
 }
 
-impl<T> sealed::Sealed for GetSockName<T> {}
+impl<T, A> sealed::Sealed for GetSockName<T, A> {}
 
-// SAFETY: the address goes into the value, which stays where it is.
-unsafe impl<T: Target> Operation for GetSockName<T> {
-    type Output = Told<SocketAddress, T>;
+// SAFETY: the address goes into the value, which stays where it is, or where `RawAddressSpace::new` was promised.
+unsafe impl<T: Target, A: AddressMemory> Operation for GetSockName<T, A> {
+    type Output = Told<A::Alone, T>;
     const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
@@ -185,7 +175,7 @@ unsafe impl<T: Target> Operation for GetSockName<T> {
         // SAFETY: the caller vouches for `this`; no reference covers the memory that the kernel writes to.
         unsafe {
             entry.set_target((*this).target.target());
-            let (address, len) = AddressSpace::sockaddr(&raw mut (*this).space);
+            let (address, len) = A::sockaddr(&raw mut (*this).space);
             entry.set_pointer(address.cast_const());
             entry.set_option_value(len.cast_const(), usize::from((*this).of_peer));
         }
@@ -194,8 +184,16 @@ unsafe impl<T: Target> Operation for GetSockName<T> {
     unsafe fn complete(self, completion: Completion) -> Self::Output {
         Told {
             // SAFETY: the operation succeeded, so the kernel has written the address.
-            result: done(completion).map(|()| unsafe { self.space.with(()) }.1),
+            result: done(completion).map(|()| unsafe { self.space.alone() }),
             target: self.target,
         }
     }
+}
+
+// SAFETY: target and room are untracked.
+unsafe impl<T, A> RawOperation for GetSockName<T, A>
+where
+    T: Target + Untracked,
+    A: AddressMemory + Untracked,
+{
 }

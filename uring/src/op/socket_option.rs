@@ -7,8 +7,8 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::socket::Configured;
-use crate::op::{Operation, admit_target, sealed};
-use crate::resource::Target;
+use crate::op::{Operation, RawOperation, admit_target, sealed};
+use crate::resource::{Inside, MemoryFor, RawMemory, Target, Untracked};
 
 /// An option of sockets whose value is a `V`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,7 @@ impl SocketOption<i32> {
 
 /// What an option's value can be: a number, a `bool`, or for others an array of bytes. Sealed.
 pub trait OptionValue: sealed::Sealed + Copy {
-    /// What the kernel reads and writes.
-    #[doc(hidden)]
+    /// What the kernel reads and writes: a number, which for `bool` is an `i32` that is zero or not, or the bytes.
     type Memory: Copy;
     #[doc(hidden)]
     fn to_memory(self) -> Self::Memory;
@@ -174,10 +173,10 @@ impl<const N: usize> OptionValue for [u8; N] {
 #[doc(alias = "io_uring_prep_cmd_sock")]
 #[doc(alias = "SOCKET_URING_OP_SETSOCKOPT")]
 #[must_use]
-pub struct SetSockOpt<T, V: OptionValue> {
+pub struct SetSockOpt<T, V: OptionValue, M = Inside<<V as OptionValue>::Memory>> {
     target: T,
     option: SocketOption<V>,
-    value: V::Memory,
+    value: M,
 }
 
 impl<T: Target, V: OptionValue> SetSockOpt<T, V> {
@@ -186,7 +185,21 @@ impl<T: Target, V: OptionValue> SetSockOpt<T, V> {
         SetSockOpt {
             target,
             option,
-            value: value.to_memory(),
+            value: Inside::new(value.to_memory()),
+        }
+    }
+}
+
+impl<T, V: OptionValue, M: MemoryFor<V::Memory>> SetSockOpt<T, V, M> {
+    /// Has the kernel read the value there.
+    pub fn value_into(
+        mut self,
+        memory: RawMemory<V::Memory>,
+    ) -> SetSockOpt<T, V, RawMemory<V::Memory>> {
+        SetSockOpt {
+            value: memory.holding(self.value.get()),
+            target: self.target,
+            option: self.option,
         }
     }
 }
@@ -200,10 +213,10 @@ impl<T: Target, V: OptionValue> SetSockOpt<T, V> {
 #[doc(alias = "io_uring_prep_cmd_sock")]
 #[doc(alias = "SOCKET_URING_OP_GETSOCKOPT")]
 #[must_use]
-pub struct GetSockOpt<T, V: OptionValue> {
+pub struct GetSockOpt<T, V: OptionValue, M = Inside<<V as OptionValue>::Memory>> {
     target: T,
     option: SocketOption<V>,
-    value: V::Memory,
+    value: M,
 }
 
 impl<T: Target, V: OptionValue> GetSockOpt<T, V> {
@@ -212,7 +225,21 @@ impl<T: Target, V: OptionValue> GetSockOpt<T, V> {
         GetSockOpt {
             target,
             option,
-            value: V::UNSET,
+            value: Inside::new(V::UNSET),
+        }
+    }
+}
+
+impl<T, V: OptionValue, M> GetSockOpt<T, V, M> {
+    /// Has the kernel write the value there. The completion of a raw operation says how many bytes it is.
+    pub fn value_into(
+        self,
+        memory: RawMemory<V::Memory>,
+    ) -> GetSockOpt<T, V, RawMemory<V::Memory>> {
+        GetSockOpt {
+            value: memory.holding(V::UNSET),
+            target: self.target,
+            option: self.option,
         }
     }
 }
@@ -243,10 +270,15 @@ unsafe fn prepare<V: OptionValue>(
     entry.set_option_value(value, size_of::<V::Memory>());
 }
 
-impl<T, V: OptionValue> sealed::Sealed for SetSockOpt<T, V> {}
+impl<T, V: OptionValue, M> sealed::Sealed for SetSockOpt<T, V, M> {}
 
-// SAFETY: the value is inside the operation, which stays where it is.
-unsafe impl<T: Target, V: OptionValue> Operation for SetSockOpt<T, V> {
+// SAFETY: the value is inside the operation, which stays where it is, or where `RawMemory::new` was promised.
+unsafe impl<T, V, M> Operation for SetSockOpt<T, V, M>
+where
+    T: Target,
+    V: OptionValue,
+    M: MemoryFor<V::Memory>,
+{
     type Output = Configured<T>;
     const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
 
@@ -258,7 +290,7 @@ unsafe impl<T: Target, V: OptionValue> Operation for SetSockOpt<T, V> {
         let command = uring_sys::SOCKET_URING_OP_SETSOCKOPT;
         // SAFETY: the caller vouches for `this`.
         unsafe {
-            let value = &raw const (*this).value;
+            let value = (*this).value.as_mut_ptr().cast_const();
             prepare(command, &(*this).target, (*this).option, value, entry);
         }
     }
@@ -268,10 +300,23 @@ unsafe impl<T: Target, V: OptionValue> Operation for SetSockOpt<T, V> {
     }
 }
 
-impl<T, V: OptionValue> sealed::Sealed for GetSockOpt<T, V> {}
+// SAFETY: the target is untracked, and the value is elsewhere.
+unsafe impl<T, V> RawOperation for SetSockOpt<T, V, RawMemory<V::Memory>>
+where
+    T: Target + Untracked,
+    V: OptionValue,
+{
+}
+
+impl<T, V: OptionValue, M> sealed::Sealed for GetSockOpt<T, V, M> {}
 
 // SAFETY: as for `SetSockOpt`.
-unsafe impl<T: Target, V: OptionValue> Operation for GetSockOpt<T, V> {
+unsafe impl<T, V, M> Operation for GetSockOpt<T, V, M>
+where
+    T: Target,
+    V: OptionValue,
+    M: MemoryFor<V::Memory>,
+{
     type Output = Told<V, T>;
     const OPCODE: u8 = uring_sys::IORING_OP_URING_CMD;
 
@@ -283,15 +328,25 @@ unsafe impl<T: Target, V: OptionValue> Operation for GetSockOpt<T, V> {
         let command = uring_sys::SOCKET_URING_OP_GETSOCKOPT;
         // SAFETY: the caller vouches for `this`.
         unsafe {
-            let value = (&raw mut (*this).value).cast_const();
+            let value = (*this).value.as_mut_ptr().cast_const();
             prepare(command, &(*this).target, (*this).option, value, entry);
         }
     }
 
-    unsafe fn complete(self, completion: Completion) -> Self::Output {
+    unsafe fn complete(mut self, completion: Completion) -> Self::Output {
         Told {
-            result: completion.result().map(|_| V::from_memory(self.value)),
+            result: completion
+                .result()
+                .map(|_| V::from_memory(self.value.get())),
             target: self.target,
         }
     }
+}
+
+// SAFETY: as for `SetSockOpt`.
+unsafe impl<T, V> RawOperation for GetSockOpt<T, V, RawMemory<V::Memory>>
+where
+    T: Target + Untracked,
+    V: OptionValue,
+{
 }

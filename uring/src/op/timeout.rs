@@ -413,7 +413,8 @@ impl<M: TimeMemory> LinkTimeout<M> {
     }
 }
 
-/// A [`LinkTimeout`] in its chain, where alone it is an operation.
+/// A [`LinkTimeout`] in its chain, where alone it is an operation. Raw it is a member of a
+/// [chain that is pushed raw](crate::Ring::push_raw_chain).
 #[derive(Debug)]
 pub struct TimeLimit<M = Timespec> {
     time: Time<M>,

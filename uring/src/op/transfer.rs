@@ -3,6 +3,8 @@
 use bitflags::bitflags;
 
 use crate::entry::Entry;
+use crate::op::entry_len;
+use crate::resource::Target;
 
 bitflags! {
     /// How a read or write is to be done.
@@ -72,8 +74,18 @@ impl Transfer {
         stream: 0,
     };
 
+    /// Fills in all that an entry says: which file, which memory, and how.
     #[inline]
-    pub(crate) fn fill(self, entry: &mut Entry) {
+    pub(crate) fn fill<P>(
+        self,
+        target: &impl Target,
+        memory: *const P,
+        len: usize,
+        entry: &mut Entry,
+    ) {
+        entry.set_target(target.target());
+        entry.set_pointer(memory);
+        entry.set_len(entry_len(len));
         entry.set_off(self.offset);
         entry.set_op_flags(self.flags.bits());
         entry.set_write_stream(self.stream);

@@ -101,10 +101,9 @@ unsafe impl<T: Target, B: Buf> Operation for Write<T, B> {
         // SAFETY: the caller vouches for `this`.
         let this = unsafe { &*this };
         let skip = this.skip.min(this.buf.len());
-        entry.set_target(this.target.target());
-        entry.set_pointer(this.buf.as_ptr().wrapping_add(skip));
-        entry.set_len(entry_len(this.buf.len() - skip));
-        this.transfer.fill(entry);
+        let start = this.buf.as_ptr().wrapping_add(skip);
+        this.transfer
+            .fill(&this.target, start, this.buf.len() - skip, entry);
     }
 
     #[inline]

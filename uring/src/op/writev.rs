@@ -4,9 +4,7 @@ use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
 use crate::op::transfer::Transfer;
-use crate::op::{
-    Operation, RawOperation, RwFlags, Transferred, admit_target, count, entry_len, sealed,
-};
+use crate::op::{Operation, RawOperation, RwFlags, Transferred, admit_target, count, sealed};
 use crate::resource::{Target, Untracked, Vectored};
 
 /// Writes several buffers to a file, socket or pipe, one after the other.
@@ -85,10 +83,7 @@ unsafe impl<T: Target, V: Vectored> Operation for WriteV<T, V> {
         // SAFETY: the caller vouches for `this`; nobody else refers to it yet.
         let this = unsafe { &mut *this };
         let (vectors, len) = this.bufs.io_vecs();
-        entry.set_target(this.target.target());
-        entry.set_pointer(vectors);
-        entry.set_len(entry_len(len));
-        this.transfer.fill(entry);
+        this.transfer.fill(&this.target, vectors, len, entry);
     }
 
     #[inline]

@@ -6,7 +6,9 @@ use std::ptr::NonNull;
 use crate::op::sealed::Sealed;
 use crate::resource::address::{Address, AddressMemory, AddressSpace, SocketAddress};
 use crate::resource::control::{Control, ControlMessage, ControlSpace};
-use crate::resource::{Untracked, Vectored, VectoredMut};
+use crate::resource::{
+    BufferName, Fixed, FixedMemory, FixedVecs, Untracked, Vectored, VectoredMut,
+};
 
 /// A `struct msghdr` whose addresses are numbers, so that it moves between threads as what it points to does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,6 +138,18 @@ impl<V: Vectored> Outgoing for Message<'_, V> {
             flags: 0,
         };
         (&raw const parts.header).cast()
+    }
+}
+
+/// What the kernel sends as a message from a registered buffer: a [`Message`] of [`FixedVecs`], or by promise a [`RawFixedMessage`]. Sealed.
+pub trait OutgoingFixed: Outgoing {
+    #[doc(hidden)]
+    fn name(&self) -> BufferName;
+}
+
+impl<F: Fixed> OutgoingFixed for Message<'_, FixedVecs<F>> {
+    fn name(&self) -> BufferName {
+        self.bufs().name()
     }
 }
 
@@ -348,4 +362,46 @@ impl Incoming for RawMessage {
     }
 
     unsafe fn set_received(&mut self, _: usize) {}
+}
+
+/// The bare address of a `struct msghdr` whose vectors are in a registered buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct RawFixedMessage {
+    message: RawMessage,
+    index: u16,
+}
+
+impl RawFixedMessage {
+    /// The header at that address, with vectors that lie in the buffer with that index.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawMessage::new`], and until the last completion of each operation pushed with it has been reaped, which is the one with
+    /// [`NOTIF`](crate::CompletionFlags::NOTIF) if there is one, the ring that it is pushed to has a buffer with that index. A vector outside the
+    /// buffer makes the operation complete with `EFAULT`.
+    #[must_use]
+    pub const unsafe fn new(index: u16, header: NonNull<libc::msghdr>) -> RawFixedMessage {
+        RawFixedMessage {
+            // SAFETY: passed on to the caller.
+            message: unsafe { RawMessage::new(header) },
+            index,
+        }
+    }
+}
+
+// SAFETY: the constructor carries the promise.
+unsafe impl Untracked for RawFixedMessage {}
+
+impl Sealed for RawFixedMessage {}
+
+impl Outgoing for RawFixedMessage {
+    fn header(&mut self) -> *const libc::msghdr {
+        Outgoing::header(&mut self.message)
+    }
+}
+
+impl OutgoingFixed for RawFixedMessage {
+    fn name(&self) -> BufferName {
+        BufferName::raw(self.index)
+    }
 }

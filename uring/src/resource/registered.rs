@@ -123,6 +123,11 @@ pub struct BufferName {
 }
 
 impl BufferName {
+    /// The buffer with that index, of whichever ring it is pushed to.
+    pub(crate) const fn raw(index: u16) -> BufferName {
+        BufferName { index, ring: None }
+    }
+
     pub(crate) const fn index(self) -> u16 {
         self.index
     }
@@ -224,10 +229,7 @@ impl RawRegisteredBuf {
 
 impl Fixed for RawRegisteredBuf {
     fn buffer(&self) -> BufferName {
-        BufferName {
-            index: self.index,
-            ring: None,
-        }
+        BufferName::raw(self.index)
     }
 
     fn memory(&self) -> (*mut u8, usize) {

@@ -284,7 +284,8 @@ impl<H: Handle> Ring<H> {
     ///
     /// Its completion comes out of [`next_completion`](Ring::next_completion) and [`for_each`](Ring::for_each). The ring keeps and
     /// tracks nothing: its end waits for no raw operation, so what the operation points to has to stay valid until the completion was
-    /// reaped, as was promised when its resources were made.
+    /// reaped, as was promised when its resources were made. Before Linux 6.16 a multishot or zero-copy operation leaves the ring without
+    /// [drains](Push::drain).
     ///
     /// # Errors
     ///

@@ -43,7 +43,9 @@ pub(super) struct Binary {
     /// Which of the suites in the binary.
     suite: Option<String>,
     for_hosts: bool,
-    package: String,
+    pub(super) package: String,
+    /// The test target.
+    pub(super) target: String,
     dir: PathBuf,
 }
 
@@ -65,6 +67,11 @@ impl Binary {
         suite
             .flat_map(|suite| ["--suite".to_owned(), suite.clone()])
             .collect()
+    }
+
+    /// The name of the suite, where the binary can tell.
+    pub(super) fn suite(&self) -> &str {
+        self.suite.as_ref().unwrap_or(&self.target)
     }
 
     /// A name for its log.
@@ -325,6 +332,7 @@ fn binary(message: Message, packages: &[&Package]) -> Option<Binary> {
         suite: None,
         for_hosts: is_suite && package.for_hosts.contains(&target.name),
         package: package.name.clone(),
+        target: target.name,
         dir: package.dir.clone(),
     })
 }

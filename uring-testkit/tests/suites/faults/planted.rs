@@ -228,5 +228,14 @@ pub(crate) fn planted() -> ExitCode {
             .on(HandleKind::ALL)
             .needs([Feature::CQE32]);
     }
-    suite.run()
+    uring_testkit::run_suites([suite, beside()])
+}
+
+/// Another suite, whose crowd the first one's exclusive tests must not see either.
+fn beside() -> Suite {
+    let mut suite = Suite::new("beside");
+    for number in 0..8 {
+        suite.test(format!("crowd::{number}"), crowds);
+    }
+    suite
 }

@@ -134,7 +134,9 @@ impl Slots {
             }
             if (*slot).completes == Times::Many {
                 // Timeouts give the same number for each repetition.
-                self.stopped |= completion.result >= 0 || completion.result == -libc::ETIME;
+                if completion.result >= 0 || completion.result == -libc::ETIME {
+                    self.stopped = self.stopped.min((*slot).sequence);
+                }
             }
             let keep = match (*slot).completes {
                 Times::Once | Times::Quiet => completion.extra != [0; 2],

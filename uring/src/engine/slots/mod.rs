@@ -7,6 +7,7 @@ mod announced;
 mod burial;
 mod landing;
 mod quiet;
+mod repeating;
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::collections::VecDeque;
@@ -159,8 +160,8 @@ pub(crate) struct Slots {
     announced: VecDeque<Place>,
     /// A completion that is not the last has come.
     heard_more: bool,
-    /// Whether a multishot operation has ever ended as one does whose completion found no room.
-    stopped: bool,
+    /// The lowest sequence number of a multishot operation that has ended as one does whose completion found no room.
+    stopped: u64,
 }
 
 /// How many operations there are at one depth.
@@ -196,7 +197,7 @@ impl Slots {
             settled: Vec::new(),
             announced: VecDeque::new(),
             heard_more: false,
-            stopped: false,
+            stopped: u64::MAX,
         }
     }
 
@@ -478,10 +479,6 @@ impl Slots {
     /// Whether an operation has completed, but not for the last time, since this was asked before.
     pub(crate) fn has_heard_more(&mut self) -> bool {
         std::mem::take(&mut self.heard_more)
-    }
-
-    pub(crate) fn has_stopped(&self) -> bool {
-        self.stopped
     }
 
     /// Opens a scope at `depth`.

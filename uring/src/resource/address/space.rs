@@ -13,6 +13,8 @@ use crate::resource::address::{NoAddress, SocketAddress, address_len};
 pub trait AddressMemory: Sealed {
     /// What an operation that yields `V` yields with the address.
     type With<V>;
+    /// What an operation yields that asks for nothing but the address.
+    type Alone;
 
     /// Where address and length go, given where the value is.
     ///
@@ -27,6 +29,12 @@ pub trait AddressMemory: Sealed {
     /// The kernel has written the address.
     #[doc(hidden)]
     unsafe fn with<V>(self, value: V) -> Self::With<V>;
+
+    /// # Safety
+    ///
+    /// As for `with`.
+    #[doc(hidden)]
+    unsafe fn alone(self) -> Self::Alone;
 }
 
 /// Room for an address.
@@ -82,6 +90,7 @@ impl Sealed for RawAddressSpace {}
 
 impl AddressMemory for NoAddress {
     type With<V> = V;
+    type Alone = ();
 
     unsafe fn sockaddr(_: *mut NoAddress) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
         (ptr::null_mut(), ptr::null_mut())
@@ -90,10 +99,13 @@ impl AddressMemory for NoAddress {
     unsafe fn with<V>(self, value: V) -> V {
         value
     }
+
+    unsafe fn alone(self) {}
 }
 
 impl AddressMemory for AddressSpace {
     type With<V> = (V, SocketAddress);
+    type Alone = SocketAddress;
 
     unsafe fn sockaddr(this: *mut AddressSpace) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
         // SAFETY: passed on to the caller.
@@ -101,18 +113,23 @@ impl AddressMemory for AddressSpace {
     }
 
     unsafe fn with<V>(self, value: V) -> (V, SocketAddress) {
-        let address = SocketAddress {
+        // SAFETY: passed on to the caller.
+        (value, unsafe { self.alone() })
+    }
+
+    unsafe fn alone(self) -> SocketAddress {
+        SocketAddress {
             // SAFETY: it was zeroes, which are valid, before the kernel wrote to it.
             storage: unsafe { self.storage.assume_init() },
             // The kernel tells the full length of an address that it had to cut off.
             len: self.len.min(address_len::<libc::sockaddr_storage>()),
-        };
-        (value, address)
+        }
     }
 }
 
 impl AddressMemory for RawAddressSpace {
     type With<V> = V;
+    type Alone = ();
 
     unsafe fn sockaddr(this: *mut RawAddressSpace) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
         // SAFETY: passed on to the caller.
@@ -123,4 +140,6 @@ impl AddressMemory for RawAddressSpace {
     unsafe fn with<V>(self, value: V) -> V {
         value
     }
+
+    unsafe fn alone(self) {}
 }

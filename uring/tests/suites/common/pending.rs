@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uring::op::{KeptBy, OpenAt, Read};
 use uring::{Direct, Handle, RawTarget, Ring, Token};
@@ -25,8 +25,9 @@ pub(crate) struct Pending {
 
 /// How long a write that comes too late is waited for.
 const LATE: Duration = Duration::from_millis(30);
-/// How long the kernel may take to end a ring that nobody has any more.
-const END: Duration = Duration::from_secs(20);
+/// How long the kernel may take to end a ring that nobody has any more, and to let go of what it had: it does so in the background,
+/// behind other rings.
+const END: Duration = Duration::from_secs(25);
 
 /// Pushes a read that completes when somebody writes; it is not submitted yet.
 pub(crate) fn push<H: Handle>(ring: &mut Ring<H>) -> TestResult<Pending>
@@ -103,6 +104,18 @@ pub(crate) fn only_writer<H: Handle>(ring: &mut Ring<H>) -> TestResult<(OwnedFd,
     let path = CString::new(format!("/proc/self/fd/{}", writer.as_raw_fd()))?;
     let opened = ring.call(OpenAt::new(path).write_only().into_direct(slot))?;
     Ok((reader, opened.result?))
+}
+
+/// Waits until something `is` so, which the kernel brings about in the background, and says whether it is.
+pub(crate) fn before_long(mut is: impl FnMut() -> TestResult<bool>) -> TestResult<bool> {
+    let until = Instant::now() + END;
+    while !is()? {
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(true)
 }
 
 /// Whether every writing end of a pipe is closed, now or before long.

@@ -10,14 +10,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uring::op::{Nop, OpenAt};
 use uring::{Any, Push, Ring};
 use uring_testkit::files::TempDir;
 use uring_testkit::{Context, FdTable, HandleKind, Leaks, TestResult};
 
-use crate::common;
+use crate::common::{self, pending};
 use crate::memory::buffers::{Disk, OnDrop, close_leaked_files};
 
 const ROUNDS: u64 = 1000;
@@ -134,15 +134,10 @@ impl Fifo {
     }
 
     /// A ring that is gone lets go of its files a little later.
-    fn assert_no_reader(&self) {
-        let until = Instant::now() + Duration::from_secs(10);
-        while self.has_reader() {
-            assert!(
-                Instant::now() < until,
-                "a file was left open in the ring's table"
-            );
-            thread::sleep(Duration::from_millis(1));
-        }
+    fn assert_no_reader(&self) -> TestResult {
+        let closed = pending::before_long(|| Ok(!self.has_reader()))?;
+        assert!(closed, "a file was left open in the ring's table");
+        Ok(())
     }
 }
 
@@ -187,7 +182,7 @@ pub(crate) fn m04_open_into_a_direct_descriptor(context: &Context) -> TestResult
         .map(|_| ring.direct_slot())
         .collect::<Result<_, _>>()?;
     assert!(ring.direct_slot().is_err(), "the table has {SLOTS} slots");
-    fifo.assert_no_reader();
+    fifo.assert_no_reader()?;
     drop(slots);
     Ok(())
 }
@@ -206,7 +201,7 @@ pub(crate) fn m04_ring_dropped_with_direct_descriptors(context: &Context) -> Tes
         ring.submit()?;
         drop(ring);
         drop((open, on_its_way));
-        fifo.assert_no_reader();
+        fifo.assert_no_reader()?;
     }
     Ok(())
 }

@@ -5,8 +5,6 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use uring::op::{CloseDirect, Fsync, Nop, OpenAt, Read, Write};
 use uring::{Any, Direct, RawTarget, Ring};
@@ -14,7 +12,7 @@ use uring_testkit::files::TempDir;
 use uring_testkit::process::with_rlimit;
 use uring_testkit::{Context, FdTable, TestResult};
 
-use crate::common;
+use crate::common::{self, pending};
 use crate::operations::files::{assert_errno, c_path};
 
 fn with_table(context: &Context, slots: u32) -> TestResult<Ring<Any>> {
@@ -182,11 +180,8 @@ pub(crate) fn direct_closed_when_dropped(context: &Context) -> TestResult {
             writer()?;
             ring.call(Nop::new())??;
         }
-        let until = Instant::now() + Duration::from_secs(10);
-        while writer().is_ok() {
-            assert!(Instant::now() < until, "the file is still open");
-            thread::sleep(Duration::from_millis(1));
-        }
+        let closed = pending::before_long(|| Ok(writer().is_err()))?;
+        assert!(closed, "the file is still open");
         std::fs::remove_file(&path)?;
     }
     Ok(())

@@ -29,6 +29,8 @@ mod polls;
 mod push;
 mod raw;
 mod raw_forms;
+mod raw_groups;
+mod raw_sockets;
 mod registered;
 mod send_queues;
 mod socket_commands;
@@ -132,6 +134,7 @@ pub(crate) fn suite() -> Suite {
         ("file_table", tables::file_table),
         ("file_table_closes", tables::closed_in_batches),
         ("provided_buffers", buffers::provided_buffers),
+        ("raw_provided_buffers", raw_groups::provided_buffers),
         ("poll", polls::poll),
         ("poll_multishot", polls::poll_multishot),
         ("epoll_ctl", polls::epoll_ctl),

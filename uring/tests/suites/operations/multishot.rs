@@ -14,6 +14,7 @@ use uring_testkit::{Context, FdTable, Feature, TestResult, files};
 
 use crate::common;
 use crate::operations::files::assert_errno;
+use crate::operations::raw_groups;
 use crate::operations::sockets::loopback;
 
 /// A feature of Linux 5.19, as accepting more than once is.
@@ -394,7 +395,7 @@ pub(crate) fn receive_messages(context: &Context) -> TestResult {
         ring.call(uring::op::Nop::new())??;
     }
     assert!(before.diff(&FdTable::now()?).is_empty());
-    Ok(())
+    raw_groups::receive_messages(&mut ring)
 }
 
 pub(crate) fn receive_messages_refused(context: &Context) -> TestResult {
@@ -405,5 +406,5 @@ pub(crate) fn receive_messages_refused(context: &Context) -> TestResult {
     let (_one, other) = UnixDatagram::pair()?;
     let ended = ring.call(RecvMsgMultishot::new(&other, &buffers))?;
     assert_failed(&ended.reason, libc::EINVAL);
-    Ok(())
+    raw_groups::receive_messages_unknown(&mut ring)
 }

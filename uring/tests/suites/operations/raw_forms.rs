@@ -32,7 +32,7 @@ pub(crate) fn target(file: &impl AsFd) -> RawTarget {
 }
 
 /// Memory that lives longer than the operation that is made with it.
-fn memory<T: Copy>(memory: &mut MaybeUninit<T>) -> RawMemory<T> {
+pub(crate) fn memory<T: Copy>(memory: &mut MaybeUninit<T>) -> RawMemory<T> {
     // SAFETY: as above; and nobody touches it meanwhile.
     unsafe { RawMemory::new(NonNull::from(memory)) }
 }

@@ -11,8 +11,11 @@ use uring_testkit::{Context, Feature, Recording, TestResult};
 
 use crate::common::child::Child;
 use crate::common::{self, Recorded};
+use crate::operations::raw_groups;
 
 pub(crate) const BUNDLES: Feature = Feature::ring(uring_sys::IORING_FEAT_RECVSEND_BUNDLE);
+
+type Sends<T, B> = SendQueued<T, SendQueue<B>>;
 
 /// A buffer of that many times that byte.
 fn filled(byte: u8, len: usize) -> TestResult<(Recorded, Recording)> {
@@ -24,8 +27,8 @@ fn filled(byte: u8, len: usize) -> TestResult<(Recorded, Recording)> {
 /// Takes what was sent until the send has ended.
 fn finish<T: uring::Target, B: uring::Buf + Send + 'static>(
     ring: &mut Ring<Any>,
-    token: Token<SendQueued<T, B>>,
-) -> TestResult<(Vec<B>, EndReason, SendQueued<T, B>)> {
+    token: Token<Sends<T, B>>,
+) -> TestResult<(Vec<B>, EndReason, Sends<T, B>)> {
     let mut sent = Vec::new();
     while let Some(bufs) = ring.wait_item(&token)? {
         sent.extend(bufs);
@@ -98,6 +101,7 @@ pub(crate) fn send(context: &Context) -> TestResult {
         );
     }
     drop(op);
+    raw_groups::send_queued(&mut ring)?;
     bad_buffers(&mut ring)?;
     another_ring(context, &mut ring)?;
     failure(&mut ring, other)?;
@@ -202,5 +206,8 @@ pub(crate) fn refused(context: &Context) -> TestResult {
     };
     let error = ring.send_queue::<Vec<u8>>(4).expect_err("not before 6.10");
     assert!(error.is_unsupported(), "{error}");
+    let (one, _other) = SocketKind::TcpV4.pair()?;
+    let refused = raw_groups::send_queued_unknown(&mut ring, &one)?;
+    assert_eq!(refused.raw_result(), -libc::EOPNOTSUPP);
     Ok(())
 }

@@ -15,6 +15,7 @@ use uring_testkit::{Context, Feature, TestResult};
 use crate::common;
 use crate::operations::files::assert_errno;
 use crate::operations::raw;
+use crate::operations::raw_sockets;
 use crate::operations::sockets::loopback;
 
 /// What an older kernel says to a command that it does not know.
@@ -57,6 +58,7 @@ pub(crate) fn queues_and_options(context: &Context) -> TestResult {
         Ok(())
     })?;
     assert!(!one.broadcast()?);
+    raw_sockets::options(&mut ring, &one)?;
     let kind = ring.call(GetSockOpt::new(&one, SocketOption::KIND))?;
     assert_eq!(kind.result?, libc::SOCK_DGRAM);
     let domain = ring.call(GetSockOpt::new(&one, SocketOption::DOMAIN))?;
@@ -98,6 +100,9 @@ pub(crate) fn queues_and_options_refused(context: &Context) -> TestResult {
     assert_unknown(ring.call(SiocOutq::new(&socket))?.result);
     let get = ring.call(GetSockOpt::new(&socket, SocketOption::KIND))?;
     assert_unknown(get.result);
+    for told in raw_sockets::options_unknown(&mut ring, &socket)? {
+        assert_unknown(told.result());
+    }
     let set = ring.push(SetSockOpt::new(socket, SocketOption::BROADCAST, true))?;
     let set = ring.wait(set)?;
     assert_unknown(set.result);
@@ -122,7 +127,7 @@ pub(crate) fn names(context: &Context) -> TestResult {
     assert_eq!(peer.result?.internet(), Some(here));
     let nobody = ring.call(GetSockName::new(&told.target).of_peer())?;
     assert_errno(nobody.result, libc::ENOTCONN);
-    Ok(())
+    raw_sockets::names(&mut ring, &told.target, &client)
 }
 
 pub(crate) fn names_refused(context: &Context) -> TestResult {
@@ -132,7 +137,7 @@ pub(crate) fn names_refused(context: &Context) -> TestResult {
     let listener = TcpListener::bind(loopback())?;
     let refused = ring.call(GetSockName::new(listener))?;
     assert_unknown(refused.result);
-    refused.target.local_addr()?;
+    assert_unknown(raw_sockets::names_unknown(&mut ring, &refused.target)?.result());
     let (stream, _other) = UnixStream::pair()?;
     assert_unknown(ring.call(SiocInq::new(stream))?.result);
     Ok(())

@@ -1,7 +1,6 @@
 //! The table of direct descriptors, changed by call.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use uring_testkit::files::pipe;
 use uring_testkit::process::with_rlimit;
 use uring_testkit::{Context, TestResult};
 
-use crate::common;
+use crate::common::{self, pending};
 use crate::operations::files::assert_errno;
 
 fn first_bytes(ring: &mut Ring<Any>, direct: &Direct) -> TestResult<Vec<u8>> {
@@ -241,25 +240,8 @@ pub(crate) fn closed_in_batches(context: &Context) -> TestResult {
 
 /// Everybody has closed the other end.
 fn assert_pipe_ends(reader: &OwnedFd) -> TestResult {
-    let until = Instant::now() + Duration::from_secs(20);
-    let mut reader = File::from(reader.try_clone()?);
-    // SAFETY: changes how our own descriptor reads.
-    unsafe {
-        libc::fcntl(
-            std::os::fd::AsRawFd::as_raw_fd(&reader),
-            libc::F_SETFL,
-            libc::O_NONBLOCK,
-        )
-    };
-    loop {
-        match io::Read::read(&mut reader, &mut [0]) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            other => return Err(format!("{other:?}").into()),
-        }
-        assert!(Instant::now() < until, "some file is still open");
-        thread::sleep(Duration::from_millis(1));
-    }
+    assert!(pending::has_no_writer(reader)?, "some file is still open");
+    Ok(())
 }
 
 /// Every so manieth, from one on.

@@ -18,6 +18,7 @@ use uring_testkit::{Context, Feature, TestResult, files};
 use crate::common::{self, Recorded};
 use crate::operations::files::assert_errno;
 use crate::operations::raw;
+use crate::operations::raw_sockets;
 use crate::operations::sockets::loopback;
 
 /// Linux 6.1 has all of these, and 6.2 tells usage.
@@ -191,16 +192,25 @@ pub(crate) fn send_registered_messages(context: &Context) -> TestResult {
     let token = ring.push(SendMsgZcFixed::new(one, message).report_usage())?;
     let sent = ring.wait(token)?;
     let buffer = sent.buf.into_bufs().into_inner();
+    let there = other.local_addr()?;
+    let start = buffer.as_ptr().cast_mut();
+    let raw = raw_sockets::fixed_messages(&mut ring, &sent.target, there, start)?;
     if !context.has(Feature::opcode(uring_sys::IORING_OP_READV_FIXED)) {
         assert_errno(sent.result, libc::EINVAL);
         assert_eq!(&buffer[..], b"hello, world");
+        // A buffer that is not there may be missed first.
+        assert_eq!(raw[..2], [-libc::EINVAL; 2]);
+        assert!([-libc::EINVAL, -libc::EFAULT].contains(&raw[2]), "{raw:?}");
         return Ok(());
     }
     assert_eq!(sent.result?, 12);
+    assert_eq!(raw, [4, -libc::EFAULT, -libc::EFAULT]);
     assert!(sent.copied.is_some());
     let mut bytes = [0; 12];
     assert_eq!(other.recv(&mut bytes)?, 12);
     assert_eq!(&bytes, b"world, hello");
+    assert_eq!(other.recv(&mut bytes)?, 4);
+    assert_eq!(&bytes[..4], b"llhe");
     let mut another = common::ring(context, 8)?;
     let message = Message::new(FixedVecs::new(buffer, [0..5, 5..7]));
     let refused = another

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use uring::op::{EndReason, Nop, PollEvents, PollMultishot};
-use uring::{Any, Builder, Push, Ring, Token};
+use uring::{Any, Builder, Chain, Error, Push, RawTarget, Ring, Token};
 use uring_testkit::{Context, Feature, HandleKind, Suite, TestResult, files};
 
 use crate::common;
@@ -29,6 +29,15 @@ pub(crate) fn add_to(suite: &mut Suite) {
         .needs([SYNC_CANCEL])
         .no_refusal("a poll goes on without room, as the other test shows")
         .own_process();
+    for (name, body) in [
+        (
+            "drains_and_multishots_in_scopes",
+            in_scopes as fn(&Context) -> TestResult,
+        ),
+        ("no_drain_after_a_raw_multishot", after_a_raw_multishot),
+    ] {
+        suite.test(name, body).on(HandleKind::ALL);
+    }
 }
 
 /// A completion queue for 8 with 7 of them, since a push of a drain takes completions in.
@@ -118,8 +127,97 @@ fn never_starts(context: &Context) -> TestResult {
         return Ok(());
     }
     assert!(waited.is_err_and(|error| error.is_timed_out()));
+    // What is behind it would never start either, and no scope could be left.
+    assert_conflict(ring.call(Nop::new()));
     let nop = ring.take(nop).expect_err("the kernel holds it back");
     drop((nop, ring));
     assert_eq!(uring::leaked_operations(), 1);
+    Ok(())
+}
+
+#[track_caller]
+fn assert_conflict<T>(result: Result<T, impl Into<Error>>) {
+    let error = result.map(drop).expect_err("it would wait for ever").into();
+    assert!(error.is_drain_conflict(), "{error}");
+}
+
+/// Where a multishot operation may keep a drain from ever starting neither it nor anything behind it gets into a scope before that is over.
+fn in_scopes(context: &Context) -> TestResult {
+    let mut ring = common::ring(context, 8)?;
+    let (reader, _writer) = files::pipe()?;
+    let drain = Push::new().drain();
+    let poll = ring.push(PollMultishot::new(reader.try_clone()?, PollEvents::IN))?;
+    ring.submit()?;
+    if !context.has(PIPE) {
+        ring.scope(|scope| -> TestResult {
+            assert_conflict(scope.push_with(Nop::new(), drain));
+            let chain = || Chain::new(Nop::new()).then(Nop::new());
+            assert_conflict(scope.push_chain(chain().with(drain)));
+            let nops = scope.push_chain(chain())?;
+            let nop = scope.push(Nop::new())?;
+            scope.wait(nops.0)??;
+            scope.wait(nops.1)??;
+            scope.wait(nop)??;
+            Ok(())
+        })?;
+    }
+    if !context.has(SYNC_CANCEL) {
+        // Nothing would cancel it past a drain.
+        return Ok(());
+    }
+    // A drain outside may wait for it.
+    let nop = ring.push_with(Nop::new(), drain)?;
+    let behind = ring.push(Nop::new())?;
+    ring.submit()?;
+    if !context.has(PIPE) {
+        assert_conflict(ring.call(Nop::new()));
+        ring.scope(|scope| assert_conflict(scope.push_chain(Chain::new(Nop::new()))));
+    }
+    ring.cancel(&poll)?;
+    let ended = ring.wait(poll)?;
+    assert!(matches!(ended.reason, EndReason::Cancelled));
+    // It will start by now, or has.
+    ring.call(Nop::new())??;
+    ring.wait(nop)??;
+    ring.wait(behind)??;
+    let poll = ring.push(PollMultishot::new(reader, PollEvents::IN))?;
+    ring.submit()?;
+    ring.call(Nop::new())??;
+    ring.cancel(&poll)?;
+    let ended = ring.wait(poll)?;
+    assert!(matches!(ended.reason, EndReason::Cancelled));
+    ring.scope(|scope| -> TestResult {
+        let nop = scope.push_with(Nop::new(), drain)?;
+        scope.wait(nop)??;
+        Ok(())
+    })
+}
+
+/// Nobody but its user knows how it has ended.
+fn after_a_raw_multishot(context: &Context) -> TestResult {
+    let (reader, _writer) = files::pipe()?;
+    // SAFETY: it lives to the end of this function, after the rings.
+    let target = unsafe { RawTarget::descriptor(reader.as_raw_fd()) };
+    let drain = Push::new().drain();
+    for in_a_batch in [false, true] {
+        let mut ring = common::ring(context, 8)?;
+        let poll = PollMultishot::new(target, PollEvents::IN);
+        if in_a_batch {
+            ring.batch(|batch| batch.push_raw(poll, 1))?;
+        } else {
+            ring.push_raw(poll, 1)?;
+        }
+        ring.push_raw(uring::op::Cancel::user_data(1), 2)?;
+        ring.submit_and_wait(2)?;
+        assert_eq!(ring.for_each(drop)?, 2);
+        if context.has(PIPE) {
+            ring.push_raw_with(Nop::new(), 3, drain)?;
+            ring.submit_and_wait(1)?;
+            continue;
+        }
+        assert_conflict(ring.push_with(Nop::new(), drain));
+        assert_conflict(ring.push_raw_with(Nop::new(), 3, drain));
+        ring.call(Nop::new())??;
+    }
     Ok(())
 }

@@ -10,7 +10,6 @@ pub(super) struct Archive {
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
-const LINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 impl Archive {
@@ -24,11 +23,6 @@ impl Archive {
 
     pub(super) fn file(&mut self, path: &str, contents: &[u8]) {
         self.entry(path, FILE, (0, 0), contents);
-    }
-
-    /// A symbolic link.
-    pub(super) fn link(&mut self, path: &str, target: &str) {
-        self.entry(path, LINK, (0, 0), target.as_bytes());
     }
 
     pub(super) fn character_device(&mut self, path: &str, major: u32, minor: u32) {

@@ -1,15 +1,17 @@
 //! What a machine left, judged: its records against the plan, its console, its end.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::Serialize;
 use uring_testkit::records::Record;
 
-use super::{Lane, console, facts::Observed, machine, refusal};
-use crate::{
-    kernels::Facts,
-    test::{compare, outcome::Outcome},
+use super::{
+    Lane, console,
+    facts::Observed,
+    machine,
+    reports::{Plans, Reports},
 };
+use crate::{kernels::Facts, test::outcome::Outcome};
 
 /// How a lane fails beside its tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,18 +103,11 @@ pub(super) struct Judgement {
     pub(super) facts: Option<Facts>,
 }
 
-/// One suite's part of the records.
-#[derive(Debug, Default)]
-struct Part {
-    report: Vec<Record>,
-    end: Option<(String, f64)>,
-}
-
-/// Judges what came back from a machine that was to run the suites of `plans`, by program.
-pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &Boot) -> Judgement {
+/// Judges what came back from a machine that was to do what `plans` say.
+pub(super) fn judge(lane: &Lane, plans: &Plans, boot: &Boot) -> Judgement {
     let mut judgement = Judgement::default();
-    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
-    let mut current = None;
+    let mut reports = Reports::default();
+    let mut current: Option<String> = None;
     let mut done = None;
     let mut observed = Observed::default();
     let troubles = &mut judgement.troubles;
@@ -144,7 +139,7 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
             Record::Feature { name, seen } => observed.feature(name, seen),
             Record::Begin { program } => {
                 judgement.began = true;
-                parts.entry(program.clone()).or_default();
+                reports.begin(&program);
                 current = Some(program);
             }
             Record::Exit {
@@ -152,7 +147,7 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
                 status,
                 time,
             } => {
-                parts.entry(program).or_default().end = Some((status, time.as_secs_f64()));
+                reports.exit(program, status, time.as_secs_f64());
                 current = None;
             }
             Record::Broken { reason } => troubles.push(Trouble::new(Class::Boot, reason)),
@@ -167,12 +162,9 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
                 }
                 done = Some(records);
             }
-            of_a_suite => match &current {
-                Some(program) => {
-                    let part = parts.entry(program.clone()).or_default();
-                    part.report.push(of_a_suite);
-                }
-                None => {
+            other => match (&current, other.suite().map(str::to_owned)) {
+                (Some(program), Some(suite)) => reports.add(program, &suite, other),
+                _ => {
                     troubles.push(Trouble::new(Class::Records, format!("of no suite: {line}")));
                 }
             },
@@ -205,58 +197,15 @@ pub(super) fn judge(lane: &Lane, plans: &BTreeMap<String, Vec<Record>>, boot: &B
             judgement.facts = found.is_empty().then(|| observed.facts(lane));
             troubles.extend(found);
         }
-        judgement.suites = suites(plans, parts);
+        judgement.suites = reports.judge(plans);
     }
     judgement
 }
 
-/// The name of a suite, by its place in the machine.
-pub(super) fn suite_name(program: &str) -> &str {
-    program.rsplit('/').next().unwrap_or(program)
-}
-
-fn suites(
-    plans: &BTreeMap<String, Vec<Record>>,
-    mut parts: BTreeMap<String, Part>,
-) -> Vec<Outcome> {
-    let suite = |(program, plan): (&String, &Vec<Record>)| {
-        let name = suite_name(program);
-        let Some(part) = parts.remove(program) else {
-            let mut outcome = Outcome::new(name);
-            outcome.problems.push("it was not started".to_owned());
-            return outcome;
-        };
-        if let (Some(reason), Some((status, seconds))) = (refusal::planned(plan), &part.end) {
-            let mut outcome = refusal::compare(name, reason, &part.report, status);
-            outcome.seconds = *seconds;
-            return outcome;
-        }
-        let mut outcome = compare::compare(name, plan, &part.report);
-        match part.end {
-            None => outcome
-                .problems
-                .push("it did not come to its end".to_owned()),
-            Some((status, seconds)) => {
-                outcome.seconds = seconds;
-                let success = status == "exit status: 0";
-                if success != (outcome.failed() == 0) || !outcome.problems.is_empty() {
-                    outcome.problems.push(format!("it ended with {status}"));
-                }
-            }
-        }
-        outcome
-    };
-    let mut outcomes: Vec<_> = plans.iter().map(suite).collect();
-    for program in parts.into_keys() {
-        let mut outcome = Outcome::new(&program);
-        outcome.problems.push("it was not to be started".to_owned());
-        outcomes.push(outcome);
-    }
-    outcomes
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeMap;
+
     use super::{super::facts, *};
     use crate::test::record;
 
@@ -297,9 +246,14 @@ pub(super) mod tests {
         r#"{"record":"done","records":7,"taint":"0"}"#,
     ];
 
-    fn plans() -> BTreeMap<String, Vec<Record>> {
-        let plan = record::parse(PLAN).unwrap();
-        BTreeMap::from([("/suites/s".to_owned(), plan)])
+    fn plans() -> Plans {
+        of_one_suite(PLAN)
+    }
+
+    fn of_one_suite(plan: &str) -> Plans {
+        let plan = record::parse(plan).unwrap();
+        let suites = BTreeMap::from([("s".to_owned(), plan)]);
+        BTreeMap::from([("/suites/s".to_owned(), suites)])
     }
 
     /// The records, with those of what the kernel has behind the first.
@@ -491,8 +445,7 @@ pub(super) mod tests {
     /// How a suite that has started, or refused to, is judged where it is to refuse.
     fn judged_where_forbidden(report: &[&str], exit: Option<i32>) -> Outcome {
         const PLAN: &str = r#"{"record":"refused","suite":"s","reason":"forbidden"}"#;
-        let plan = record::parse(PLAN).unwrap();
-        let plans = BTreeMap::from([("/suites/s".to_owned(), plan)]);
+        let plans = of_one_suite(PLAN);
         let exit = exit.map(|code| {
             format!(
                 r#"{{"record":"exit","program":"/suites/s","status":"exit status: {code}","seconds":0.5}}"#
@@ -526,7 +479,7 @@ pub(super) mod tests {
                 outcome
                     .tests
                     .iter()
-                    .all(|test| test.name != "s refuses to start")
+                    .all(|test| test.name != "s:s refuses to start")
             );
         }
     }

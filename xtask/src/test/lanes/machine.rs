@@ -1,7 +1,6 @@
 //! One emulated machine: its disk, its first file system, its command line, its run.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
@@ -11,9 +10,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use uring_testkit::records::Record;
 
-use super::{Lane, archive::Archive, judge::Boot};
+use super::{Lane, archive::Archive, judge::Boot, reports::Plans};
 use crate::kernels::Emulator;
 
 /// How long a machine may be silent: longer than the guest lets one test hang.
@@ -53,8 +51,7 @@ const FAST: &str = "mitigations=off init_on_alloc=0 hardened_usercopy=off random
 pub(super) struct Work {
     /// The first file system, as the kernel unpacks it.
     pub(super) archive: Vec<u8>,
-    /// What each program is expected to report.
-    pub(super) plans: BTreeMap<String, Vec<Record>>,
+    pub(super) plans: Plans,
     pub(super) plan_text: String,
 }
 
@@ -63,7 +60,7 @@ impl Work {
     pub(super) fn of(archive: Archive) -> Self {
         Self {
             archive: archive.finish(),
-            plans: BTreeMap::new(),
+            plans: Plans::new(),
             plan_text: String::new(),
         }
     }

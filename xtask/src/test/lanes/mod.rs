@@ -12,6 +12,7 @@ mod module;
 mod opcodes;
 mod programs;
 mod refusal;
+mod reports;
 mod table;
 
 use std::{
@@ -65,7 +66,7 @@ pub(crate) struct Args {
     /// Run only the tests over these handles, such as `closed,born`
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
-    /// How many machines run at a time; one more than there are processors, without it
+    /// How many machines run at a time; as many as there are processors, without it
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
     /// How many processors each machine has
@@ -209,6 +210,11 @@ impl Run<'_> {
         let Some(lane) = lane.filter(|_| machine::has_native_device()) else {
             return Ok(false);
         };
+        // What a lane has kept stays its own.
+        let lane = &Lane {
+            dir: self.dirs.join("native"),
+            ..lane.clone()
+        };
         let machine = Machine {
             accelerator: machine::NATIVE,
             patience: machine::NATIVE_BOOT,
@@ -217,6 +223,7 @@ impl Run<'_> {
         let work = self.programs.nothing(lane)?;
         let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
+        machine.remove_disks();
         Ok(judgement.troubles.is_empty())
     }
 
@@ -259,9 +266,10 @@ impl Run<'_> {
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
         bar.set_style(style.expect("the template is one"));
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
-        // A machine with one processor wastes none of its time on agreement with itself, and what it waits another uses.
+        // A machine with one processor wastes none of its time on agreement with itself, and its tests that wait let others run:
+        // more machines than processors would only take the caches from each other.
         let processors = thread::available_parallelism()?.get();
-        let jobs = self.args.jobs.map_or(processors + 1, NonZero::get);
+        let jobs = self.args.jobs.map_or(processors, NonZero::get);
         // Machines that wait begin, so that others use it; then the newest kernels, which have most to do.
         let mut queue: Vec<_> = lanes.iter().enumerate().rev().collect();
         queue.sort_by_key(|(_, lane)| lane.tests_at_a_time.is_none());
@@ -350,8 +358,14 @@ impl Run<'_> {
     fn show(&self, lane: &Lane) -> Result<()> {
         let Work { plans, .. } = self.programs.work(lane, self.selection)?;
         println!("==== Linux {} ({}, {})", lane.name, lane.kind, lane.package);
-        for (program, plan) in &plans {
-            println!("{program}: {}", programs::summary(plan));
+        for (program, suites) in &plans {
+            for (suite, plan) in suites {
+                println!(
+                    "{}: {}",
+                    reports::name(program, suite),
+                    programs::summary(plan)
+                );
+            }
         }
         println!("facilities: {}", lane.facilities);
         println!("{}\n", self.machine(lane).command_line()?);

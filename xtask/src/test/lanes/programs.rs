@@ -1,6 +1,12 @@
 //! What is put into a machine: the guest's first process, the suites, the examples they run.
 
-use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 use uring_testkit::records::{Planned, Record};
@@ -8,9 +14,9 @@ use uring_testkit::records::{Planned, Record};
 use super::{
     Lane, Selection,
     archive::Archive,
-    judge,
     machine::{self, Work},
     refusal,
+    reports::{self, Plans},
 };
 use crate::{
     kernels::{Emulator, Fault},
@@ -30,15 +36,16 @@ const TIMEOUT_FACTOR: &str = "5";
 const ROUNDS: &str = "0.005";
 /// Tests that run at a time: some wait, and a machine's processor has something to do meanwhile; each is a process more between
 /// which it changes.
-const TESTS_AT_A_TIME: u32 = 4;
-/// Seconds for one suite: longer than one of its tests may hang.
+const TESTS_AT_A_TIME: u32 = 8;
+/// Seconds for the suites of one binary: longer than one of their tests may hang.
 const LIMIT: &str = "1300";
 
 /// Programs without libraries, and their place in a machine.
 #[derive(Debug)]
 pub(super) struct Programs {
     first: PathBuf,
-    suites: BTreeMap<String, binary::Binary>,
+    /// The suites in each binary, by its place in the machine.
+    suites: BTreeMap<String, Vec<binary::Binary>>,
     examples: BTreeMap<String, PathBuf>,
 }
 
@@ -56,61 +63,72 @@ impl Programs {
         }
         let built = binary::build_for_guest(project, &with_suites)?;
         let first = binary::build_program_for_guest(&Project::here()?, TESTKIT, FIRST_PROCESS)?;
-        let suites = built.suites.into_iter();
+        let mut suites: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for suite in built.suites {
+            let place = reports::place(&suite.package, &suite.target);
+            suites.entry(place).or_default().push(suite);
+        }
         Ok(Self {
             first,
-            suites: suites.map(|suite| (place(&suite.name), suite)).collect(),
+            suites,
             examples: built.examples,
         })
     }
 
-    /// The suites that have something to do on `lane`: where they are in the machine, and their plans.
+    /// The suites that have something to do on `lane`: which program each is in, and its plan.
     pub(super) fn plans(
         &self,
         lane: &Lane,
         selection: Selection<'_>,
     ) -> Result<Vec<(&str, &binary::Binary, String)>> {
         let mut plans = Vec::new();
-        for (path, suite) in &self.suites {
-            let wanted = |fault: &Fault| fault.wants(judge::suite_name(path));
+        let suites = self.suites.iter();
+        for (program, suite) in suites.flat_map(|(p, suites)| suites.iter().map(move |s| (p, s))) {
+            let name = reports::name(program, suite.suite());
+            let wanted = |fault: &Fault| fault.wants(&name);
             if !lane.fault.as_ref().is_none_or(wanted) {
                 continue;
             }
             let text = plan(suite, lane, selection)?;
-            let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
             let does_something =
                 |record: &Record| matches!(record, Record::Plan { .. } | Record::Refused { .. });
-            if plan.iter().any(does_something) {
-                plans.push((path.as_str(), suite, text));
+            if records(&text, &name)?.iter().any(does_something) {
+                plans.push((program.as_str(), suite, text));
             }
         }
         Ok(plans)
     }
 
-    /// What a machine of `lane` gets, and what each suite is expected to report.
+    /// What a machine of `lane` gets, and what its programs are expected to report.
     pub(super) fn work(&self, lane: &Lane, selection: Selection<'_>) -> Result<Work> {
         let mut settings = settings(lane, selection);
         let mut archive = self.archive(lane)?;
-        let mut plans = BTreeMap::new();
+        let mut plans = Plans::new();
         let mut plan_text = String::new();
-        let mut suites = Vec::new();
+        let mut programs: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let threads = lane.tests_at_a_time.unwrap_or(TESTS_AT_A_TIME);
         let threads = format!("--test-threads={threads}");
-        for (path, suite, text) in self.plans(lane, selection)? {
-            let plan = record::parse(&text).with_context(|| format!("the plan of {path}"))?;
-            plans.insert(path.to_owned(), plan);
+        for (program, suite, text) in self.plans(lane, selection)? {
+            let plan = records(&text, suite.suite())?;
+            let of_program = plans.entry(program.to_owned()).or_default();
+            of_program.insert(suite.suite().to_owned(), plan);
             plan_text.push_str(&text);
-            suites.push((path, suite));
-            let mut line = vec![path, &threads];
-            let which = suite.arguments();
-            line.extend(which.iter().map(String::as_str));
-            line.extend(selection.filter);
-            writeln!(settings, "suite {}", line.join(" "))?;
+            programs.entry(program).or_default().push(suite);
         }
         if plans.is_empty() {
             bail!("{}: there is no such test: {selection:?}", lane.name);
         }
-        self.put_programs(&mut archive, suites)?;
+        for (program, suites) in &programs {
+            // Each test's line would go to the console byte by byte, and is in its record.
+            let mut line = vec![(*program).to_owned(), threads.clone(), "--quiet".to_owned()];
+            line.extend(suites.iter().flat_map(|suite| suite.arguments()));
+            line.extend(selection.filter.map(str::to_owned));
+            writeln!(settings, "suite {}", line.join(" "))?;
+        }
+        let paths = programs
+            .iter()
+            .map(|(program, suites)| (*program, suites[0].path.as_path()));
+        put_programs(&mut archive, paths, &self.examples)?;
         archive.file("settings", settings.as_bytes());
         Ok(Work {
             archive: archive.finish(),
@@ -133,40 +151,13 @@ impl Programs {
         archive.directory("bin");
         archive.program("bin/busybox", &read(&Emulator::busybox()?)?);
         let suites = self.suites.iter();
-        self.put_programs(
-            &mut archive,
-            suites.map(|(path, suite)| (path.as_str(), suite)),
-        )?;
+        let paths = suites.map(|(program, suites)| (program.as_str(), suites[0].path.as_path()));
+        put_programs(&mut archive, paths, &self.examples)?;
         // A session of its own, so that the terminal's signals reach what the shell runs.
         let settings =
             settings(lane, Selection::default()) + "shell /bin/busybox setsid -c /bin/busybox sh\n";
         archive.file("settings", settings.as_bytes());
         Ok(Work::of(archive))
-    }
-
-    /// The binaries, once each, the suites by name, and the examples, which are where cargo has them: beside the binaries' directory.
-    fn put_programs<'a>(
-        &self,
-        archive: &mut Archive,
-        suites: impl IntoIterator<Item = (&'a str, &'a binary::Binary)>,
-    ) -> Result<()> {
-        for directory in ["suites", "suites/deps", "suites/examples"] {
-            archive.directory(directory);
-        }
-        let mut there = BTreeMap::new();
-        for (path, suite) in suites {
-            let count = there.len();
-            let binary = there.entry(&suite.path).or_insert(count);
-            let binary = format!("{binary}.binary");
-            if there.len() > count {
-                archive.program(&format!("suites/deps/{binary}"), &read(&suite.path)?);
-            }
-            archive.link(&path[1..], &binary);
-        }
-        for (name, path) in &self.examples {
-            archive.program(&format!("suites/examples/{name}"), &read(path)?);
-        }
-        Ok(())
     }
 
     /// What every machine gets.
@@ -183,13 +174,30 @@ impl Programs {
     }
 }
 
-/// Where a suite is in a machine. Blanks separate words in the guest's settings.
-fn place(suite: &str) -> String {
-    format!("/suites/deps/{}", suite.replace(' ', ":"))
+/// The programs, and the examples, which are where cargo has them: beside the programs' directory.
+fn put_programs<'a>(
+    archive: &mut Archive,
+    programs: impl IntoIterator<Item = (&'a str, &'a Path)>,
+    examples: &BTreeMap<String, PathBuf>,
+) -> Result<()> {
+    for directory in ["suites", "suites/deps", "suites/examples"] {
+        archive.directory(directory);
+    }
+    for (place, path) in programs {
+        archive.program(&place[1..], &read(path)?);
+    }
+    for (name, path) in examples {
+        archive.program(&format!("suites/examples/{name}"), &read(path)?);
+    }
+    Ok(())
 }
 
-fn read(path: &PathBuf) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("{}", path.display()))
+}
+
+fn records(plan: &str, suite: &str) -> Result<Vec<Record>> {
+    record::parse(plan).with_context(|| format!("the plan of {suite}"))
 }
 
 /// What plan and run are told.
@@ -297,7 +305,7 @@ mod tests {
         let faults = kernels::select_faults("all").unwrap();
         let fault = |name: &str| {
             let (_, fault) = faults.iter().find(|(_, fault)| fault.name == name).unwrap();
-            let mut lane = judge::tests::lane();
+            let mut lane = super::super::judge::tests::lane();
             lane.fault = Some(fault.clone());
             settings(&lane, Selection::default())
         };
@@ -312,7 +320,7 @@ mod tests {
         }
         assert!(fault("memlock").contains("rlimit memlock=65536\n"));
         assert!(fault("seccomp-eperm").contains("deny io_uring_setup EPERM\n"));
-        let plain = settings(&judge::tests::lane(), Selection::default());
+        let plain = settings(&super::super::judge::tests::lane(), Selection::default());
         assert!(!plain.contains("URING_FORBIDDEN") && !plain.contains("\nuser"));
     }
 }
