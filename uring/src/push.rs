@@ -124,6 +124,11 @@ impl Push {
         self.flags & uring_sys::IOSQE_IO_DRAIN != 0
     }
 
+    /// Whether nothing has to be looked up or noted for it.
+    pub(crate) const fn is_plain(self) -> bool {
+        !self.drains() && self.serial == 0
+    }
+
     /// Leaves the completion out if the operation succeeds.
     pub(crate) const fn skipping_success(self, skips: bool) -> Push {
         if skips {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use static_assertions::assert_not_impl_any;
 
 use crate::chain::{Chain, Links};
-use crate::engine::{Core, Wait};
+use crate::engine::Core;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::op::{Cancel, Cancelled, Multishot, Operation};
@@ -114,7 +114,9 @@ where
         bound: PhantomData,
     };
     let ended = catch_unwind(AssertUnwindSafe(|| body(&mut scope)));
-    leave(core, depth, ended.is_err());
+    if !core.has_left_nothing(depth) {
+        leave(core, depth, ended.is_err());
+    }
     match ended {
         Ok(value) => value,
         Err(panic) => resume_unwind(panic),
@@ -249,7 +251,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// See [`Ring::submit`].
     pub fn submit(&mut self) -> Result<u32, Error> {
-        self.core.transact(Wait::Not)
+        self.core.submit()
     }
 
     /// A scope within this one: what it borrows may end before this scope does.

@@ -2,7 +2,7 @@
 //!
 //! A machine boots with an initramfs of three things: this process as `/init`, the suites, and [`SETTINGS`], which
 //! says what to do. The first process makes the machine usable (file systems, the loopback interface, a disk, modules),
-//! runs the suites one after the other, and sends every record to a channel of its own, a disk or a second serial
+//! runs the programs with the suites one after the other, and sends every record to a channel of its own, a disk or a second serial
 //! port: the console stays the kernel's. It ends with a record that counts the others, and powers off.
 //!
 //! # Settings
@@ -15,10 +15,9 @@
 //! | `disk` | a block device with an ext4 file system, mounted as `URING_TEST_DIR`: its path, or `nsid:1` for the NVMe namespace 1 |
 //! | `nvme` | an NVMe namespace for [tests to overwrite](crate::fixtures::Nvme), said like a disk |
 //! | `protected` | the same, one that [keeps protection information](crate::Facility::NVME_PROTECTED) |
-//! | `protected` | the same, of one that keeps protection information |
 //! | `module` | a kernel module to load: its path, then its parameters, separated by blanks |
 //! | `environment` | `NAME=value`, for the suites |
-//! | `limit` | seconds that one suite may take |
+//! | `limit` | seconds that one program may take |
 //! | `suite` | a program to run: its path, then its arguments, separated by blanks |
 //! | `shell` | a program to run on the console instead of the suites, with its arguments |
 //! | `sysctl` | `NAME=value`: a setting of the kernel; what it does not take exactly makes the machine broken |
@@ -45,7 +44,7 @@
 //!
 //! Beside the [records](crate::records) of the suites: `boot` with the kernel's release as soon as the channel is open; a `handle` for
 //! each way to reach a ring and a `feature` for each row of the [feature table](crate::Feature::all), with what the probes
-//! [saw](crate::Observation) on this kernel; `begin` and `exit` around each suite, and `done` with the number of lines that came
+//! [saw](crate::Observation) on this kernel; `begin` and `exit` around each program, and `done` with the number of lines that came
 //! before it and the kernel's taint, which is 0
 //! unless it warned or worse. A machine that could not be made usable sends `broken` with the reason. Everything else is the reader's to judge: a channel without `done` is that
 //! of a machine that died.

@@ -66,10 +66,16 @@ impl Core {
         Ok(())
     }
 
+    /// Whether something was pushed that may never start, as far as is known.
+    #[inline]
+    pub(super) const fn holds_doubt(&self) -> bool {
+        self.doubtful != 0
+    }
+
     /// Lets an operation into a scope, unless it may be a drain that never starts, or be held back by one.
     #[inline]
     pub(crate) fn admit_to_scope(&mut self, drains: bool) -> Result<(), Error> {
-        if drains || self.doubtful != 0 {
+        if drains || self.holds_doubt() {
             self.admit_without_doubt(drains)
         } else {
             Ok(())

@@ -1,6 +1,6 @@
 //! Pushing operations and redeeming their tokens: the typed face of the untyped core.
 
-use crate::engine::{Core, Place, notifies};
+use crate::engine::{Core, Place, notifies, repeats};
 use crate::error::{Call, Error, Hint};
 use crate::op::{Multishot, Operation};
 use crate::push::Push;
@@ -12,6 +12,24 @@ impl Core {
     /// What an operation at depth 0 owns is `'static`, and what a deeper one borrows outlives its scope, which ends with a drain.
     #[inline]
     pub(crate) fn push<O: Operation>(
+        &mut self,
+        op: O,
+        push: Push,
+        depth: u16,
+        submit: bool,
+    ) -> Result<Token<O>, PushError<O>> {
+        let plain = self.is_plain::<O>(push) && (depth == 0 || !self.holds_doubt());
+        if plain && op.admit(self.id()).is_ok() {
+            if let Some(vacant) = self.slots.take_slot() {
+                let place = self.place_tracked_plain(vacant, op, push, depth);
+                return Ok(Token::new(place));
+            }
+        }
+        self.push_slowly(op, push, depth, submit)
+    }
+
+    #[cold]
+    fn push_slowly<O: Operation>(
         &mut self,
         op: O,
         push: Push,
@@ -34,6 +52,21 @@ impl Core {
     /// Pushes an operation that nothing is kept of.
     #[inline]
     pub(crate) fn push_raw<O: Operation>(
+        &mut self,
+        op: O,
+        push: Push,
+        user_data: u64,
+    ) -> Result<(), PushError<O>> {
+        let plain = const { !repeats::<O>() } && self.is_plain::<O>(push);
+        if plain && op.admit(self.id()).is_ok() {
+            self.place_plain(op, push, user_data);
+            return Ok(());
+        }
+        self.push_raw_slowly(op, push, user_data)
+    }
+
+    #[cold]
+    fn push_raw_slowly<O: Operation>(
         &mut self,
         op: O,
         push: Push,
@@ -69,6 +102,15 @@ impl Core {
 
     #[inline]
     pub(crate) fn take<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, Token<O>> {
+        // SAFETY: the token was made for an `O` in that slot.
+        match unsafe { self.claim_plain::<O>(token.place()) } {
+            Some(output) => Ok(output),
+            None => self.take_slowly(token),
+        }
+    }
+
+    #[inline(never)]
+    fn take_slowly<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, Token<O>> {
         if !self.process.is_current() {
             return Err(token);
         }
@@ -85,6 +127,15 @@ impl Core {
         &mut self,
         token: Token<O>,
     ) -> Result<O::Output, WaitError<O>> {
+        // SAFETY: the token was made for an `O` in that slot.
+        match unsafe { self.claim_plain::<O>(token.place()) } {
+            Some(output) => Ok(output),
+            None => self.wait_slowly(token),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_slowly<O: Operation>(&mut self, token: Token<O>) -> Result<O::Output, WaitError<O>> {
         let landed = self.process.is_current() && self.has_landed(token.place());
         if !landed {
             if let Err(error) = self.wait_for(token.place()) {

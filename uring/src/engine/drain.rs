@@ -72,6 +72,12 @@ impl Core {
         self.slots.open_depth(depth);
     }
 
+    /// Whether the scope at `depth` and those within it have left nothing, and nothing is to be dropped.
+    #[inline]
+    pub(crate) fn has_left_nothing(&self, depth: u16) -> bool {
+        self.slots.has_none(depth) && !self.slots.has_given_up()
+    }
+
     /// Waits for everything in flight in the scope at `depth` and those within it; what would go on for ever is cancelled, and after
     /// a panic everything is.
     ///

@@ -112,22 +112,58 @@ impl Wait<'_> {
 }
 
 impl Core {
-    /// Submits everything in the queue and waits; gives how many entries the kernel took.
-    ///
-    /// What the kernel leaves in the queue, after an entry that it refused, is submitted again at once. If a call that waits succeeds, the
-    /// completions are there.
-    #[inline]
-    pub(crate) fn transact(&mut self, wait: Wait<'_>) -> Result<u32, Error> {
-        self.check_process(Call::Enter)?;
-        let done = self.submit_and_wait(wait);
-        if self.personalities.has_dropped() {
-            self.unregister_dropped_personalities();
-        }
-        done
+    /// Submits everything in the queue; gives how many entries the kernel took.
+    #[inline(always)]
+    pub(crate) fn submit(&mut self) -> Result<u32, Error> {
+        self.transact_plainly(0)
     }
 
+    /// Submits everything in the queue and waits until that many completions are in their queue.
+    #[inline(always)]
+    pub(crate) fn wait_for_completions(&mut self, count: u32) -> Result<u32, Error> {
+        if count == 0 {
+            return self.transact_for(0);
+        }
+        self.transact_plainly(count)
+    }
+
+    /// [`transact`](Core::transact) where it most often is one call, all goes well, and there is nothing else to be done. Whatever is not as it
+    /// should be is found by the same comparisons that show that it is, and handed on.
+    #[inline(always)]
+    fn transact_plainly(&mut self, want: u32) -> Result<u32, Error> {
+        if !self.process.is_current() || (self.tends && !self.tend()) {
+            return self.transact_for(want);
+        }
+        let count = self.sq.publish_to_enter();
+        let flags = if want > 0 {
+            self.wait_flags
+        } else if count > 0 {
+            0
+        } else {
+            return Ok(0);
+        };
+        // SAFETY: as in `enter_once`.
+        let answer = unsafe { syscall::enter(self.name, count, want, flags, std::ptr::null(), 0) };
+        let as_expected = answer == Ok(count)
+            && (want == 0 || self.cq.has_come(want))
+            && self.sq.take_note_of_all();
+        if as_expected {
+            Ok(count)
+        } else {
+            self.go_on(want, count, answer)
+        }
+    }
+
+    /// Whether submitting is a call and nothing else, once that has been done which may have to be done before it.
+    #[inline(never)]
+    fn tend(&mut self) -> bool {
+        self.tend_before();
+        self.sq.is_entered() && self.quiet.is_empty() && !self.personalities.has_dropped()
+    }
+
+    /// What is to be done before each submission.
     #[inline]
-    fn submit_and_wait(&mut self, wait: Wait) -> Result<u32, Error> {
+    fn tend_before(&mut self) {
         if let Some(table) = &self.direct {
             if table.has_dropped() {
                 self.close_dropped();
@@ -136,11 +172,53 @@ impl Core {
         if self.buffers.has_waiting() {
             self.tend_buffers();
         }
+    }
+
+    /// [`transact`](Core::transact) by numbers.
+    #[cold]
+    fn transact_for(&mut self, want: u32) -> Result<u32, Error> {
+        self.transact(if want > 0 { Wait::For(want) } else { Wait::Not })
+    }
+
+    /// Goes on after a first call that was not all.
+    #[cold]
+    fn go_on(&mut self, want: u32, count: u32, answer: Result<u32, Errno>) -> Result<u32, Error> {
+        let first = match answer {
+            Ok(reported) => self.note_taken(count, reported),
+            Err(errno) => Err(self.explain(errno)),
+        };
+        let wait = if want > 0 { Wait::For(want) } else { Wait::Not };
+        self.submit_and_wait(wait, Some(first))
+    }
+
+    /// Submits everything in the queue and waits; gives how many entries the kernel took.
+    ///
+    /// What the kernel leaves in the queue, after an entry that it refused, is submitted again at once. If a call that waits succeeds, the
+    /// completions are there.
+    pub(crate) fn transact(&mut self, wait: Wait<'_>) -> Result<u32, Error> {
+        self.check_process(Call::Enter)?;
+        self.tend_before();
+        let done = self.submit_and_wait(wait, None);
+        if self.personalities.has_dropped() {
+            self.unregister_dropped_personalities();
+        }
+        done
+    }
+
+    /// The calls that it takes, after a `first` one that may have been made.
+    fn submit_and_wait(
+        &mut self,
+        wait: Wait<'_>,
+        mut first: Option<Result<Step, Error>>,
+    ) -> Result<u32, Error> {
         let mut want = wait.count().min(self.cq.capacity());
         let mut submitted = 0;
         let mut again = false;
         loop {
-            let answer = self.enter_once(wait, want, again);
+            let answer = match first.take() {
+                Some(answer) => answer,
+                None => self.enter_once(wait, want, again),
+            };
             again = true;
             let step = match answer {
                 Ok(step) => step,
@@ -185,7 +263,6 @@ impl Core {
         self.explain(if over { Errno::ETIME } else { Errno::EINTR })
     }
 
-    #[inline]
     fn enter_once(&mut self, wait: Wait<'_>, want: u32, again: bool) -> Result<Step, Error> {
         let submission = self.sq.publish();
         let mut flags = 0;
@@ -201,7 +278,7 @@ impl Core {
             });
         }
         if ask {
-            flags |= uring_sys::IORING_ENTER_GETEVENTS | self.wait_flags;
+            flags |= self.wait_flags;
         }
         let to_submit = if submission.by_thread {
             0
@@ -232,6 +309,11 @@ impl Core {
                 left: 0,
             });
         }
+        self.note_taken(to_submit, reported)
+    }
+
+    /// Notes what the kernel took of so many entries, which it says itself and its head shows.
+    fn note_taken(&mut self, to_submit: u32, reported: u32) -> Result<Step, Error> {
         let taken = self.sq.taken(reported);
         if !self.quiet.is_empty() {
             self.check_quiet_chains(taken);
@@ -398,9 +480,11 @@ impl Core {
     /// Interrupted calls are repeated. Where the kernel wants completions reaped or has no memory for more requests, what is
     /// already in flight is waited for first.
     pub(crate) fn wait_until(&mut self, mut done: impl FnMut(&Core) -> bool) -> Result<(), Error> {
-        self.reap();
+        if self.cq.ready() > 0 {
+            self.reap();
+        }
         while !done(self) {
-            match self.transact(Wait::For(1)) {
+            match self.wait_for_completions(1) {
                 Ok(_) => {}
                 Err(error) if error.is_interrupted() => {}
                 Err(error) if error.is_busy() => self.wait_out(error)?,

@@ -27,7 +27,7 @@ pub use drain::leaked_operations;
 pub(crate) use enter::{Deadline, Terms, Wait};
 
 pub(crate) use register::{release_slot, size, unregister_slot};
-pub(crate) use slots::{Place, Remains};
+pub(crate) use slots::{Place, Remains, Vacant};
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -76,6 +76,8 @@ pub struct Core {
     buffers: Buffers,
     personalities: Personalities,
     restrictions: Option<Box<Restrictions>>,
+    /// Submitting may be more than a call: there is something to be looked at before or after it (see [`tend`](Core::tend)). It stays so.
+    tends: bool,
     /// There was a drain, and the kernel may still hold entries back for it.
     drained: bool,
     /// There was a zero-copy send.
@@ -133,6 +135,7 @@ impl Core {
     /// A ring that is reached by `name`, with room for `slots` operations in flight.
     pub(crate) fn new(parts: Parts, slots: u32, name: Name, index: Option<u8>) -> Box<Core> {
         Box::new(Core {
+            tends: !parts.sq.is_entered(),
             sq: parts.sq,
             cq: parts.cq,
             slots: ManuallyDrop::new(Slots::new(slots)),
@@ -159,7 +162,7 @@ impl Core {
             wakers: Wakers::default(),
             descriptor: None,
             clock: WaitClock::Monotonic,
-            wait_flags: 0,
+            wait_flags: uring_sys::IORING_ENTER_GETEVENTS,
             waits: None,
             index,
             #[cfg(uring_coverage)]
@@ -170,6 +173,7 @@ impl Core {
 
     /// The same ring, with new queues. Nothing is in the old ones.
     pub(crate) fn move_to(&mut self, parts: Parts) {
+        self.tends |= !parts.sq.is_entered();
         self.sq = parts.sq;
         self.cq = parts.cq;
         self.setup = parts.setup;
@@ -245,7 +249,17 @@ impl Core {
 
     /// How many the kernel has to be waited for until there are `completions`, counting those that were put aside, and not counting what
     /// nobody gets to see.
+    #[inline]
     pub(crate) fn still_to_come(&self, completions: u32) -> u32 {
+        if self.backlog.is_empty() && self.answers_due == 0 {
+            completions
+        } else {
+            self.still_to_come_besides(completions)
+        }
+    }
+
+    #[cold]
+    fn still_to_come_besides(&self, completions: u32) -> u32 {
         let put_aside = u32::try_from(self.backlog.len()).unwrap_or(u32::MAX);
         match completions.saturating_sub(put_aside) {
             0 => 0,
@@ -283,6 +297,7 @@ impl Core {
     }
 
     pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        self.tends = true;
         &mut self.buffers
     }
 
@@ -303,6 +318,7 @@ impl Core {
     }
 
     pub(crate) fn personalities_mut(&mut self) -> &mut Personalities {
+        self.tends = true;
         &mut self.personalities
     }
 
@@ -315,6 +331,7 @@ impl Core {
     }
 
     pub(crate) fn set_direct(&mut self, table: Option<DirectTable>) {
+        self.tends = true;
         self.direct = table;
     }
 }

@@ -1,7 +1,7 @@
 //! Operations on their way into the submission queue: is there room, and what does the kernel find there.
 
 use crate::engine::slots::Slots;
-use crate::engine::{Core, Place, repeats};
+use crate::engine::{Core, Place, Vacant, notifies, repeats};
 use crate::entry::Entry;
 use crate::error::{Call, Error, Hint};
 use crate::op::Operation;
@@ -124,18 +124,72 @@ impl Core {
         depth: u16,
     ) -> Result<Place, O> {
         let (place, address) = self.slots.admit(op, depth)?;
+        // SAFETY: it has just been admitted.
+        let mut entry = unsafe { self.prepare::<O>(place, address, push) };
+        // SAFETY: as in `prepare`; the kernel does not know of it yet.
+        let second_half = unsafe { O::second_half(address) };
+        self.note_drain::<O>(push);
+        self.enqueue(&mut entry, O::LARGE, second_half);
+        Ok(place)
+    }
+
+    /// Puts a tracked operation into a slot that was taken, and into the queue, where the push [is plain](Core::is_plain).
+    #[inline]
+    pub(super) fn place_tracked_plain<O: Operation>(
+        &mut self,
+        vacant: Vacant,
+        op: O,
+        push: Push,
+        depth: u16,
+    ) -> Place {
+        let (place, address) = self.slots.admit_at(vacant, op, depth);
+        // SAFETY: it has just been admitted.
+        let entry = unsafe { self.prepare::<O>(place, address, push) };
+        self.enqueue_plain(&entry);
+        place
+    }
+
+    /// The entry of an operation that is in its slot.
+    ///
+    /// # Safety
+    ///
+    /// The slots have just admitted the operation to `place`, which is at `address`.
+    #[inline]
+    unsafe fn prepare<O: Operation>(&mut self, place: Place, address: *mut O, push: Push) -> Entry {
         let mut entry = Entry::new(O::OPCODE);
         push.apply(&mut entry);
         let unprepared = WithdrawOnUnwind(&mut self.slots, place);
         // SAFETY: the operation is at the address at which it stays until it is moved out after its last completion.
         unsafe { O::prepare(address, &mut entry) };
-        // SAFETY: as above; the kernel does not know of it yet.
-        let second_half = unsafe { O::second_half(address) };
         std::mem::forget(unprepared);
         entry.set_user_data(place.user_data());
-        self.note_drain::<O>(push);
-        self.enqueue(&mut entry, O::LARGE, second_half);
-        Ok(place)
+        entry
+    }
+
+    /// Whether a push is no more than an entry of 64 bytes in the queue.
+    #[inline]
+    pub(super) fn is_plain<O: Operation>(&self, push: Push) -> bool {
+        let is_small = const { !O::LARGE && !notifies::<O>() };
+        is_small && push.is_plain() && self.sq.is_open() && self.process.is_current()
+    }
+
+    /// [`place_raw`](Core::place_raw) where the push [is plain](Core::is_plain).
+    #[inline]
+    pub(super) fn place_plain<O: Operation>(&mut self, mut op: O, push: Push, user_data: u64) {
+        let mut entry = Entry::new(O::OPCODE);
+        push.apply(&mut entry);
+        // SAFETY: as in `place_raw`.
+        unsafe { O::prepare(&raw mut op, &mut entry) };
+        entry.set_user_data(user_data);
+        self.enqueue_plain(&entry);
+    }
+
+    /// [`enqueue`](Core::enqueue) where the push [is plain](Core::is_plain).
+    #[inline]
+    fn enqueue_plain(&mut self, entry: &Entry) {
+        #[cfg(uring_coverage)]
+        self.flying.pushed(entry);
+        self.sq.place_plain(entry);
     }
 
     /// Puts an operation into the queue that nothing is kept of. Room has been made.
@@ -158,17 +212,12 @@ impl Core {
     /// The queue's tail, to push raw operations with. Where there is more to be done for a push than to write an entry there is no room.
     #[inline]
     pub(crate) fn take_in_hand(&mut self) -> Hand {
-        // The queues of a forked child's copy may not be mapped there.
-        if !self.process.is_current() || cfg!(uring_coverage) {
-            return Hand::NONE;
+        let hand = self.sq.take_in_hand(self.process.is_current());
+        if cfg!(uring_coverage) {
+            hand.closed()
+        } else {
+            hand
         }
-        self.sq.take_in_hand()
-    }
-
-    /// Whether this is the process that the ring is of.
-    #[inline]
-    pub(crate) fn is_at_home(&self) -> bool {
-        self.process.is_current()
     }
 
     #[inline]

@@ -31,6 +31,7 @@ impl Core {
     /// Everything in the queue behind the first `start` slots is one chain.
     pub(crate) fn note_quiet_chain(&mut self, start: u32) {
         let end = self.queued();
+        self.tends = true;
         self.quiet.push(Span { start, end });
     }
 

@@ -3,40 +3,92 @@
 use crate::completion::Completion;
 use crate::engine::{Core, Place};
 use crate::entry::TRACKED;
-use crate::op::{Multishot, Operation};
+use crate::error::Error;
+use crate::op::{Completes, Multishot, Operation};
+use crate::queue::{Arrived, Taken};
+
+/// The queue gets its head back when this ends, however that comes; then what nobody wants is dropped.
+struct ReleaseAtEnd<'a> {
+    core: &'a mut Core,
+    head: u32,
+}
+
+impl Drop for ReleaseAtEnd<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.cq.release(self.head);
+        self.core.slots.bury();
+    }
+}
+
+#[cfg(uring_coverage)]
+fn account(core: &mut Core, completion: &Completion) {
+    let reached = core.name.reached();
+    core.flying.completed(completion, reached);
+}
+
+/// Takes a completion in among others that are not for the ring to keep. It is read here, so that those need not be in memory to be looked at.
+#[inline(never)]
+fn take_in(core: &mut Core, taken: Taken<'_>) {
+    #[cfg(uring_coverage)]
+    account(core, &taken.read());
+    core.take_completion_in(taken.read());
+}
 
 impl Core {
-    /// Takes the completion at `head` out of the queue, and gives the next place.
-    #[inline]
-    fn take_at(&mut self, head: u32) -> (Option<Completion>, u32) {
-        let taken = self.cq.take_at(head);
-        #[cfg(uring_coverage)]
-        if let (Some(completion), _) = &taken {
-            self.flying.completed(completion, self.name.reached());
-        }
-        taken
-    }
-
     /// Takes in everything that the completion queue holds. Completions of raw operations are put aside.
     #[inline]
     pub(crate) fn reap(&mut self) {
-        while let Some((mut head, tail)) = self.cq.batch() {
-            while head != tail {
-                let completion;
-                (completion, head) = self.take_at(head);
-                match completion {
-                    Some(completion) if completion.user_data & TRACKED == 0 => {
-                        self.backlog.push_back(completion);
-                    }
-                    Some(completion) => self.land(completion),
-                    None => {}
+        let head = if self.cq.is_sized() {
+            self.take_in_all_sizes()
+        } else {
+            let mut arrived = self.cq.look();
+            while let Some(taken) = arrived.next_plain() {
+                let (user_data, result, flags) = taken.parts();
+                let landed = !cfg!(uring_coverage)
+                    && user_data & TRACKED != 0
+                    && self.slots.land_plainly(user_data, result, flags);
+                if landed {
+                    self.wakers.landed(user_data);
+                } else {
+                    take_in(self, taken);
                 }
             }
-        }
-        self.cq.publish();
+            arrived.head()
+        };
+        self.cq.release(head);
         if !self.draining && !self.shared {
             self.slots.bury();
         }
+    }
+
+    /// Gives the place after the last.
+    #[inline(never)]
+    fn take_in_all_sizes(&mut self) -> u32 {
+        let mut arrived = self.cq.look();
+        while let Some(completion) = self.take_next(&mut arrived) {
+            self.take_completion_in(completion);
+        }
+        arrived.head()
+    }
+
+    #[inline]
+    fn take_completion_in(&mut self, completion: Completion) {
+        if completion.user_data & TRACKED == 0 {
+            self.backlog.push_back(completion);
+        } else {
+            self.land(completion);
+        }
+    }
+
+    #[inline]
+    fn take_next(&mut self, arrived: &mut Arrived) -> Option<Completion> {
+        let taken = arrived.next();
+        #[cfg(uring_coverage)]
+        if let Some(completion) = &taken {
+            account(self, completion);
+        }
+        taken
     }
 
     #[inline]
@@ -54,46 +106,100 @@ impl Core {
         }
     }
 
-    /// Gives each completion of a raw operation to `each`; takes the others in. The queue's head is stored once, at the end, also when
-    /// `each` unwinds.
+    /// Gives each completion of a raw operation that has come to `each`; takes the others in. The queue's head is stored once, at the end, also
+    /// when `each` unwinds. If there is none, the kernel is entered for those that wait in it.
     #[inline]
-    pub(crate) fn reap_each(&mut self, mut each: impl FnMut(Completion)) -> usize {
-        struct PublishAtEnd<'a>(&'a mut Core);
-        impl Drop for PublishAtEnd<'_> {
-            fn drop(&mut self) {
-                self.0.cq.publish();
-                self.0.slots.bury();
+    pub(crate) fn reap_each(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Error> {
+        if !self.backlog.is_empty() || self.cq.is_sized() {
+            return self.reap_each_of_all(each);
+        }
+        let mut arrived = self.cq.look();
+        let mut given = 0;
+        {
+            let mut end = ReleaseAtEnd {
+                head: arrived.head(),
+                core: self,
+            };
+            while let Some(taken) = arrived.next_plain() {
+                end.head = taken.after();
+                if taken.user_data() & TRACKED == 0 {
+                    #[cfg(uring_coverage)]
+                    account(end.core, &taken.read());
+                    given += 1;
+                    each(taken.read());
+                } else {
+                    take_in(end.core, taken);
+                }
             }
         }
-        let core = PublishAtEnd(self);
+        if given > 0 {
+            Ok(given)
+        } else {
+            self.reap_each_of_all(each)
+        }
+    }
+
+    /// The same wherever they are and however large.
+    #[cold]
+    fn reap_each_of_all(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Error> {
+        let given = self.reap_each_that_is_there(&mut each);
+        if given > 0 {
+            return Ok(given);
+        }
+        self.collect()?;
+        Ok(self.reap_each_that_is_there(&mut each))
+    }
+
+    fn reap_each_that_is_there(&mut self, each: &mut impl FnMut(Completion)) -> usize {
         let mut given = 0;
-        while let Some(completion) = core.0.backlog.pop_front() {
+        while let Some(completion) = self.backlog.pop_front() {
             given += 1;
             each(completion);
         }
-        while let Some((mut head, tail)) = core.0.cq.batch() {
-            while head != tail {
-                let completion;
-                (completion, head) = core.0.take_at(head);
-                match completion {
-                    Some(completion) if completion.user_data & TRACKED == 0 => {
-                        given += 1;
-                        each(completion);
-                    }
-                    Some(completion) => core.0.land(completion),
-                    None => {}
-                }
+        let mut arrived = self.cq.look();
+        let mut end = ReleaseAtEnd {
+            head: arrived.head(),
+            core: self,
+        };
+        while let Some(completion) = end.core.take_next(&mut arrived) {
+            end.head = arrived.head();
+            if completion.user_data & TRACKED == 0 {
+                given += 1;
+                each(completion);
+            } else {
+                end.core.land(completion);
             }
         }
         given
     }
 
-    /// The next completion of a raw operation that has arrived.
+    /// The next completion of a raw operation, if it is the next of all and as small as most.
+    #[inline]
     pub(crate) fn next_raw(&mut self) -> Option<Completion> {
+        if !self.backlog.is_empty() || self.cq.is_sized() {
+            return None;
+        }
+        let taken = self.cq.look().next_plain()?;
+        if taken.user_data() & TRACKED != 0 {
+            return None;
+        }
+        let completion = taken.read();
+        #[cfg(uring_coverage)]
+        account(self, &completion);
+        self.cq.release(taken.after());
+        Some(completion)
+    }
+
+    /// The next completion of a raw operation, wherever it is and however large. Those of others that have come are taken in.
+    #[cold]
+    pub(crate) fn next_raw_of_all(&mut self) -> Result<Option<Completion>, Error> {
         if self.backlog.is_empty() {
             self.reap();
         }
-        self.backlog.pop_front()
+        if self.backlog.is_empty() {
+            self.collect()?;
+        }
+        Ok(self.backlog.pop_front())
     }
 
     pub(crate) fn knows(&self, place: Place) -> bool {
@@ -103,6 +209,22 @@ impl Core {
     #[inline]
     pub(crate) fn has_landed(&self, place: Place) -> bool {
         self.slots.has_landed(place)
+    }
+
+    /// Moves a landed operation out if there is no more to it than its result; otherwise it stays where it is.
+    ///
+    /// # Safety
+    ///
+    /// The operation at `place` is an `O`.
+    #[inline]
+    pub(crate) unsafe fn claim_plain<O: Operation>(&mut self, place: Place) -> Option<O::Output> {
+        if !const { matches!(O::COMPLETES, Completes::Once) } || !self.process.is_current() {
+            return None;
+        }
+        // SAFETY: passed on to the caller.
+        let (op, completion) = unsafe { self.slots.claim_plain::<O>(place) }?;
+        // SAFETY: it came out of the slot with its own last completion.
+        Some(unsafe { op.complete(completion) })
     }
 
     /// Moves a landed operation out.

@@ -71,9 +71,9 @@ impl Core {
             return Err(Error::refused(Call::Enter, hint));
         }
         self.wait_flags = if counts {
-            0
+            uring_sys::IORING_ENTER_GETEVENTS
         } else {
-            uring_sys::IORING_ENTER_NO_IOWAIT
+            uring_sys::IORING_ENTER_GETEVENTS | uring_sys::IORING_ENTER_NO_IOWAIT
         };
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The completion queue: the kernel puts completions in at the tail, we take them at the head.
 
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,10 +18,10 @@ pub(crate) struct CompletionQueue {
     capacity: u32,
     mask: u32,
     size: CompletionSize,
+    /// Whether it is not the normal one.
+    is_sized: bool,
     /// The next completion to take.
     head: u32,
-    /// The kernel's tail, as far as we have looked.
-    tail: u32,
 }
 
 /// How large completions are.
@@ -84,8 +85,8 @@ impl CompletionQueue {
             capacity,
             mask: capacity - 1,
             size,
+            is_sized: size != CompletionSize::Normal,
             head,
-            tail: head,
         }
     }
 
@@ -95,9 +96,8 @@ impl CompletionQueue {
 
     /// Slots of the queue that hold something to take.
     #[inline]
-    pub(crate) fn ready(&mut self) -> u32 {
-        self.refresh_tail();
-        self.tail.wrapping_sub(self.head)
+    pub(crate) fn ready(&self) -> u32 {
+        self.tail(self.head).wrapping_sub(self.head)
     }
 
     /// The same, noting nothing; zero if the memory was lost.
@@ -139,84 +139,189 @@ impl CompletionQueue {
         true
     }
 
-    /// Where the completions that have come begin and end; `None` if there are none.
+    /// Whether there are at least that many slots to take. A tail that cannot be the kernel's says no.
     #[inline]
-    pub(crate) fn batch(&mut self) -> Option<(u32, u32)> {
-        if self.head == self.tail {
-            self.refresh_tail();
-        }
-        (self.head != self.tail).then_some((self.head, self.tail))
+    pub(crate) fn has_come(&self, slots: u32) -> bool {
+        let ready = self.shared_tail().wrapping_sub(self.head);
+        ready <= self.capacity && ready >= slots
     }
 
-    /// Takes the completion at `head`, which [`batch`](CompletionQueue::batch) gave or the call before this one; gives the next
-    /// place too. Its slot is given back with [`CompletionQueue::publish`]. There is nothing in a filler.
+    /// Whether some may be larger than 16 bytes, or fillers: then they are to be taken with [`Arrived::next`].
     #[inline]
-    pub(crate) fn take_at(&mut self, head: u32) -> (Option<Completion>, u32) {
-        if self.size != CompletionSize::Normal {
-            return self.take_sized(head);
-        }
-        let at = usize::try_from(head & self.mask).unwrap_or(0);
-        // SAFETY: the slot is below the capacity, and between head and the tail that was loaded with acquire: the kernel has written it
-        // and does not touch it again until the published head has passed it.
-        let completion = unsafe { read(self.completions.cast::<[u64; 2]>().add(at).cast()) };
-        self.head = head.wrapping_add(1);
-        (Some(completion), self.head)
+    pub(crate) fn is_sized(&self) -> bool {
+        self.is_sized
     }
 
-    /// The same where sizes differ: the further bytes of a large completion are read.
-    fn take_sized(&mut self, head: u32) -> (Option<Completion>, u32) {
-        // SAFETY: as in `take_at`.
-        let mut completion = unsafe { read(self.slot(head)) };
-        let large = self.size == CompletionSize::Large
-            || completion.flags & uring_sys::IORING_CQE_F_32 != 0;
-        if large {
-            // SAFETY: as in `take_at`; a large completion has its further 16 bytes right behind (it never wraps, Q6).
-            completion.extra = unsafe { self.slot(head).add(16).cast::<[u64; 2]>().read() };
+    /// What is to be taken now, by a fresh look.
+    #[inline]
+    pub(crate) fn look(&self) -> Arrived {
+        let head = self.head;
+        Arrived {
+            completions: self.completions,
+            mask: self.mask,
+            size: self.size,
+            is_sized: self.is_sized,
+            head,
+            tail: self.tail(head),
         }
-        let slots = if large && self.size == CompletionSize::Mixed {
-            2
-        } else {
-            1
-        };
-        self.head = head.wrapping_add(slots);
-        let filler = completion.flags & uring_sys::IORING_CQE_F_SKIP != 0;
-        ((!filler).then_some(completion), self.head)
     }
 
-    /// Takes the next completion, where each is waited for.
+    /// Gives the slots before `head`, where [`Arrived::head`] is or was, back to the kernel.
+    #[inline]
+    pub(crate) fn release(&mut self, head: u32) {
+        self.head = head;
+        // SAFETY: as in `dropped`. Release: our reads of the slots are over before the kernel sees them free.
+        unsafe { self.shared_head.as_ref() }.store(head, Ordering::Release);
+    }
+
+    /// Takes the next completion, if there is one, and gives its slot back.
     #[cfg(test)]
     pub(crate) fn take(&mut self) -> Option<Completion> {
-        loop {
-            let (head, _) = self.batch()?;
-            if let (Some(completion), _) = self.take_at(head) {
-                return Some(completion);
-            }
-        }
-    }
-
-    /// Gives the slots of everything taken back to the kernel.
-    #[inline]
-    pub(crate) fn publish(&self) {
-        // SAFETY: as in `dropped`. Release: our reads of the slots are over before the kernel sees them free.
-        unsafe { self.shared_head.as_ref() }.store(self.head, Ordering::Release);
+        let mut arrived = self.look();
+        let taken = arrived.next();
+        self.release(arrived.head());
+        taken
     }
 
     #[inline]
-    fn refresh_tail(&mut self) {
+    fn shared_tail(&self) -> u32 {
         // SAFETY: as in `dropped`. Acquire: what the kernel wrote before this tail is visible.
-        let tail = unsafe { self.shared_tail.as_ref() }.load(Ordering::Acquire);
+        unsafe { self.shared_tail.as_ref() }.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn tail(&self, head: u32) -> u32 {
+        let tail = self.shared_tail();
         // A tail that cannot be the kernel's is that of memory that was lost (H33): there is nothing to take.
-        self.tail = if tail.wrapping_sub(self.head) <= self.capacity {
+        if tail.wrapping_sub(head) <= self.capacity {
             tail
         } else {
-            self.head
-        };
+            head
+        }
+    }
+}
+
+/// Completions that have come, in a copy of their own of all that is needed to take them. None counts as taken before the copy is
+/// [given back](CompletionQueue::release).
+#[derive(Clone, Copy)]
+pub(crate) struct Arrived {
+    completions: NonNull<u8>,
+    mask: u32,
+    size: CompletionSize,
+    is_sized: bool,
+    head: u32,
+    tail: u32,
+}
+
+impl Arrived {
+    /// Everything before this place has been taken.
+    #[inline]
+    pub(crate) fn head(&self) -> u32 {
+        self.head
     }
 
-    fn slot(&self, index: u32) -> NonNull<u8> {
+    /// Takes the next completion without looking at it, where [sizes do not differ](CompletionQueue::is_sized).
+    #[inline]
+    pub(crate) fn next_plain<'q>(&mut self) -> Option<Taken<'q>> {
+        debug_assert!(!self.is_sized);
+        if self.head == self.tail {
+            return None;
+        }
+        let at = usize::try_from(self.head & self.mask).unwrap_or(0);
+        self.head = self.head.wrapping_add(1);
+        // SAFETY: the slot is below the capacity.
+        let slot = unsafe { self.completions.cast::<uring_sys::io_uring_cqe>().add(at) };
+        Some(Taken {
+            slot,
+            after: self.head,
+            arrived: PhantomData,
+        })
+    }
+
+    /// Takes the next completion; fillers are passed over.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Completion> {
+        if self.is_sized {
+            let (completion, head) = self.next_sized();
+            self.head = head;
+            return completion;
+        }
+        self.next_plain().map(Taken::read)
+    }
+
+    /// The same where sizes differ: the further bytes of a large completion are read. Gives the next place too.
+    ///
+    /// By value, so that the copy can be in registers where sizes do not differ.
+    fn next_sized(self) -> (Option<Completion>, u32) {
+        let mut head = self.head;
+        while head != self.tail {
+            // SAFETY: as in `next_plain`.
+            let mut completion = unsafe { read(self.slot(head)) };
+            let large = self.size == CompletionSize::Large
+                || completion.flags & uring_sys::IORING_CQE_F_32 != 0;
+            if large {
+                // SAFETY: see `Taken::slot`; a large completion has its further 16 bytes right behind (it never wraps, Q6).
+                completion.extra = unsafe { self.slot(head).add(16).cast::<[u64; 2]>().read() };
+            }
+            let slots = if large && self.size == CompletionSize::Mixed {
+                2
+            } else {
+                1
+            };
+            head = head.wrapping_add(slots);
+            if completion.flags & uring_sys::IORING_CQE_F_SKIP == 0 {
+                return (Some(completion), head);
+            }
+        }
+        (None, head)
+    }
+
+    fn slot(self, index: u32) -> NonNull<u8> {
         let index = usize::try_from(index & self.mask).unwrap_or(0);
         // SAFETY: the masked index is below the capacity, so the slot lies inside the completion array.
         unsafe { self.completions.add(index << self.size.shift()) }
+    }
+}
+
+/// A completion of 16 bytes where the kernel has put it. It has been taken, and its slot was not given back.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken<'a> {
+    /// Between head and the tail that was loaded with acquire: the kernel has written it and does not touch it again until the published head has
+    /// passed it.
+    slot: NonNull<uring_sys::io_uring_cqe>,
+    after: u32,
+    arrived: PhantomData<&'a Arrived>,
+}
+
+impl Taken<'_> {
+    /// The place after it.
+    #[inline]
+    pub(crate) fn after(self) -> u32 {
+        self.after
+    }
+
+    #[inline]
+    pub(crate) fn user_data(self) -> u64 {
+        // SAFETY: see `slot`.
+        unsafe { (*self.slot.as_ptr()).user_data }
+    }
+
+    /// Number, result and flags.
+    #[inline]
+    pub(crate) fn parts(self) -> (u64, i32, u32) {
+        let Completion {
+            user_data,
+            result,
+            flags,
+            ..
+        } = self.read();
+        (user_data, result, flags)
+    }
+
+    #[inline]
+    pub(crate) fn read(self) -> Completion {
+        // SAFETY: see `slot`.
+        unsafe { read(self.slot.cast()) }
     }
 }
 

@@ -7,7 +7,7 @@ mod submission;
 
 pub use completion::CompletionSize;
 
-pub(crate) use completion::CompletionQueue;
+pub(crate) use completion::{Arrived, CompletionQueue, Taken};
 pub(crate) use hand::Hand;
 pub(crate) use refill::RefillQueue;
 pub(crate) use submission::SubmissionQueue;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use crate::entry::{Entry, EntrySize};
 use crate::flags::SetupFlags;
-use crate::queue::RingLayout;
+use crate::queue::{Hand, RingLayout};
 
 /// Our side of the submission queue.
 ///
@@ -24,6 +24,11 @@ pub(crate) struct SubmissionQueue {
     head: u32,
     /// Where the next entry goes.
     tail: u32,
+    /// How many slots may be written without looking at anything else, at most: all of them, or none where an entry may have another size than
+    /// 64 bytes.
+    plain_capacity: u32,
+    /// Up to this place they may be.
+    end: u32,
     /// In a mixed queue, how the last entry is tied to the next one (`IOSQE_IO_LINK`, `IOSQE_IO_HARDLINK`).
     link: u8,
     mode: Mode,
@@ -87,7 +92,7 @@ impl SubmissionQueue {
         };
         // SAFETY: the word lies inside the mapping.
         let head = unsafe { shared_head.as_ref() }.load(Ordering::Relaxed);
-        SubmissionQueue {
+        let mut queue = SubmissionQueue {
             shared_head,
             shared_tail,
             shared_flags,
@@ -98,9 +103,17 @@ impl SubmissionQueue {
             size,
             head,
             tail: head,
+            plain_capacity: if size == EntrySize::Normal {
+                capacity
+            } else {
+                0
+            },
+            end: head,
             link: 0,
             mode,
-        }
+        };
+        queue.renew_end();
+        queue
     }
 
     pub(crate) fn size(&self) -> EntrySize {
@@ -140,6 +153,28 @@ impl SubmissionQueue {
         self.capacity.saturating_sub(self.pending())
     }
 
+    /// The head or the tail has changed otherwise than by [`place_plain`](SubmissionQueue::place_plain).
+    #[inline]
+    fn renew_end(&mut self) {
+        self.end = self.tail.wrapping_add(self.free().min(self.plain_capacity));
+    }
+
+    /// Whether all there is to a push of an entry is to [place it](SubmissionQueue::place_plain).
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.tail != self.end
+    }
+
+    /// Writes an entry of 64 bytes at the tail of a queue that [is open](SubmissionQueue::is_open).
+    #[inline]
+    pub(crate) fn place_plain(&mut self, entry: &Entry) {
+        debug_assert!(self.is_open() && self.free() >= 1);
+        let at = usize::try_from(self.tail & self.mask).unwrap_or(0);
+        // SAFETY: as in `write`; in an open queue all slots are 64 bytes.
+        unsafe { self.entries.cast::<Entry>().add(at).write(*entry) };
+        self.tail = self.tail.wrapping_add(1);
+    }
+
     /// Whether a kernel thread takes the entries.
     pub(crate) fn is_thread_driven(&self) -> bool {
         self.mode == Mode::KernelThread
@@ -160,28 +195,24 @@ impl SubmissionQueue {
         }
     }
 
-    /// Slots that may be written, by a fresh look at the shared head.
-    pub(super) fn room(&mut self) -> u32 {
-        self.refresh_head();
-        self.free()
-    }
-
-    pub(super) fn entries(&self) -> NonNull<u8> {
-        self.entries
-    }
-
-    pub(super) fn mask(&self) -> u32 {
-        self.mask
-    }
-
-    pub(super) fn tail(&self) -> u32 {
-        self.tail
-    }
-
-    /// So many more slots have been written.
+    /// Takes the tail in hand; does not look for room if it may not look at the queue.
     #[inline]
-    pub(super) fn advance(&mut self, slots: u32) {
-        self.tail = self.tail.wrapping_add(slots);
+    pub(crate) fn take_in_hand(&mut self, may_look: bool) -> Hand {
+        if may_look && !self.is_open() {
+            self.refresh_head();
+        }
+        Hand {
+            entries: self.entries.cast(),
+            mask: self.mask,
+            tail: self.tail,
+            end: self.end,
+        }
+    }
+
+    /// Notes what was written with it, which is [open](SubmissionQueue::is_open) slots.
+    #[inline]
+    pub(crate) fn put_back(&mut self, hand: Hand) {
+        self.tail = hand.tail();
     }
 
     /// Writes the second half of the entry that was placed last, if it has one.
@@ -207,6 +238,9 @@ impl SubmissionQueue {
         debug_assert!(self.free() >= 1);
         self.write(entry, large);
         self.tail = self.tail.wrapping_add(1);
+        if self.size == EntrySize::Large {
+            self.renew_end();
+        }
     }
 
     fn place_mixed(&mut self, entry: &Entry, large: bool) {
@@ -222,6 +256,7 @@ impl SubmissionQueue {
         self.write(entry, large);
         self.link = entry.link();
         self.tail = self.tail.wrapping_add(slots.min(2));
+        self.renew_end();
     }
 
     #[inline]
@@ -284,6 +319,34 @@ impl SubmissionQueue {
         }
     }
 
+    /// Whether the kernel is told of entries by nothing but the tail and a call.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.mode == Mode::Enter
+    }
+
+    /// [`publish`](SubmissionQueue::publish) where the queue [is entered](SubmissionQueue::is_entered): gives the number of slots that the kernel
+    /// has not taken.
+    #[inline]
+    pub(crate) fn publish_to_enter(&mut self) -> u32 {
+        debug_assert!(self.is_entered());
+        self.store_tail();
+        self.pending()
+    }
+
+    /// Whether the kernel has taken everything, which is noted then, and only then.
+    #[inline]
+    pub(crate) fn take_note_of_all(&mut self) -> bool {
+        // SAFETY: as in `store_tail`. Acquire: as in `refresh_head`.
+        let head = unsafe { self.shared_head.as_ref() }.load(Ordering::Acquire);
+        if head != self.tail {
+            return false;
+        }
+        self.head = head;
+        self.end = head.wrapping_add(self.plain_capacity);
+        true
+    }
+
+    #[inline]
     fn store_tail(&self) {
         // SAFETY: the word lies inside the ring's mapping, which lives as long as the queue.
         unsafe { self.shared_tail.as_ref() }.store(self.tail, Ordering::Release);
@@ -317,6 +380,7 @@ impl SubmissionQueue {
         }
         self.head = 0;
         self.tail = left;
+        self.renew_end();
     }
 
     #[inline]
@@ -324,6 +388,7 @@ impl SubmissionQueue {
         if self.mode != Mode::Rewind {
             // SAFETY: as in `store_tail`. Acquire: the kernel is done reading the slots before this head.
             self.head = unsafe { self.shared_head.as_ref() }.load(Ordering::Acquire);
+            self.renew_end();
         }
     }
 
@@ -371,6 +436,7 @@ impl SubmissionQueue {
             at = at.wrapping_add(slots);
         }
         self.tail = self.head;
+        self.renew_end();
         if self.mode == Mode::Enter {
             self.store_tail();
         }

@@ -21,8 +21,9 @@ impl<H: Handle> Ring<H> {
     ///
     /// What was pushed stays in the queue; the next call tries again. An error is no sign that the kernel has not taken entries.
     #[doc(alias = "io_uring_submit")]
+    #[inline(always)]
     pub fn submit(&mut self) -> Result<u32, Error> {
-        self.core.transact(Wait::Not)
+        self.core.submit()
     }
 
     /// Submits, and waits until `completions` are there to be reaped.
@@ -32,9 +33,10 @@ impl<H: Handle> Ring<H> {
     /// See [`submit`](Ring::submit). What was submitted before a signal came stays submitted.
     #[doc(alias = "io_uring_submit_and_wait")]
     #[doc(alias = "io_uring_wait_cqe_nr")]
+    #[inline(always)]
     pub fn submit_and_wait(&mut self, completions: u32) -> Result<u32, Error> {
         let more = self.core.still_to_come(completions);
-        self.core.transact(Wait::For(more))
+        self.core.wait_for_completions(more)
     }
 
     /// Submits, and waits until `completions` are there to be reaped or the time is over.
@@ -70,23 +72,25 @@ impl<H: Handle> Ring<H> {
 
     /// The next completion of a raw operation, if one is there. The kernel is entered only if completions wait in it.
     ///
+    /// Those behind it stay in the queue. Where results of other operations come before it, everything in the queue is taken in.
+    ///
     /// # Errors
     ///
     /// See [`submit`](Ring::submit).
     #[doc(alias = "io_uring_peek_cqe")]
+    #[inline]
     pub fn next_completion(&mut self) -> Result<Option<Completion>, Error> {
         self.core.check_process(Call::Claim)?;
-        if let Some(completion) = self.core.next_raw() {
-            return Ok(Some(completion));
+        match self.core.next_raw() {
+            Some(completion) => Ok(Some(completion)),
+            None => self.core.next_raw_of_all(),
         }
-        self.core.collect()?;
-        Ok(self.core.next_raw())
     }
 
     /// Gives every completion of a raw operation that has come to `each`, and returns how many there were.
     ///
-    /// The queue's head is updated once, at the end. Results of other operations are taken in on the way. If the queue has none, the kernel
-    /// is entered for completions that wait in it.
+    /// The queue is looked at once, and its head updated once, at the end: what comes meanwhile is for the next call. Results of other operations are
+    /// taken in on the way. If the queue has none, the kernel is entered for completions that wait in it.
     ///
     /// # Errors
     ///
@@ -94,13 +98,8 @@ impl<H: Handle> Ring<H> {
     #[doc(alias = "io_uring_for_each_cqe")]
     #[doc(alias = "io_uring_peek_batch_cqe")]
     #[inline]
-    pub fn for_each(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Error> {
+    pub fn for_each(&mut self, each: impl FnMut(Completion)) -> Result<usize, Error> {
         self.core.check_process(Call::Claim)?;
-        let given = self.core.reap_each(&mut each);
-        if given > 0 {
-            return Ok(given);
-        }
-        self.core.collect()?;
-        Ok(self.core.reap_each(each))
+        self.core.reap_each(each)
     }
 }

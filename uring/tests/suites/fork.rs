@@ -34,6 +34,8 @@ fn forked<T>(result: Result<T, impl Into<Error>>) {
 fn h06_each_call_is_refused(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     ring.register_direct(2)?;
+    let mut landed = [Some(ring.push(Nop::new())?), Some(ring.push(Nop::new())?)];
+    ring.call(Nop::new())??;
     let in_flight = pending::submit(&mut ring)?;
     let mut waited = Some(ring.push(Nop::new())?);
     let mut taken = Some(ring.push(Nop::new())?);
@@ -43,11 +45,18 @@ fn h06_each_call_is_refused(context: &Context) -> TestResult {
         forked(ring.push(Nop::new()));
         forked(ring.try_push(Nop::new()));
         forked(ring.push_raw(Nop::new(), 1));
+        forked(ring.batch(|batch| batch.push_raw(Nop::new(), 1)));
         forked(ring.push_chain(Chain::new(Nop::new()).then(Nop::new())));
         forked(ring.call(Nop::new()));
         forked(ring.scope(|scope| scope.push(Nop::new()).map(drop)));
         let token = waited.take().expect("the child has its copy");
         forked(ring.wait(token));
+        let [waits, takes] = landed
+            .each_mut()
+            .map(|token| token.take().expect("as above"));
+        forked(ring.wait(waits));
+        let token = ring.take(takes).expect_err("it is the parent's");
+        ring.detach(token);
         let token = taken.take().expect("the child has its copy");
         let token = ring
             .take(token)
@@ -72,9 +81,20 @@ fn h06_each_call_is_refused(context: &Context) -> TestResult {
     })?
     .check()?;
     assert_eq!(ring.pending(), before);
-    for token in [waited, taken].into_iter().flatten() {
+    for token in landed.into_iter().chain([waited, taken]).flatten() {
         ring.wait(token)??;
     }
+    ring.batch(|batch| -> TestResult {
+        batch.push_raw(Nop::new(), 1)?;
+        fork_and(|| {
+            forked(batch.push_raw(Nop::new(), 2));
+            Ok(())
+        })?
+        .check()?;
+        batch.push_raw(Nop::new(), 3)?;
+        Ok(())
+    })?;
+    assert_eq!(ring.pending(), 2, "what the parent has pushed");
     ring.cancel(&multishot)?;
     in_flight.finish(&mut ring)
 }

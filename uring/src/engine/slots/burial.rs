@@ -59,12 +59,18 @@ impl Slots {
         }
     }
 
+    /// Whether there is something to drop.
+    #[inline]
+    pub(crate) fn has_given_up(&self) -> bool {
+        !self.corpses.is_empty() || !self.littered.is_empty()
+    }
+
     /// Drops the resources of everything that was given up.
     ///
     /// A slot is free before its destructors run.
     #[inline]
     pub(crate) fn bury(&mut self) {
-        if !self.corpses.is_empty() || !self.littered.is_empty() {
+        if self.has_given_up() {
             Burial(self).finish();
         }
     }

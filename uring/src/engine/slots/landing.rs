@@ -7,6 +7,36 @@ use crate::completion::Completion;
 use crate::engine::items::NO_ITEM;
 
 impl Slots {
+    /// [`land`](Slots::land) for the only completion of an operation, if that is all there is to it; otherwise nothing is done.
+    #[inline]
+    pub(crate) fn land_plainly(&mut self, user_data: u64, result: i32, flags: u32) -> bool {
+        let [low, high] = halves(user_data);
+        if low >= self.used {
+            return false;
+        }
+        let slot = self.slot(low);
+        // SAFETY: as in `land`.
+        unsafe {
+            let [generation, _] = halves((*slot).sequence);
+            let plain = generation | !GENERATION == high
+                && (*slot).state == State::Flying
+                && (*slot).completes == Times::Once
+                && (*slot).announce == Announce::Never
+                && !(*slot).orphan
+                && flags & uring_sys::IORING_CQE_F_MORE == 0;
+            if !plain {
+                return false;
+            }
+            (*slot).result = result;
+            (*slot).flags = flags;
+            (*slot).state = State::Landed;
+            if let Some(level) = self.levels.get_mut(usize::from((*slot).depth)) {
+                level.flying -= 1;
+            }
+        }
+        true
+    }
+
     /// Takes in a completion that carries a tracked `user_data`.
     ///
     /// One that does not fit an operation in flight is passed over: late, repeated or forged completions reach nobody

@@ -128,6 +128,9 @@ impl Place {
     }
 }
 
+/// A slot that holds nothing and is not in the list of free ones any more.
+pub(crate) struct Vacant(u32);
+
 /// The bits of a sequence number that a completion carries. They may repeat: a slot is not used again before its last completion.
 const GENERATION: u32 = 0x7fff_ffff;
 
@@ -221,9 +224,21 @@ impl Slots {
     /// Moves an operation in. Gives its place, and its address, which is the one to prepare it at.
     #[inline]
     pub(crate) fn admit<O: Operation>(&mut self, op: O, depth: u16) -> Result<(Place, *mut O), O> {
-        let Some(index) = self.take_slot() else {
-            return Err(op);
-        };
+        match self.take_slot() {
+            Some(index) => Ok(self.admit_at(index, op, depth)),
+            None => Err(op),
+        }
+    }
+
+    /// The same, into a slot that was [taken](Slots::take_slot).
+    #[inline]
+    pub(crate) fn admit_at<O: Operation>(
+        &mut self,
+        index: Vacant,
+        op: O,
+        depth: u16,
+    ) -> (Place, *mut O) {
+        let Vacant(index) = index;
         let sequence = self.take_sequence();
         let slot = self.slot(index);
         // SAFETY: the slot is free and ours; its storage is large enough for what `store` puts there.
@@ -243,22 +258,22 @@ impl Slots {
             level.flying += 1;
             level.kept += 1;
         }
-        Ok((Place { index, sequence }, address))
+        (Place { index, sequence }, address)
     }
 
     /// A slot that holds nothing.
     #[inline]
-    fn take_slot(&mut self) -> Option<u32> {
+    pub(crate) fn take_slot(&mut self) -> Option<Vacant> {
         let index = self.free;
         if index != NONE {
             // SAFETY: the free list holds slots that were used before, so their header is initialised.
             self.free = unsafe { (*self.slot(index)).link };
-            Some(index)
+            Some(Vacant(index))
         } else if self.used < self.len {
             self.used += 1;
             // SAFETY: the slot is inside the allocation, and `write` does not look at what was there.
             unsafe { self.slot(self.used - 1).write(Slot::unused()) };
-            Some(self.used - 1)
+            Some(Vacant(self.used - 1))
         } else {
             None
         }
@@ -304,6 +319,29 @@ impl Slots {
         // SAFETY: as in `find`.
         self.find(place)
             .is_some_and(|slot| unsafe { has_items(slot) })
+    }
+
+    /// [`claim`](Slots::claim) of an operation whose only completion has come and is as small as most; otherwise nothing is done.
+    ///
+    /// # Safety
+    ///
+    /// The operation at `place` is an `O`.
+    #[inline]
+    pub(crate) unsafe fn claim_plain<O: Operation>(
+        &mut self,
+        place: Place,
+    ) -> Option<(O, Completion)> {
+        let slot = self.find(place)?;
+        // SAFETY: the header is initialised; the storage holds an `O` that the kernel has finished with.
+        unsafe {
+            if (*slot).state != State::Landed || (*slot).link != NO_ITEM {
+                return None;
+            }
+            let op = retrieve::<O>(&raw mut (*slot).storage);
+            let completion = Completion::new(0, (*slot).result, (*slot).flags);
+            self.release(place.index);
+            Some((op, completion))
+        }
     }
 
     /// Moves an operation out whose last completion has come, and frees its slot. Items that were not taken are dropped.
@@ -415,6 +453,13 @@ impl Slots {
             .skip(usize::from(depth))
             .map(|level| level.flying)
             .sum()
+    }
+
+    /// Whether there is nothing at `depth` or deeper, in flight or unclaimed.
+    #[inline]
+    pub(crate) fn has_none(&self, depth: u16) -> bool {
+        let mut levels = self.levels.iter().skip(usize::from(depth));
+        levels.all(|level| level.flying | level.kept == 0)
     }
 
     /// Operations at `depth` or deeper that were neither claimed nor buried.

@@ -91,7 +91,9 @@ fn many<const SIZE: usize>(slots: &mut Slots) -> (Place, Drops) {
 }
 
 fn land(slots: &mut Slots, place: Place, result: i32, flags: u32) {
-    slots.land(Completion::new(place.user_data(), result, flags));
+    if !slots.land_plainly(place.user_data(), result, flags) {
+        slots.land(Completion::new(place.user_data(), result, flags));
+    }
 }
 
 fn take<const SIZE: usize>(slots: &mut Slots, place: Place) -> Option<Dropped> {
@@ -101,8 +103,13 @@ fn take<const SIZE: usize>(slots: &mut Slots, place: Place) -> Option<Dropped> {
 }
 
 fn claim<O: Operation>(slots: &mut Slots, place: Place) -> Option<O::Output> {
-    // SAFETY: each test claims what it has pushed.
-    let (op, completion) = unsafe { slots.claim::<O>(place) }?;
+    let plain = match O::COMPLETES {
+        // SAFETY: each test claims what it has pushed.
+        Completes::Once => unsafe { slots.claim_plain::<O>(place) },
+        Completes::Notified | Completes::Many(_) => None,
+    };
+    // SAFETY: as above.
+    let (op, completion) = plain.or_else(|| unsafe { slots.claim::<O>(place) })?;
     // SAFETY: it is its own.
     Some(unsafe { op.complete(completion) })
 }
@@ -268,6 +275,51 @@ fn the_further_bytes_of_a_large_completion_reach_their_operation() {
 }
 
 /// Pushes a chain of operations that complete once, each of which would say its place in the chain.
+#[test]
+fn only_the_completion_of_an_operation_in_flight_lands_plainly() {
+    let mut slots = Slots::new(4);
+    let place = push(&mut slots, Once);
+    let number = place.user_data();
+    assert!(
+        !slots.land_plainly(number + 1, 1, 0),
+        "there is no such slot"
+    );
+    assert!(!slots.land_plainly(number ^ (1 << 32), 1, 0), "of before");
+    assert!(!slots.land_plainly(number, 1, MORE), "not the last");
+    assert!(claim::<Once>(&mut slots, place).is_none());
+    assert_eq!(slots.flying(0), 1);
+    assert!(slots.land_plainly(number, 2, 0));
+    assert!(!slots.land_plainly(number, 3, 0), "it has landed");
+    assert_eq!(slots.flying(0), 0);
+    assert_eq!(claim::<Once>(&mut slots, place), Some((2, [0; 2])));
+    assert!(!slots.land_plainly(number, 4, 0), "it was claimed");
+    assert!(claim::<Once>(&mut slots, place).is_none());
+    assert!(slots.is_empty());
+}
+
+#[test]
+fn what_is_awaited_or_given_up_or_completes_twice_does_not_land_plainly() {
+    let mut slots = Slots::new(4);
+    let orphan = push(&mut slots, Once);
+    slots.orphan(orphan);
+    assert!(!slots.land_plainly(orphan.user_data(), 1, 0));
+    land(&mut slots, orphan, 1, 0);
+    slots.bury();
+    assert!(slots.is_empty());
+
+    let announced = push(&mut slots, Once);
+    slots.announce(announced);
+    assert!(!slots.land_plainly(announced.user_data(), 1, 0));
+    land(&mut slots, announced, 1, 0);
+    assert_eq!(slots.take_announced(|_| true), Some(announced));
+
+    let (many, _drops) = many::<8>(&mut slots);
+    assert!(!slots.land_plainly(many.user_data(), 1, 0));
+    let notified = push(&mut slots, Notified);
+    assert!(!slots.land_plainly(notified.user_data(), 1, 0));
+    assert_eq!(slots.flying(0), 2);
+}
+
 fn quiet_chain(slots: &mut Slots, members: i32) -> Vec<Place> {
     (0..members)
         .map(|member| {

@@ -22,7 +22,6 @@ fn q01_completions_arrive_in_order_across_the_end_of_the_indices() {
                     assert_eq!(completion.extra(), extra(seen).unwrap_or_default());
                     seen += 1;
                 }
-                queue.publish();
                 assert_eq!(kernel.completion_room(), CAPACITY);
             }
             assert_eq!(seen, next);
@@ -31,22 +30,30 @@ fn q01_completions_arrive_in_order_across_the_end_of_the_indices() {
 }
 
 #[test]
-fn completions_are_given_back_only_when_they_are_published() {
+fn completions_are_given_back_only_when_they_are_released() {
     let kernel = plain(u32::MAX);
     let mut queue = kernel.completion_queue();
     kernel.post(1, 0, None);
     kernel.post(2, 0, None);
+    let mut arrived = queue.look();
+    kernel.post(3, 0, None);
     assert_eq!(
-        queue.take().map(|completion| completion.user_data()),
+        arrived.next().map(|completion| completion.user_data()),
         Some(1)
     );
+    assert_eq!(kernel.completion_room(), CAPACITY - 3);
+    queue.release(arrived.head());
     assert_eq!(kernel.completion_room(), CAPACITY - 2);
-    queue.publish();
-    assert_eq!(kernel.completion_room(), CAPACITY - 1);
-    assert_eq!(queue.ready(), 1);
+    assert_eq!(queue.ready(), 2);
+    assert_eq!(
+        arrived.next().map(|completion| completion.user_data()),
+        Some(2)
+    );
+    assert_eq!(arrived.next(), None, "it came after the look");
+    queue.release(arrived.head());
     assert_eq!(
         queue.take().map(|completion| completion.user_data()),
-        Some(2)
+        Some(3)
     );
     assert_eq!(queue.take(), None);
 }
@@ -66,7 +73,6 @@ fn q06_completions_of_both_sizes_mix() {
             assert_eq!(second.user_data(), 2 * round + 1);
             assert_eq!(second.extra(), [round, !round]);
             assert_eq!(queue.take(), None);
-            queue.publish();
             assert_eq!(kernel.completion_room(), CAPACITY);
         }
     }
@@ -78,6 +84,24 @@ fn q06_a_filler_alone_is_no_completion() {
     let mut queue = kernel.completion_queue();
     kernel.post_one(1, uring_sys::IORING_CQE_F_SKIP, None);
     assert_eq!(queue.take(), None);
-    queue.publish();
     assert_eq!(kernel.completion_room(), CAPACITY);
+}
+
+#[test]
+fn what_has_come_is_between_none_and_all_that_there_is_room_for() {
+    for start in STARTS {
+        let kernel = plain(start);
+        let queue = kernel.completion_queue();
+        assert!(queue.has_come(0) && !queue.has_come(1));
+        kernel.post(1, 0, None);
+        kernel.post(2, 0, None);
+        assert!(queue.has_come(2) && !queue.has_come(3));
+        // No tail of the kernel's.
+        for lost in [CAPACITY + 1, 1 << 31, u32::MAX] {
+            let tail = start.wrapping_add(lost);
+            kernel.rings.word(CQ.tail).store(tail, Ordering::Relaxed);
+            assert!(!queue.has_come(1) && !queue.has_come(CAPACITY + 1));
+            assert_eq!((queue.ready(), queue.look().next()), (0, None));
+        }
+    }
 }

@@ -303,14 +303,11 @@ fn the_second_half_is_that_of_the_entry_placed_last() {
 
 #[test]
 fn what_is_placed_by_hand_is_where_the_queue_would_place_it() {
-    for (size, start) in [EntrySize::Normal, EntrySize::Large]
-        .into_iter()
-        .flat_map(|size| STARTS.map(|start| (size, start)))
-    {
-        let kernel = Kernel::new(start, size, CompletionSize::Normal);
+    for start in STARTS {
+        let kernel = Kernel::new(start, EntrySize::Normal, CompletionSize::Normal);
         let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
         queue.place(&small(0), false);
-        let mut hand = queue.take_in_hand();
+        let mut hand = queue.take_in_hand(true);
         for number in 1..CAPACITY {
             assert!(hand.has_room());
             hand.place(&small(u64::from(number)));
@@ -318,20 +315,61 @@ fn what_is_placed_by_hand_is_where_the_queue_would_place_it() {
         assert!(!hand.has_room());
         assert_eq!(queue.pending(), 1);
         queue.put_back(hand);
-        let unused = queue.take_in_hand();
+        let unused = queue.take_in_hand(true);
         queue.put_back(unused);
         assert_eq!(queue.publish().count, CAPACITY);
         for number in 0..CAPACITY {
             let at = start.wrapping_add(number);
             assert_eq!(kernel.read(at).user_data, u64::from(number));
-            if size == EntrySize::Large {
-                assert_eq!(kernel.second_half(at), [0; 8]);
-            }
         }
         kernel.consume(CAPACITY);
-        assert!(queue.take_in_hand().has_room());
+        assert!(!queue.take_in_hand(false).has_room());
+        assert!(queue.take_in_hand(true).has_room());
+        assert!(!queue.take_in_hand(true).closed().has_room());
     }
-    let kernel = Kernel::new(0, EntrySize::Mixed, CompletionSize::Normal);
-    let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY | SetupFlags::SQE_MIXED);
-    assert!(!queue.take_in_hand().has_room());
+}
+
+#[test]
+fn a_queue_is_open_where_entries_are_small_and_no_further_than_its_room() {
+    for (size, start) in [EntrySize::Normal, EntrySize::Large, EntrySize::Mixed]
+        .into_iter()
+        .flat_map(|size| STARTS.map(|start| (size, start)))
+    {
+        let kernel = Kernel::new(start, size, CompletionSize::Normal);
+        let mut queue = kernel.submission_queue(SetupFlags::NO_SQARRAY);
+        let mut number = 0;
+        for round in 0..40 {
+            while queue.has_room(queue.slots_for(false)) {
+                assert_eq!(queue.is_open(), size == EntrySize::Normal);
+                assert_eq!(queue.take_in_hand(true).has_room(), queue.is_open());
+                if queue.is_open() && number % 3 > 0 {
+                    queue.place_plain(&small(number));
+                } else {
+                    queue.place(&small(number), false);
+                }
+                number += 1;
+            }
+            assert!(!queue.is_open());
+            let count = queue.publish_to_enter();
+            assert_eq!(count, CAPACITY);
+            // All, or a part and then the rest, or nothing and all is taken back.
+            match round % 3 {
+                0 => {
+                    kernel.consume(count);
+                    assert!(queue.take_note_of_all());
+                }
+                1 => {
+                    kernel.consume(3);
+                    assert!(!queue.take_note_of_all());
+                    assert_eq!((queue.pending(), queue.is_open()), (CAPACITY, false));
+                    assert_eq!(queue.taken(3), 3);
+                    assert_eq!(queue.is_open(), size == EntrySize::Normal);
+                    kernel.consume(CAPACITY - 3);
+                    assert!(queue.take_note_of_all());
+                }
+                _ => queue.retract(|_| {}),
+            }
+            assert_eq!(queue.pending(), 0);
+        }
+    }
 }

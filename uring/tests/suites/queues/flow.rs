@@ -37,6 +37,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
         )
         .on(HandleKind::ALL);
     suite
+        .test(
+            "next_completion_takes_one_at_a_time",
+            next_completion_takes_one_at_a_time,
+        )
+        .on(HandleKind::ALL);
+    suite
         .test("for_each_survives_a_panic", for_each_survives_a_panic)
         .on(HandleKind::ALL);
     suite
@@ -197,6 +203,41 @@ fn next_completion_keeps_the_order(context: &Context) -> TestResult {
     push_nops(&mut ring, 5..10)?;
     assert_eq!(ring.submit()?, 5);
     assert_eq!(drained(&mut ring)?, (0..10).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Each completion that is given makes room for another in the kernel's queue; those of owned operations among them find their slots.
+fn next_completion_takes_one_at_a_time(context: &Context) -> TestResult {
+    let mut ring = common::build(context, &Builder::new(4).completion_entries(4))?;
+    push_nops(&mut ring, 0..4)?;
+    ring.submit()?;
+    for number in 0..50 {
+        let next = ring.next_completion()?.map(|done| done.user_data());
+        assert_eq!((next, ring.completions_ready()), (Some(number), 3));
+        push_nops(&mut ring, number + 4..number + 5)?;
+        assert_eq!(ring.submit_and_wait(4)?, 1);
+        assert_eq!(ring.completions_ready(), 4, "it did not fit into the queue");
+    }
+    assert_eq!(drained(&mut ring)?, [50, 51, 52, 53]);
+
+    push_nops(&mut ring, 0..1)?;
+    let token = ring.push(Nop::new())?;
+    let detached = ring.push(Nop::new())?;
+    ring.detach(detached);
+    push_nops(&mut ring, 1..2)?;
+    assert_eq!(ring.submit_and_wait(4)?, 4);
+    assert_eq!(
+        ring.next_completion()?.map(|done| done.user_data()),
+        Some(0)
+    );
+    assert_eq!((ring.in_flight(), ring.completions_ready()), (2, 3));
+    assert_eq!(
+        ring.next_completion()?.map(|done| done.user_data()),
+        Some(1)
+    );
+    assert_eq!((ring.in_flight(), ring.completions_ready()), (0, 0));
+    ring.take(token)
+        .expect("it has completed before the last raw one")?;
     Ok(())
 }
 

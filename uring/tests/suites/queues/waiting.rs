@@ -74,6 +74,12 @@ pub(crate) fn add_to(suite: &mut Suite) {
             a_wait_has_what_it_waited_for,
         )
         .on(HandleKind::ALL);
+    suite
+        .test(
+            "no_more_is_waited_for_than_there_is_room_for",
+            no_more_is_waited_for_than_there_is_room_for,
+        )
+        .on(HandleKind::ALL);
 }
 
 /// Whether the ring shows the read of a pipe that the test has started, without waiting for it.
@@ -265,6 +271,18 @@ fn waiting_for_none_does_not_wait(context: &Context) -> TestResult {
     ring.push_raw(Nop::new(), 5)?;
     assert_eq!(ring.submit_and_wait(0)?, 1);
     assert_eq!(ring.for_each(drop)?, 1);
+    Ok(())
+}
+
+fn no_more_is_waited_for_than_there_is_room_for(context: &Context) -> TestResult {
+    let mut ring = common::build(context, &Builder::new(4).completion_entries(4))?;
+    for number in 0..4 {
+        ring.push_raw(Nop::new(), number)?;
+    }
+    assert_eq!(ring.submit_and_wait(5)?, 4);
+    // They are still there.
+    assert_eq!(ring.submit_and_wait(u32::MAX)?, 0);
+    assert_eq!(ring.for_each(drop)?, 4);
     Ok(())
 }
 

@@ -210,6 +210,11 @@ impl Run<'_> {
         let Some(lane) = lane.filter(|_| machine::has_native_device()) else {
             return Ok(false);
         };
+        // What a lane has kept stays its own.
+        let lane = &Lane {
+            dir: self.dirs.join("native"),
+            ..lane.clone()
+        };
         let machine = Machine {
             accelerator: machine::NATIVE,
             patience: machine::NATIVE_BOOT,
@@ -218,6 +223,7 @@ impl Run<'_> {
         let work = self.programs.nothing(lane)?;
         let _ours = Exclusive::take(&lane.dir, |wait| println!("{wait}"))?;
         let judgement = judge::judge(lane, &work.plans, &machine.run(&work, |_| {})?);
+        machine.remove_disks();
         Ok(judgement.troubles.is_empty())
     }
 
@@ -260,7 +266,8 @@ impl Run<'_> {
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
         bar.set_style(style.expect("the template is one"));
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
-        // A machine with one processor wastes none of its time on agreement with itself, and what it waits another uses.
+        // A machine with one processor wastes none of its time on agreement with itself, and its tests that wait let others run:
+        // more machines than processors would only take the caches from each other.
         let processors = thread::available_parallelism()?.get();
         let jobs = self.args.jobs.map_or(processors, NonZero::get);
         // Machines that wait begin, so that others use it; then the newest kernels, which have most to do.
