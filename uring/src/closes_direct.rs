@@ -94,8 +94,15 @@ fn answer_to(file_index: u32) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+    use std::process::Command;
+
     use super::*;
     use crate::error::{Call, Error};
+    use crate::op::{Close, CloseDirect, Nop};
+    use crate::{Chain, RawTarget};
 
     #[test]
     fn the_kernel_says_what_it_does() {
@@ -112,6 +119,42 @@ mod tests {
         for answer in [None, Some(0), Some(-libc::EPERM), Some(i32::MIN)] {
             assert_eq!(decide(answer), UNKNOWN);
         }
+    }
+
+    /// In a process of its own, since what is known is the process's, and others of these tests make rings meanwhile.
+    #[test]
+    fn nothing_is_pushed_that_would_close_another() {
+        const ALONE: &str = "URING_CLOSES_ANOTHER";
+        if env::var_os(ALONE).is_none() {
+            let name = "closes_direct::tests::nothing_is_pushed_that_would_close_another";
+            let mut alone = Command::new(env::current_exe().unwrap());
+            assert!(
+                alone
+                    .args([name, "--exact"])
+                    .env(ALONE, "")
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            return;
+        }
+        let mut ring = Ring::new(2).unwrap();
+        ring.register_direct(1).unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let direct = ring.adopt(&null).unwrap();
+        // SAFETY: the slot is left alone.
+        let slot = unsafe { RawTarget::direct(0) };
+        KNOWN.0.store(CLOSES_ANOTHER, Ordering::Relaxed);
+        let refused = ring.push(CloseDirect::new(direct)).unwrap_err();
+        assert!(refused.error().is_unsupported(), "{refused}");
+        let refused = ring.push_raw(Close::new(slot), 1).unwrap_err();
+        assert!(refused.error().is_unsupported(), "{refused}");
+        let refused = ring.batch(|batch| batch.push_raw(Close::new(slot), 1));
+        assert!(refused.unwrap_err().error().is_unsupported());
+        let chain = Chain::new(Close::new(slot)).then(Nop::new());
+        assert!(ring.push_raw_chain(chain, (1, 2)).is_err());
+        assert_eq!(ring.pending(), 0);
+        ring.call(Close::new(OwnedFd::from(null))).unwrap().unwrap();
     }
 
     #[test]

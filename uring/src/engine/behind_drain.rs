@@ -159,3 +159,34 @@ impl Core {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::NonNull;
+    use std::time::Duration;
+
+    use crate::Ring;
+    use crate::op::{Nop, RawTimespec, TimeoutMultishot, Timespec};
+
+    #[test]
+    fn raw_multishots_are_noted_whichever_way_they_are_pushed() {
+        let hour = Timespec::from(Duration::from_secs(3600));
+        // SAFETY: nothing is submitted.
+        let ticks = || unsafe { RawTimespec::new(NonNull::from(&hour)) };
+        let ticks = || TimeoutMultishot::at_address(ticks());
+        let noted = |push: &dyn Fn(&mut Ring)| {
+            let mut ring = Ring::new(2).unwrap();
+            ring.push_raw(Nop::new(), 1).unwrap();
+            assert!(!ring.core().repeated_raw);
+            push(&mut ring);
+            ring.core().repeated_raw
+        };
+        assert!(noted(&|ring| ring.push_raw(ticks(), 2).unwrap()));
+        assert!(noted(&|ring| {
+            ring.batch(|batch| batch.push_raw(ticks(), 2).unwrap());
+        }));
+        assert!(!noted(&|ring| {
+            ring.batch(|batch| batch.push_raw(Nop::new(), 2).unwrap());
+        }));
+    }
+}
