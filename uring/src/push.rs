@@ -62,8 +62,9 @@ impl Push {
     /// the drain cannot be cancelled, and a ring that is dropped in that state gives it up after a second
     /// ([`leaked_operations`](crate::leaked_operations)).
     ///
-    /// Drains and zero-copy sends do not go together. Such a send is [refused](crate::Error::is_drain_conflict) as a drain and while one may
-    /// hold it back, since Linux 6.16 and newer would never run it; and a drain is refused on a ring that has had one, since before
+    /// Drains and zero-copy sends do not go together. Such a send is [refused](crate::Error::is_drain_conflict) as a drain and where one may
+    /// hold it back, since Linux 6.16 and newer would never run it; they do not show either when a drain has let go, so there it is refused on every
+    /// ring that has had one, while before 6.16 it is enough that nothing is in flight. And a drain is refused on a ring that has had such a send, since before
     /// 6.16 it would never start. Whoever pushes raw operations has to see to that.
     ///
     /// Nor do they go together with a multishot operation that [stops](crate::op::EndReason::Stopped) since its completion found no room: before

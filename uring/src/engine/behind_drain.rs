@@ -12,7 +12,8 @@
 //! From a drain on the kernel holds every entry back until nothing that came before it is left, and goes on doing so until it meets an entry
 //! while nothing else is in flight. Since Linux 6.16 it knows that by comparing how many requests there are with how many it holds back, and
 //! the notification of a zero-copy send that is held back is a request that is not counted among the latter: neither that send nor anything
-//! behind it would ever run, nor could it be cancelled (`io_queue_deferred` in `io_uring/io_uring.c`).
+//! behind it would ever run, nor could it be cancelled (`io_queue_deferred` in `io_uring/io_uring.c`). And a request is there until the worker that
+//! has run it lets go of it, which is later than its completion and shows nowhere: so there a ring that has had a drain takes no such send any more.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -147,7 +148,8 @@ impl Core {
     fn pass_drain(&mut self, drains: bool) -> Result<(), Error> {
         self.check_process(Call::Push)?;
         self.reap();
-        if drains || self.in_flight() > 0 || self.answers_due > 0 {
+        let may_hold_back = self.in_flight() > 0 || self.answers_due > 0;
+        if drains || may_hold_back || !self.counts_completions() {
             return Err(Error::refused(Call::Push, Hint::BehindDrain));
         }
         self.make_room(1, 0, false, true)?;

@@ -242,7 +242,7 @@ impl Hint {
                 "before Linux 6.16 a drain never starts on a ring that has had a zero-copy send"
             }
             Self::BehindDrain => {
-                "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it"
+                "Linux 6.16 and newer never run a zero-copy send that a drain may hold back, nor anything behind it"
             }
             Self::CompletionsWaiting => {
                 "the completion queue overflowed, and completions wait in the kernel"
@@ -307,7 +307,9 @@ impl Hint {
             Self::DrainAfterStop => {
                 "end multishot operations first, wait until nothing is in flight instead, or drain on another ring"
             }
-            Self::BehindDrain => "wait until nothing is in flight, or send with a copy",
+            Self::BehindDrain => {
+                "send with a copy, or on another ring; on older kernels it is enough that nothing is in flight"
+            }
             Self::CompletionsWaiting => "reap completions, then submit again",
             Self::OutOfRequests => "wait for completions, then submit again",
             Self::Interrupted => "call again",

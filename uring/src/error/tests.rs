@@ -140,7 +140,7 @@ fn texts() -> Vec<(Hint, &'static str)> {
         ),
         (
             Hint::BehindDrain,
-            "Linux 6.16 and newer never run a zero-copy send that a drain holds back, nor anything behind it; wait until nothing is in flight, or send with a copy",
+            "Linux 6.16 and newer never run a zero-copy send that a drain may hold back, nor anything behind it; send with a copy, or on another ring; on older kernels it is enough that nothing is in flight",
         ),
         (
             Hint::CompletionsWaiting,

@@ -11,7 +11,6 @@ use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,7 +24,14 @@ use uring_testkit::{Context, HandleKind, Suite, TestResult};
 
 struct Counting;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Those of the test's own thread: the harness has threads too.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count_allocation() {
+    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -33,7 +39,7 @@ static ALLOCATOR: Counting = Counting;
 // SAFETY: everything is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count_allocation();
         // SAFETY: passed on to the caller.
         unsafe { System.alloc(layout) }
     }
@@ -44,7 +50,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, length: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count_allocation();
         // SAFETY: passed on to the caller.
         unsafe { System.realloc(start, layout, length) }
     }
@@ -163,11 +169,11 @@ fn owned_operations_do_not_allocate(context: &Context) -> TestResult {
         mixed(&mut ring, &mut resources)?;
     }
     let wanted = context.rounds(OPERATIONS);
-    let (mut operations, before) = (0, ALLOCATIONS.load(Ordering::Relaxed));
+    let (mut operations, before) = (0, ALLOCATIONS.get());
     while operations < wanted {
         operations += mixed(&mut ring, &mut resources)?;
     }
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
     Ok(())
 }
 
@@ -177,11 +183,11 @@ fn statx_allocates_its_answer(context: &Context) -> TestResult {
     for _ in 0..WARM_UP {
         ring.call(Statx::new(c"/dev/null"))?.result?;
     }
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = ALLOCATIONS.get();
     for _ in 0..WARM_UP {
         ring.call(Statx::new(c"/dev/null"))?.result?;
     }
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let allocations = ALLOCATIONS.get() - before;
     assert_eq!(allocations, u64::from(WARM_UP));
     Ok(())
 }
@@ -211,7 +217,7 @@ fn awaited(local: &Local, wanted: u64) -> TestResult {
         let mut before = 0;
         for round in 0..LONG_WARM_UP + wanted {
             if round == LONG_WARM_UP {
-                before = ALLOCATIONS.load(Ordering::Relaxed);
+                before = ALLOCATIONS.get();
             }
             local.submit(Nop::new()).await??;
             let done = local.submit(Read::new(file.clone(), buffer)).await?;
@@ -224,7 +230,7 @@ fn awaited(local: &Local, wanted: u64) -> TestResult {
                 .submit(Timeout::after(Duration::from_nanos(1)))
                 .await??;
         }
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+        assert_eq!(ALLOCATIONS.get() - before, 0);
         assert!(reports.get() > wanted, "the task beside has not run");
         beside.abort();
         TestResult::Ok(())

@@ -292,6 +292,12 @@ pub(crate) fn behind_a_drain(context: &Context) -> TestResult {
         std::fs::File::from(writer).write_all(&[1])?;
         scope.wait(nop)??;
         assert_eq!(scope.wait(read)?.result?, 1);
+        if context.has(Feature::opcode(uring_sys::IORING_OP_PIPE)) {
+            // It may have been completed by a worker that still has it, which keeps the drain alive.
+            let refused = scope.push(send()).expect_err("after one");
+            assert!(refused.error().is_drain_conflict(), "{refused}");
+            return Ok(());
+        }
         // Once it is over it is forgotten, whatever is in flight.
         let sent = [scope.push(send())?, scope.push(send())?];
         for sent in sent {
