@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use uring::op::{Cancel, LinkTimeout, Nop, Read, Write};
 use uring::{
-    Any, BufferRing, Builder, Chain, Direct, Fd, ProvidedBuffers, Push, Ring, SubmissionThread,
-    TaskWork,
+    Any, BufferRing, Builder, Chain, Direct, Fd, ProvidedBuffers, Push, Ring, SendQueue,
+    SubmissionThread, TaskWork,
 };
 use uring_testkit::files::{self, TempDir};
 use uring_testkit::{Context, Feature, Recording, TestResult};
@@ -48,6 +48,7 @@ pub(crate) struct World {
     pub(crate) chosen: Option<BufferRing>,
     pub(crate) used_up: Option<BufferRing>,
     pub(crate) provided: Option<ProvidedBuffers>,
+    pub(crate) to_send: Option<SendQueue<Recorded>>,
     pub(crate) other: Ring<Fd>,
     canaries: Canaries,
     /// Where nothing cancels past them, drains keep the end of a ring from being one.
@@ -107,6 +108,7 @@ impl World {
             chosen: ring.buffer_ring(4, 128).ok(),
             used_up: ring.incremental_buffer_ring(2, 1024).ok(),
             provided: Some(ring.provided_buffers(4, 128)?),
+            to_send: ring.send_queue(4).ok(),
             random,
             changes: Random::new(!seed),
             ring,
@@ -155,10 +157,12 @@ impl World {
             chosen,
             used_up,
             provided,
+            to_send,
             other,
             ..
         } = self;
-        let resources = (flying, kept, directs, chosen, used_up, provided, other);
+        let groups = (chosen, used_up, provided, to_send);
+        let resources = (flying, kept, directs, groups, other);
         if ring_first {
             drop(ring);
             drop(resources);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use uring::op::{
-    FGetXattr, FSetXattr, LinkAt, MkdirAt, OpenAt, RenameAt, Resolve, Statx, SymlinkAt, UnlinkAt,
+    FGetXattr, FSetXattr, GetXattr, LinkAt, MkdirAt, OpenAt, RenameAt, Resolve, SetXattr, Statx,
+    SymlinkAt, UnlinkAt,
 };
 use uring_testkit::TestResult;
 
@@ -65,5 +66,17 @@ pub(crate) fn get_attribute(world: &mut World) -> TestResult<Pushed> {
 pub(crate) fn set_attribute(world: &mut World) -> TestResult<Pushed> {
     let value = world.buffer()?;
     let set = FSetXattr::new(Arc::clone(&world.file), c"user.random", value);
+    Ok(push(world, set))
+}
+
+pub(crate) fn get_attribute_by_name(world: &mut World) -> TestResult<Pushed> {
+    let (path, value) = (world.path()?, world.buffer()?);
+    let get = GetXattr::new(path, c"user.random", value);
+    Ok(push(world, get))
+}
+
+pub(crate) fn set_attribute_by_name(world: &mut World) -> TestResult<Pushed> {
+    let (path, value) = (world.path()?, world.buffer()?);
+    let set = SetXattr::new(path, c"user.random", value);
     Ok(push(world, set))
 }

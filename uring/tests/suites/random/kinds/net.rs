@@ -3,17 +3,17 @@
 use std::net::{Ipv4Addr, Shutdown as How, TcpStream, UdpSocket};
 use std::sync::Arc;
 
-use uring::IoVecs;
 use uring::net::{Message, MessageSpace};
 use uring::op::{
     Accept, AcceptMultishot, Bind, Connect, GetSockName, GetSockOpt, Listen, Recv, RecvMsg, RecvZc,
-    Send, SendMsg, SendVectored, SendZc, SendZcFixed, SetSockOpt, Shutdown, SiocInq, Socket,
-    SocketOption, TxTimestamps,
+    Send, SendMsg, SendMsgZc, SendMsgZcFixed, SendQueued, SendVectored, SendZc, SendZcFixed,
+    SetSockOpt, Shutdown, SiocInq, Socket, SocketOption, TxTimestamps,
 };
+use uring::{FixedVecs, IoVecs};
 use uring_testkit::TestResult;
 
 use crate::random::flying::{Pushed, push, push_many};
-use crate::random::world::World;
+use crate::random::world::{LENGTH, World};
 
 pub(crate) fn accept(world: &mut World) -> TestResult<Pushed> {
     let accept = Accept::new(Arc::clone(&world.listener)).with_address();
@@ -61,14 +61,19 @@ pub(crate) fn send_vectored(world: &mut World) -> TestResult<Pushed> {
     Ok(push(world, send))
 }
 
+/// A connection that takes what is sent without a copy.
+fn connection(world: &World) -> TestResult<TcpStream> {
+    Ok(TcpStream::connect(world.listener.local_addr()?)?)
+}
+
 pub(crate) fn send_zero_copy(world: &mut World) -> TestResult<Pushed> {
-    let client = TcpStream::connect(world.listener.local_addr()?)?;
+    let client = connection(world)?;
     let send = SendZc::new(Arc::new(client), world.buffer()?);
     Ok(push(world, send))
 }
 
 pub(crate) fn send_zero_copy_registered(world: &mut World) -> TestResult<Pushed> {
-    let client = TcpStream::connect(world.listener.local_addr()?)?;
+    let client = connection(world)?;
     let Some(buf) = world.ring.registered_buf(0) else {
         return Ok(None);
     };
@@ -79,6 +84,38 @@ pub(crate) fn send_message(world: &mut World) -> TestResult<Pushed> {
     let message = Message::new(IoVecs::from(vec![world.buffer()?]));
     let send = SendMsg::new(Arc::clone(&world.sockets.1), message);
     Ok(push(world, send))
+}
+
+pub(crate) fn send_message_zero_copy(world: &mut World) -> TestResult<Pushed> {
+    let message = Message::new(IoVecs::from(vec![world.buffer()?, world.buffer()?]));
+    let send = SendMsgZc::new(connection(world)?, message);
+    Ok(push(world, send))
+}
+
+pub(crate) fn send_message_registered(world: &mut World) -> TestResult<Pushed> {
+    let client = connection(world)?;
+    let Some(buf) = world.ring.registered_buf(1) else {
+        return Ok(None);
+    };
+    let pieces = FixedVecs::new(buf, [200..LENGTH, 0..100]);
+    let send = SendMsgZcFixed::new(client, Message::new(pieces));
+    Ok(push(world, send))
+}
+
+/// After a failure a queue can only be emptied.
+pub(crate) fn send_queued(world: &mut World) -> TestResult<Pushed> {
+    let Some(queue) = world.to_send.clone() else {
+        return Ok(None);
+    };
+    if world.random.one_in(4) {
+        if let Some(unsent) = queue.take_unsent() {
+            world.keep(unsent);
+        }
+    }
+    // One that is full gives the buffer back.
+    let _ = queue.put(world.buffer()?);
+    let send = SendQueued::new(Arc::clone(&world.sockets.1), queue);
+    Ok(push_many(world, send))
 }
 
 pub(crate) fn receive(world: &mut World) -> TestResult<Pushed> {
