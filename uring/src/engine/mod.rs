@@ -18,13 +18,14 @@ mod register;
 mod registered_waits;
 mod slots;
 mod storage;
+mod terms;
 mod waits;
 mod wakers;
 
 pub(crate) use awaited::Landed;
 pub(crate) use behind_drain::{notifies, repeats};
 pub use drain::leaked_operations;
-pub(crate) use enter::{Deadline, Terms, Wait};
+pub(crate) use terms::{Deadline, Terms, Wait};
 
 pub(crate) use register::{release_slot, size, unregister_slot};
 pub(crate) use slots::{Place, Remains, Vacant};
