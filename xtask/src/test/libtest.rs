@@ -39,8 +39,9 @@ pub(super) fn run(
         .map(|test| test.name.as_str())
         .collect();
     if planned != seen || seen.len() != outcome.tests.len() {
+        let only_once: Vec<_> = planned.symmetric_difference(&seen).collect();
         outcome.problems.push(format!(
-            "{} tests are listed and {} ran",
+            "{} tests are listed and {} ran; these are among the ones or the others only: {only_once:?}",
             planned.len(),
             outcome.tests.len()
         ));
