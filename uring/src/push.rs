@@ -55,7 +55,8 @@ impl Push {
     /// [chain](crate::Chain::skip_success), or of what aligns a 128-byte entry in a queue of [mixed](crate::EntrySize::Mixed) ones.
     ///
     /// The kernel goes on holding everything back, operation for operation, until one is pushed while nothing else is in flight: on a ring
-    /// with operations that last, such as a multishot accept, a drain is the end of all that comes after it. A scope that is left while
+    /// with operations that last, such as a multishot accept, a drain is the end of all that comes after it. Since Linux 6.16 a worker that has run what
+    /// was held back may have it in flight a little longer than its completion shows. A scope that is left while
     /// its operations are held back waits for what they wait for.
     ///
     /// It would hold cancellations back too, so after a drain they go by a call. Before Linux 6.0 there is no such call: then what comes before

