@@ -8,6 +8,7 @@ pub(crate) mod pending;
 pub(crate) mod raw;
 
 use std::ptr::NonNull;
+use std::thread;
 
 use uring::{Any, Buf, BufMut, BufferMemory, Builder, Error, Ring};
 use uring_testkit::{
@@ -116,4 +117,12 @@ unsafe impl BufferMemory for Recorded {
     fn bytes(&mut self) -> NonNull<[u8]> {
         NonNull::from(&mut *self.0)
     }
+}
+
+/// What was caught is the panic that the test itself has made, and no other.
+pub(crate) fn assert_panicked<T>(caught: thread::Result<T>, words: &str) {
+    let payload = caught.err().expect("it panics");
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    assert_eq!(text, Some(words));
 }

@@ -125,7 +125,7 @@ pub(crate) fn m01_panic_with_the_ring(context: &Context) -> TestResult {
             let _in_flight = (ring, tokens);
             panic!("with reads in flight");
         }));
-        assert!(ended.is_err());
+        common::assert_panicked(ended, "with reads in flight");
     })
 }
 
@@ -267,7 +267,7 @@ pub(crate) fn m01_scope_left_by_a_panic(context: &Context) -> TestResult {
                 panic!("with reads in flight");
             })
         }));
-        assert!(ended.is_err());
+        common::assert_panicked(ended, "with reads in flight");
     })
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn m10_scope_s_body(context: &Context) -> TestResult {
                 panic!("between push and reap");
             })
         }));
-        assert!(ended.is_err());
+        common::assert_panicked(ended, "between push and reap");
         assert_eq!((ring.in_flight(), drops.count()), (0, round));
         ring.wait(kept)??;
         ring.call(Nop::new())??;
@@ -121,7 +121,7 @@ pub(crate) fn m10_for_each_s_closure(context: &Context) -> TestResult {
                 assert!(completion.user_data() < 1, "the closure's own panic");
             })
         }));
-        assert!(ended.is_err());
+        common::assert_panicked(ended, "the closure's own panic");
         assert_eq!(seen, [0, 1]);
         let more = ring.for_each(|completion| seen.push(completion.user_data()))?;
         assert_eq!((more, seen), (2, vec![0, 1, 2, 3]));

@@ -79,7 +79,7 @@ pub(crate) fn m07_registered_memory(context: &Context) -> TestResult {
                     let _both = (ring, token);
                     resume_unwind(Box::new("on purpose"));
                 }));
-                assert!(panicked.is_err());
+                common::assert_panicked(panicked, "on purpose");
             }
         }
         assert!(recording.dropped().is_some(), "order {order}");

@@ -110,7 +110,10 @@ pub(crate) fn m03_stale_token(context: &Context) -> TestResult {
     assert_eq!(ring.in_flight(), 1);
     let current = ring.take(current).expect_err("an hour is not over");
     ring.cancel(&current)?;
-    assert!(ring.wait(current)?.is_err());
+    assert_eq!(
+        ring.wait(current)?.unwrap_err().raw_os_error(),
+        Some(libc::ECANCELED)
+    );
     Ok(())
 }
 
