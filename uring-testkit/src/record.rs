@@ -143,7 +143,7 @@ impl Recording {
             .chunks(PAGE)
             .zip(pages(&self.memory, contents.len()));
         let differ = pages.map(|(then, now)| {
-            let now = &now[..then.len()];
+            let now = &now.as_flattened()[..then.len()];
             // Nearly always equal, and without optimisation the count is slow.
             if then == now {
                 return 0;
@@ -156,21 +156,30 @@ impl Recording {
 
 /// The smallest there is.
 const PAGE: usize = 4096;
+/// What is read at a time: by the byte, a page would take an emulated machine as long as a test.
+const WORD: usize = size_of::<u64>();
+const WORDS: usize = PAGE / WORD;
+
+type Page = [[u8; WORD]; WORDS];
 
 /// What is in memory that the kernel may be writing to.
-fn pages(memory: &Mapping, length: usize) -> impl Iterator<Item = [u8; PAGE]> {
-    let start = memory.pointer().as_ptr();
-    (0..length).step_by(PAGE).map(move |offset| {
-        // SAFETY: a mapping is made of whole pages, so the last one is inside it. A volatile read of memory that
-        // somebody else writes yields some of the values, which is all that is asked.
-        unsafe { start.add(offset).cast::<[u8; PAGE]>().read_volatile() }
+fn pages(memory: &Mapping, length: usize) -> impl Iterator<Item = Page> {
+    let start = memory.pointer().cast::<Page>();
+    (0..length.div_ceil(PAGE)).map(move |page| {
+        let mut copy = [0_u64; WORDS];
+        for (index, word) in copy.iter_mut().enumerate() {
+            // SAFETY: a mapping is made of whole pages and aligned to one, so the last word is inside it. A volatile read of
+            // memory that somebody else writes yields some of the values, which is all that is asked.
+            *word = unsafe { start.add(page).cast::<u64>().add(index).read_volatile() };
+        }
+        copy.map(u64::to_ne_bytes)
     })
 }
 
 fn snapshot(memory: &Mapping, length: usize) -> Vec<u8> {
     let mut copy = Vec::with_capacity(length + PAGE);
     for page in pages(memory, length) {
-        copy.extend_from_slice(&page);
+        copy.extend_from_slice(page.as_flattened());
     }
     copy.truncate(length);
     copy

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     env,
     num::NonZero,
+    panic,
     process::ExitCode,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
@@ -62,6 +63,7 @@ pub(crate) fn run(
             decision,
         }));
     }
+    panic_once();
     // Nothing has made a thread yet that is still there: only probes did.
     let servers = ForkServers::start(threads, |requests, notes| {
         let tests = requests.iter().map(|request| {
@@ -105,6 +107,13 @@ pub(crate) fn run(
         libtest_mimic::run(&arguments, trials)
     });
     Ok(conclusion.exit_code())
+}
+
+/// Lets the unwinder prepare itself here: in a program without libraries the first panic sorts a table of the whole program, and
+/// each process that is forked from this one would do it again.
+fn panic_once() {
+    let caught = panic::catch_unwind(|| panic::resume_unwind(Box::new(())));
+    drop(caught);
 }
 
 /// What is done at a time: tests that share a process, or one by itself.
