@@ -5,6 +5,7 @@ use std::{env, fmt, thread};
 use crate::{
     feature::{Feature, Observation},
     reach,
+    test::Case,
 };
 
 /// How a ring is named in system calls, and how it came to be.
@@ -70,25 +71,63 @@ impl HandleKind {
     }
 }
 
-/// The handles that `URING_HANDLES` names, where it is set: a run is then about those alone.
-pub(crate) fn selected() -> Result<Option<Vec<HandleKind>>, String> {
-    let Ok(words) = env::var("URING_HANDLES") else {
-        return Ok(None);
-    };
-    named(&words).map(Some)
+/// Over which of its handles each test of a run runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Selected {
+    /// All of them, and tests that have none run too.
+    All,
+    /// These alone.
+    Named(Vec<HandleKind>),
+    /// One, another for each test and each turn; tests that have none run too, unless their suite
+    /// [takes turns](crate::Suite::takes_turns).
+    InTurn(usize),
 }
 
-fn named(words: &str) -> Result<Vec<HandleKind>, String> {
-    let handle = |word: &str| {
-        let mut all = HandleKind::ALL.into_iter();
-        all.find(|handle| handle.word() == word).ok_or_else(|| {
-            format!(
-                "URING_HANDLES={words}: {word} is none of {}",
-                words_of_all()
-            )
-        })
-    };
-    words.split(',').map(handle).collect()
+impl Selected {
+    /// What `URING_HANDLES` says.
+    pub(crate) fn from_env() -> Result<Self, String> {
+        match env::var("URING_HANDLES") {
+            Ok(words) => Self::parse(&words).map_err(|why| format!("URING_HANDLES={words}: {why}")),
+            Err(_) => Ok(Self::All),
+        }
+    }
+
+    fn parse(words: &str) -> Result<Self, String> {
+        if let Some(turn) = words.strip_prefix("turn:") {
+            let turn = turn.parse();
+            return turn
+                .map(Self::InTurn)
+                .map_err(|error| format!("{error}: a turn has a number"));
+        }
+        let handle = |word: &str| {
+            let mut all = HandleKind::ALL.into_iter();
+            all.find(|handle| handle.word() == word)
+                .ok_or_else(|| format!("{word} is none of {}", words_of_all()))
+        };
+        let named: Result<_, _> = words.split(',').map(handle).collect();
+        named.map(Self::Named)
+    }
+
+    /// Which of a test's cases run; `number` is the test's own, so that in one turn not all tests have the same handle.
+    ///
+    /// A test that has no handle and is `rare` runs as often as one of its cases would if it had them all.
+    pub(crate) fn of(&self, number: usize, mut cases: Vec<Case>, rare: bool) -> Vec<Case> {
+        match self {
+            Self::All => {}
+            Self::Named(named) => {
+                cases.retain(|case| case.handle.is_some_and(|handle| named.contains(&handle)));
+            }
+            Self::InTurn(turn) => {
+                let ways = match &cases[..] {
+                    [case] if rare && case.handle.is_none() => HandleKind::ALL.len(),
+                    cases => cases.len().max(1),
+                };
+                let chosen = (number + turn) % ways;
+                cases = cases.into_iter().skip(chosen).take(1).collect();
+            }
+        }
+        cases
+    }
 }
 
 fn words_of_all() -> String {
@@ -107,8 +146,11 @@ mod tests {
 
     #[test]
     fn handles_are_named_by_their_words() {
-        let named = named("born,fd");
-        assert_eq!(named, Ok(vec![HandleKind::Born, HandleKind::Fd]));
+        let named = Selected::parse("born,fd");
+        let expected = Selected::Named(vec![HandleKind::Born, HandleKind::Fd]);
+        assert_eq!(named, Ok(expected));
+        assert_eq!(Selected::parse("turn:3"), Ok(Selected::InTurn(3)));
+        assert!(Selected::parse("turn:").is_err());
     }
 
     #[test]
@@ -136,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_unknown_handle_is_refused_with_those_there_are() {
-        let refusal = named("born,fdless").unwrap_err();
+        let refusal = Selected::parse("born,fdless").unwrap_err();
         assert!(
             refusal.contains("fdless is none of fd, registered, closed, born"),
             "{refusal}"

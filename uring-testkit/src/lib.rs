@@ -107,7 +107,7 @@
 //! | `URING_FORBIDDEN` | that io_uring cannot be used here, and why: [the call, its errno, the cause](Forbidden) |
 //! | `URING_REPORT` | the file to which records are appended, as JSON lines |
 //! | `URING_PLAN` | like `--plan` |
-//! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone |
+//! | `URING_HANDLES` | handles such as `closed,born`: run the tests over these alone; or `turn:N`: run each test over one of its handles, which are all had after as many turns |
 //! | `URING_TEST_TIMEOUT_FACTOR` | a factor for every time limit, for slow machines |
 //! | `URING_TEST_ROUNDS` | a factor for what tests repeat: `20` for longer runs, `0.1` for slow machines |
 //! | `URING_TEST_NVME` | a whole NVMe namespace that [tests may overwrite](fixtures::Nvme), such as `/dev/nvme0n2` |

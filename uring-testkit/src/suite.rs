@@ -8,7 +8,7 @@ use crate::{
     Completed, Context, TestResult,
     completed::CompletedBy,
     gate::Decision,
-    handle::{self, HandleKind},
+    handle::{HandleKind, Selected},
     kernel::Lane,
     preflight,
     report::{self, Report},
@@ -28,6 +28,7 @@ pub struct Suite {
     completed_by: Option<CompletedBy>,
     where_forbidden: bool,
     share_processes: bool,
+    takes_turns: bool,
 }
 
 impl Suite {
@@ -41,6 +42,7 @@ impl Suite {
             completed_by: None,
             where_forbidden: false,
             share_processes: false,
+            takes_turns: false,
         }
     }
 
@@ -106,6 +108,16 @@ impl Suite {
         self
     }
 
+    /// Lets each test that has no handle run on every fourth of the machines that take turns, as those of other suites do with each of
+    /// their handles.
+    ///
+    /// For tests of whole programs, which cost much and come to the kernel in ways that other tests try one by one. A run of
+    /// all kernels has machines that take turns between those that run everything.
+    pub fn takes_turns(&mut self) -> &mut Self {
+        self.takes_turns = true;
+        self
+    }
+
     /// Runs what the command line asks for: usually every test whose name contains the filter.
     ///
     /// Takes libtest's usual arguments, and `--plan`, which prints what would run. Call it first thing in `main`, before
@@ -121,8 +133,14 @@ impl Suite {
     }
 
     fn cases(&self) -> Vec<Case> {
-        let tests = self.tests.iter();
-        tests.flat_map(|test| test.cases(self.name)).collect()
+        self.selected_cases(&Selected::All)
+    }
+
+    fn selected_cases(&self, selected: &Selected) -> Vec<Case> {
+        let tests = self.tests.iter().enumerate();
+        tests
+            .flat_map(|(number, test)| selected.of(number, test.cases(self.name), self.takes_turns))
+            .collect()
     }
 
     /// The tests on each of their handles, if the suite is as it should be.
@@ -152,15 +170,13 @@ impl Suite {
         lane: &Lane,
         planning: bool,
     ) -> Result<PlannedSuite, String> {
-        let mut cases = self.valid_cases()?;
+        self.valid_cases()?;
+        let mut cases = self.selected_cases(&Selected::from_env()?);
         for case in &mut cases {
             case.own_process |= !self.share_processes;
         }
         if !planning || lane.forbidden.is_none() && lane.is_running() {
             self.preflight(lane)?;
-        }
-        if let Some(handles) = handle::selected()? {
-            cases.retain(|case| case.handle.is_some_and(|handle| handles.contains(&handle)));
         }
         cases.retain(|case| !is_filtered_out(case, arguments));
         let plan = cases.into_iter().map(|case| {
@@ -249,12 +265,7 @@ mod tests {
     }
 
     fn refusal_of(suite: &Suite) -> Option<String> {
-        let cases: Vec<_> = suite
-            .tests
-            .iter()
-            .flat_map(|test| test.cases(suite.name))
-            .collect();
-        suite.validate(&cases).err()
+        suite.validate(&suite.cases()).err()
     }
 
     #[test]
@@ -278,6 +289,49 @@ mod tests {
         suite.tests.pop();
         suite.handles_refused_in("handles");
         assert_eq!(refusal_of(&suite), None);
+    }
+
+    #[test]
+    fn in_turn_each_test_has_each_of_its_handles_once() {
+        let mut suite = Suite::new("s");
+        suite.test("t", pass).on(HandleKind::ALL);
+        suite.test("u", pass);
+        suite.test("v", pass).on(HandleKind::ALL);
+        let names = |turn| -> Vec<_> {
+            let cases = suite.selected_cases(&Selected::InTurn(turn)).into_iter();
+            cases.map(|case| case.name).collect()
+        };
+        assert_eq!(names(0), ["s::t[fd]", "s::u", "s::v[closed]"]);
+        assert_eq!(names(3), ["s::t[born]", "s::u", "s::v[registered]"]);
+        let mut all: Vec<_> = (0..4).flat_map(names).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), suite.cases().len());
+        assert_eq!(names(4), names(0));
+    }
+
+    #[test]
+    fn a_suite_that_takes_turns_runs_each_test_in_one_of_four() {
+        let mut suite = Suite::new("s");
+        suite.takes_turns();
+        suite.test("t", pass);
+        suite.test("u", pass);
+        suite.test("v", pass).on([HandleKind::Fd]);
+        let names = |selected: &Selected| -> Vec<_> {
+            let cases = suite.selected_cases(selected).into_iter();
+            cases.map(|case| case.name).collect()
+        };
+        let turns: Vec<_> = (0..4).map(|turn| names(&Selected::InTurn(turn))).collect();
+        assert_eq!(
+            turns,
+            [
+                vec!["s::t", "s::v[fd]"],
+                vec!["s::v[fd]"],
+                vec!["s::v[fd]"],
+                vec!["s::u", "s::v[fd]"]
+            ]
+        );
+        assert_eq!(names(&Selected::All).len(), 3);
     }
 
     #[test]

@@ -278,6 +278,7 @@ fn a_forgotten_refusal_stops_the_suite(_: &Context) -> TestResult {
 
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("faults");
+    suite.takes_turns();
     for fault in FAULTS {
         let test = suite.test(format!("finds_one_that_{}", fault.0), |_| is_found(fault));
         if fault.0 == "leaks_a_slot" {

@@ -44,6 +44,9 @@ pub(crate) struct Kernel {
     /// What its machine loads, by name.
     #[serde(default)]
     pub(crate) modules: Vec<String>,
+    /// Whether each test runs over each of its handles there, also in a run of all kernels.
+    #[serde(default)]
+    pub(crate) every_handle: bool,
     /// How many tests run at a time, where many of them wait.
     pub(crate) tests_at_a_time: Option<u32>,
     /// The package that has them, where it is not the image's; the `*` stands for the same as in the image's.

@@ -11,6 +11,7 @@ use uring_testkit::Suite;
 
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("ghost");
+    suite.takes_turns();
     answers::tests(&mut suite);
     unseen::tests(&mut suite);
     endings::tests(&mut suite);

@@ -136,6 +136,7 @@ fn rings_with_descriptors_keep_them(_: &Context) -> TestResult {
 
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("vanish");
+    suite.takes_turns();
     suite.completed_by(common::completed);
     suite
         .test("copies_are_identical", copies_are_identical)

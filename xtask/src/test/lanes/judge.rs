@@ -219,6 +219,7 @@ pub(super) mod tests {
             facilities: String::new(),
             modules: Vec::new(),
             image: "vmlinuz".into(),
+            turn: None,
             tests_at_a_time: None,
             dir: "6.1".into(),
             fault: None,

@@ -30,6 +30,8 @@ pub(super) struct Lane {
     pub(super) modules: Vec<Loaded>,
     #[serde(skip)]
     pub(super) image: PathBuf,
+    /// Which of its handles each test runs over, where it is one: another on the next of such lanes.
+    pub(super) turn: Option<usize>,
     /// How many tests run at a time, where not as many as elsewhere.
     #[serde(skip)]
     pub(super) tests_at_a_time: Option<u32>,
@@ -41,7 +43,9 @@ pub(super) struct Lane {
 }
 
 /// The lanes that the command line asks for; each has its directory in `dirs`.
-pub(super) fn wanted(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
+///
+/// With `turns`, those of kernels that are between others take turns.
+pub(super) fn wanted(args: &Args, dirs: &Path, turns: bool) -> Result<Vec<Lane>> {
     if let Some(image) = &args.kernel_image {
         return Ok(vec![foreign(args, image, dirs)?]);
     }
@@ -59,9 +63,18 @@ pub(super) fn wanted(args: &Args, dirs: &Path) -> Result<Vec<Lane>> {
         let faults = kernels::select_faults(wanted)?.into_iter();
         lanes.extend(faults.map(|(kernel, fault)| (kernel, Some(fault))));
     }
+    let mut next = 0;
     lanes
         .into_iter()
-        .map(|(kernel, fault)| of(kernel, fault, dirs))
+        .map(|(kernel, fault)| {
+            let takes_a_turn = turns && fault.is_none() && !kernel.every_handle;
+            let mut lane = of(kernel, fault, dirs)?;
+            if takes_a_turn {
+                lane.turn = Some(next);
+                next += 1;
+            }
+            Ok(lane)
+        })
         .collect()
 }
 
@@ -85,6 +98,7 @@ pub(super) fn of(kernel: Kernel, fault: Option<Fault>, dirs: &Path) -> Result<La
         facilities: facilities.join(","),
         package: image.package,
         image: image.path,
+        turn: None,
         tests_at_a_time: kernel.tests_at_a_time,
         fault,
     })
@@ -109,6 +123,7 @@ fn foreign(args: &Args, image: &Path, dirs: &Path) -> Result<Lane> {
         facilities: String::new(),
         modules: Vec::new(),
         image: image.to_owned(),
+        turn: None,
         tests_at_a_time: None,
         fault: None,
     };

@@ -40,6 +40,9 @@ use crate::kernels::{self, Emulator, Facts};
 /// How often a machine is booted that comes to no test: emulators and busy hosts fail at that, suites do not.
 const BOOTS: usize = 3;
 
+/// Where names are asked for and all are meant.
+const EVERY: &str = "all";
+
 /// Where and how suites run on other kernels than this machine's.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Other kernels")]
@@ -63,7 +66,8 @@ pub(crate) struct Args {
     /// Features that it has before their version, such as `IORING_FEAT_EXT_ARG,IORING_OP_UNLINKAT`
     #[arg(long, value_name = "NAMES", requires = "kernel_image")]
     backports: Option<String>,
-    /// Run only the tests over these handles, such as `closed,born`
+    /// Run only the tests over these handles, such as `closed,born`; or `all`: run each test over all of its handles on each of all
+    /// kernels, where else the kernels between two that differ take turns
     #[arg(long, value_name = "HANDLES")]
     handles: Option<String>,
     /// How many machines run at a time; as many as there are processors, without it
@@ -90,6 +94,16 @@ impl Args {
             || self.faults.is_some()
             || self.kernel_image.is_some()
             || self.shell.is_some()
+    }
+
+    /// The handles that alone are to be tested.
+    fn only_handles(&self) -> Option<&str> {
+        let handles = self.handles.as_deref();
+        handles.filter(|handles| *handles != EVERY)
+    }
+
+    fn all_kernels(&self) -> bool {
+        self.kernels.as_deref() == Some(EVERY)
     }
 }
 
@@ -121,7 +135,9 @@ pub(super) fn run(
     files: &Files,
 ) -> Result<()> {
     let dirs = project.scratch("lanes")?;
-    let mut lanes = lane::wanted(args, &dirs)?;
+    // Whoever asks for some tests or some kernels wants to know all about them.
+    let turns = args.all_kernels() && args.handles.is_none() && filter.is_none();
+    let mut lanes = lane::wanted(args, &dirs, turns)?;
     let emulator = Emulator::find()?;
     let programs = Programs::build(project, packages)?;
     let mut run = Run {
@@ -130,7 +146,7 @@ pub(super) fn run(
         args,
         selection: Selection {
             filter,
-            handles: args.handles.as_deref(),
+            handles: args.only_handles(),
         },
         accelerator: machine::EMULATED,
         dirs: &dirs,
@@ -156,16 +172,19 @@ pub(super) fn run(
         finished::print_failures(lane);
     }
     println!("{}", table::render(&finished));
+    if let Some(turns) = table::turns(&finished) {
+        println!("{turns}");
+    }
     let account = opcodes::account(&finished);
     // Only this workspace has a library that keeps account of what it completes.
     let whole = project.is_here
         && filter.is_none()
-        && args.handles.is_none()
+        && args.only_handles().is_none()
         && packages.len() == project.packages.len();
     if whole && !account.is_empty() {
         println!("{}", account.render());
     }
-    let mut gaps = if args.kernels.as_deref() == Some("all") {
+    let mut gaps = if args.all_kernels() {
         let coverage = coverage::across(&plans, &finished, || run.plans_of_other_faults(&lanes))?;
         for note in &coverage.notes {
             println!("{note}");
@@ -174,7 +193,7 @@ pub(super) fn run(
     } else {
         Vec::new()
     };
-    if args.kernels.as_deref() == Some("all") && whole {
+    if args.all_kernels() && whole {
         gaps.extend(account.gaps());
     }
     if let Some(path) = &files.json {

@@ -33,7 +33,7 @@ const TESTKIT: &str = "uring-testkit";
 /// Emulated machines are slower than this one by up to this much.
 const TIMEOUT_FACTOR: &str = "5";
 /// What tests repeat is for this machine to repeat; on an emulated one they show that the kernel behaves.
-const ROUNDS: &str = "0.005";
+const ROUNDS: &str = "0.002";
 /// Tests that run at a time: some wait, and a machine's processor has something to do meanwhile; each is a process more between
 /// which it changes.
 const TESTS_AT_A_TIME: u32 = 8;
@@ -201,21 +201,23 @@ fn records(plan: &str, suite: &str) -> Result<Vec<Record>> {
 }
 
 /// What plan and run are told.
-fn environment<'a>(lane: &'a Lane, selection: Selection<'a>) -> Vec<(&'static str, &'a str)> {
+fn environment(lane: &Lane, selection: Selection<'_>) -> Vec<(&'static str, String)> {
     let mut environment = vec![
-        ("URING_EXPECT_KERNEL", lane.series.as_str()),
-        ("URING_LANE", lane.kind),
-        ("URING_FACILITIES", lane.facilities.as_str()),
+        ("URING_EXPECT_KERNEL", lane.series.clone()),
+        ("URING_LANE", lane.kind.to_owned()),
+        ("URING_FACILITIES", lane.facilities.clone()),
     ];
     if !lane.backports.is_empty() {
-        environment.push(("URING_BACKPORTS", lane.backports.as_str()));
+        environment.push(("URING_BACKPORTS", lane.backports.clone()));
     }
     let forbidden = lane
         .fault
         .as_ref()
         .and_then(|fault| fault.forbidden.as_ref());
-    environment.extend(forbidden.map(|forbidden| ("URING_FORBIDDEN", forbidden.as_str())));
-    environment.extend(selection.handles.map(|handles| ("URING_HANDLES", handles)));
+    environment.extend(forbidden.map(|forbidden| ("URING_FORBIDDEN", forbidden.clone())));
+    let handles = selection.handles.map(str::to_owned);
+    let handles = handles.or_else(|| lane.turn.map(|turn| format!("turn:{turn}")));
+    environment.extend(handles.map(|handles| ("URING_HANDLES", handles)));
     environment
 }
 
@@ -229,9 +231,9 @@ fn settings(lane: &Lane, selection: Selection<'_>) -> String {
     );
     let rounds = env::var("URING_TEST_ROUNDS").unwrap_or_else(|_| ROUNDS.to_owned());
     let more = [
-        ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR),
-        ("URING_TEST_ROUNDS", &rounds),
-        ("NO_COLOR", "1"),
+        ("URING_TEST_TIMEOUT_FACTOR", TIMEOUT_FACTOR.to_owned()),
+        ("URING_TEST_ROUNDS", rounds),
+        ("NO_COLOR", "1".to_owned()),
     ];
     for (name, value) in environment(lane, selection).into_iter().chain(more) {
         writeln!(settings, "environment {name}={value}").expect("a String takes every write");

@@ -56,6 +56,18 @@ fn name(lane: &Finished) -> &str {
     }
 }
 
+/// Which lanes have run less than all.
+pub(super) fn turns(lanes: &[Finished]) -> Option<String> {
+    let taking = lanes.iter().filter(|lane| lane.lane.turn.is_some());
+    let names: Vec<_> = taking.map(|lane| lane.lane.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "each test over one of its handles, in turns, on {} (`--handles all` runs it over every one)",
+            names.join(", ")
+        )
+    })
+}
+
 /// One line for a lane that has ended.
 pub(super) fn line(lane: &Finished) -> String {
     let sum = |verdict| -> usize { lane.suites.iter().map(|suite| suite.count(verdict)).sum() };
