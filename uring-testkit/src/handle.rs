@@ -122,7 +122,7 @@ impl Selected {
                     [case] if rare && case.handle.is_none() => HandleKind::ALL.len(),
                     cases => cases.len().max(1),
                 };
-                let chosen = (number + turn) % ways;
+                let chosen = number.wrapping_add(*turn) % ways;
                 cases = cases.into_iter().skip(chosen).take(1).collect();
             }
         }

@@ -119,17 +119,22 @@ fn panic_once() {
 /// What is done at a time: tests that share a process, or one by itself.
 type Work = Vec<usize>;
 
-/// The plan in pieces. Tests that share a process are dealt like cards, since neighbours, such as a test over each handle, are
+/// The plan in pieces. Tests that have a process for themselves come first: among them are those that wait longest, and the others
+/// use the time. Tests that share a process are dealt like cards, since neighbours, such as a test over each handle, are
 /// alike and would all wait in one. Those that must be alone come last: all others wait for each of them.
 fn work(plan: &[Planned], threads: usize) -> VecDeque<Work> {
     let shares = |Planned { case, decision, .. }: &Planned| {
         !case.own_process && matches!(decision, Decision::Run { .. } | Decision::Refuse { .. })
     };
-    let (sharing, mut others): (Vec<_>, Vec<_>) =
+    let (sharing, others): (Vec<_>, Vec<_>) =
         (0..plan.len()).partition(|test| shares(&plan[*test]));
-    others.sort_by_key(|test| plan[*test].case.alone);
-    deal(&sharing, threads)
-        .chain(others.into_iter().map(|test| vec![test]))
+    let (alone, own): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|test| plan[*test].case.alone);
+    let by_itself = |test| vec![test];
+    own.into_iter()
+        .map(by_itself)
+        .chain(deal(&sharing, threads))
+        .chain(alone.into_iter().map(by_itself))
         .collect()
 }
 

@@ -4,6 +4,8 @@
 //! descriptor (`io_close_prep` in `fs/io_uring.c`). The version does not tell: the stable series of 5.10 has the io_uring of 5.15. But a
 //! kernel that takes notice refuses an entry that names both kinds with `EINVAL`, while one that does not looks for the descriptor; and with a number that no
 //! descriptor ever has it finds none and closes nothing.
+//!
+//! The same kernels open no file into a slot, but make a descriptor of it, and the 0 of the first descriptor looks like the success of the other.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -36,7 +38,7 @@ impl Known {
         }
     }
 
-    /// Refuses to close a direct descriptor where the kernel would close another descriptor, or may.
+    /// Refuses to close a direct descriptor, and to open one, where the kernel would take a descriptor for it, or may.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Hint> {
         match self.0.load(Ordering::Relaxed) {
@@ -101,8 +103,8 @@ mod tests {
 
     use super::*;
     use crate::error::{Call, Error};
-    use crate::op::{Close, CloseDirect, Nop};
-    use crate::{Chain, RawTarget};
+    use crate::op::{Close, CloseDirect, Nop, OpenAt};
+    use crate::{Chain, RawDirectSlot, RawPath, RawTarget};
 
     #[test]
     fn the_kernel_says_what_it_does() {
@@ -136,7 +138,7 @@ mod tests {
             return;
         }
         let mut ring = Ring::new(2).unwrap();
-        ring.register_direct(1).unwrap();
+        ring.register_direct(2).unwrap();
         let null = File::open("/dev/null").unwrap();
         let direct = ring.adopt(&null).unwrap();
         // SAFETY: the slot is left alone.
@@ -150,6 +152,13 @@ mod tests {
         assert!(refused.unwrap_err().error().is_unsupported());
         let chain = Chain::new(Close::new(slot)).then(Nop::new());
         assert!(ring.push_raw_chain(chain, (1, 2)).is_err());
+        let slot = ring.direct_slot().unwrap();
+        let open = OpenAt::new(c"/dev/null").into_direct(slot);
+        assert!(ring.push(open).unwrap_err().error().is_unsupported());
+        // SAFETY: as above, and a literal stays as it is.
+        let (slot, path) = unsafe { (RawDirectSlot::new(0), RawPath::new(c"/dev/null".as_ptr())) };
+        let open = OpenAt::new(path).into_raw_direct(slot);
+        assert!(ring.push_raw(open, 1).unwrap_err().error().is_unsupported());
         assert_eq!(ring.pending(), 0);
         ring.call(Close::new(OwnedFd::from(null))).unwrap().unwrap();
     }

@@ -1,8 +1,8 @@
 //! Slots of a file table that nobody keeps account of.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
 
+use crate::closes_direct;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
@@ -50,7 +50,7 @@ pub struct RawDirectSlot(u32);
 impl RawDirectSlot {
     /// The slot with that index; for a [`Pipe`](crate::op::Pipe) also the one after it.
     ///
-    /// A kernel before 5.15 knows of no slot, and opens a descriptor: then the result is its number, and not zero.
+    /// A kernel before 5.15 would open a descriptor instead, so there the push is [refused](crate::Error::is_unsupported).
     ///
     /// # Safety
     ///
@@ -105,7 +105,7 @@ impl Opens for RawDirectSlot {
     const CLOSE_ON_EXEC: i32 = 0;
 
     fn admit(&self, _: u64) -> Result<(), Hint> {
-        Ok(())
+        closes_direct::KNOWN.check()
     }
 
     fn prepare(&self, entry: &mut Entry) {
@@ -117,13 +117,7 @@ impl Opens for RawDirectSlot {
     }
 
     unsafe fn opened(self, completion: Completion) -> io::Result<u32> {
-        let told = completion.result()?;
-        if told == 0 || self.is_any() {
-            return Ok(self.index(told));
-        }
-        // SAFETY: as for `IntoDirect`: an old kernel has opened a descriptor, which nobody is to have.
-        drop(unsafe { OwnedFd::from_raw_fd(completion.raw_result()) });
-        Err(io::ErrorKind::Unsupported.into())
+        completion.result().map(|told| self.index(told))
     }
 }
 

@@ -16,7 +16,8 @@ use crate::resource::{Target, Untracked};
 ///
 /// As a descriptor (with `SOCK_CLOEXEC`), or as a file of the ring's own table.
 ///
-/// Since Linux 5.5; into a direct descriptor since 5.15.
+/// Since Linux 5.5; into a direct descriptor since 5.15, and [refused](crate::Error::is_unsupported) before, where a kernel would make a
+/// descriptor of it.
 ///
 /// ```
 /// use std::net::{TcpListener, TcpStream};

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use crate::closes_direct;
 use crate::completion::Completion;
 use crate::direct::{AnyDirectSlot, Direct, DirectSlot};
 use crate::entry::Entry;
@@ -100,7 +101,8 @@ impl Opens for IntoDirect {
     const CLOSE_ON_EXEC: i32 = 0;
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
-        admit_ring(self.0.ring(), ring)
+        admit_ring(self.0.ring(), ring)?;
+        closes_direct::KNOWN.check()
     }
 
     fn prepare(&self, entry: &mut Entry) {
@@ -112,16 +114,7 @@ impl Opens for IntoDirect {
     }
 
     unsafe fn opened(self, completion: Completion) -> io::Result<Direct> {
-        if completion.result()? == 0 {
-            return Ok(self.0.filled());
-        }
-        // A kernel before 5.15 knows of no slot and opens a descriptor, which nobody is to have.
-        // SAFETY: as for `IntoDescriptor`.
-        drop(unsafe { OwnedFd::from_raw_fd(completion.raw_result()) });
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "opening into a direct descriptor needs Linux 5.15 (the kernel opened a descriptor instead)",
-        ))
+        completion.result().map(|_| self.0.filled())
     }
 }
 

@@ -17,7 +17,8 @@ use crate::resource::{Cwd, Path, Target, Untracked};
 /// As a descriptor (with `O_CLOEXEC`), or with [`into_direct`](OpenAt::into_direct) as a file of the ring's own table, which never
 /// has a number that the rest of the process could see or close.
 ///
-/// Since Linux 5.6; into a direct descriptor since 5.15.
+/// Since Linux 5.6; into a direct descriptor since 5.15, and [refused](crate::Error::is_unsupported) before, where a kernel would make a
+/// descriptor of it.
 ///
 /// ```
 /// use uring::op::{OpenAt, Read};

@@ -198,6 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_kernel_and_the_first_of_each_regime_run_everything() {
+        let kernels = kernels().unwrap();
+        assert!(kernels.last().unwrap().every_handle);
+        let whole = |from, to| {
+            let range = version(from).unwrap()..version(to).unwrap();
+            let mut kernels = kernels.iter();
+            kernels.any(|k| k.every_handle && range.contains(&version(&k.series).unwrap()))
+        };
+        // No index; an index beside the descriptor; an index only.
+        assert!(whole("5.10", "5.18") && whole("5.18", "6.3") && whole("6.5", "9.0"));
+    }
+
+    #[test]
     fn kernels_are_selected_by_series() {
         let series = |wanted| -> Vec<_> {
             let selected = select(wanted).unwrap().into_iter();

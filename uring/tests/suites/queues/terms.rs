@@ -422,7 +422,7 @@ fn a_wait_that_is_no_iowait(context: &Context) -> TestResult {
     };
     // Others may begin or end to wait in between, so it has to come out some time: several times in a row.
     let (mut in_a_row, start) = (0, Instant::now());
-    while in_a_row < 3 {
+    while in_a_row < context.rounds(3) {
         let seen = (waits(false)?, waits(true)?, waits(false)?);
         let differs = seen.0 == seen.2 && seen.1 == seen.0 + 1;
         in_a_row = if differs { in_a_row + 1 } else { 0 };

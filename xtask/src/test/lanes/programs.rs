@@ -325,4 +325,21 @@ mod tests {
         let plain = settings(&super::super::judge::tests::lane(), Selection::default());
         assert!(!plain.contains("URING_FORBIDDEN") && !plain.contains("\nuser"));
     }
+
+    #[test]
+    fn a_lane_that_takes_a_turn_says_so_unless_handles_are_chosen() {
+        let mut lane = super::super::judge::tests::lane();
+        let handles = |lane: &Lane, handles| {
+            let selection = Selection {
+                filter: None,
+                handles,
+            };
+            let mut environment = environment(lane, selection).into_iter();
+            environment.find_map(|(name, value)| (name == "URING_HANDLES").then_some(value))
+        };
+        assert_eq!(handles(&lane, None), None);
+        lane.turn = Some(5);
+        assert_eq!(handles(&lane, None).as_deref(), Some("turn:5"));
+        assert_eq!(handles(&lane, Some("born")).as_deref(), Some("born"));
+    }
 }
