@@ -38,28 +38,12 @@ impl Known {
         }
     }
 
-    /// Refuses to close a direct descriptor, and to open one, where the kernel would take a descriptor for it, or may.
+    /// Refuses to close a direct descriptor where the kernel would close another descriptor, or may.
     #[inline]
-    pub(crate) fn check(&self) -> Result<(), Hint> {
-        match self.0.load(Ordering::Relaxed) {
+    pub(crate) fn check_closing(&self) -> Result<(), Hint> {
+        match self.find_out() {
             CLOSES => Ok(()),
-            known => self.check_by_trying(known),
-        }
-    }
-
-    #[cold]
-    fn check_by_trying(&self, mut known: u8) -> Result<(), Hint> {
-        if known == UNKNOWN {
-            known = decide(ask());
-            self.0.store(known, Ordering::Relaxed);
-        }
-        match known {
-            CLOSES => Ok(()),
-            CLOSES_ANOTHER => Err(Hint::needs_linux(
-                5,
-                15,
-                &"IORING_OP_CLOSE takes no notice of the index of a direct descriptor",
-            )),
+            CLOSES_ANOTHER => Err(TAKES_NO_NOTICE),
             _ => Err(Hint::needs_linux(
                 5,
                 15,
@@ -67,7 +51,39 @@ impl Known {
             )),
         }
     }
+
+    /// Refuses to open a direct descriptor where it is known that the kernel would make a descriptor of it.
+    ///
+    /// Where that could not be tried, for want of a descriptor or of memory, all numbers but 0 tell it when the file is open.
+    #[inline]
+    pub(crate) fn check_opening(&self) -> Result<(), Hint> {
+        match self.find_out() {
+            CLOSES_ANOTHER => Err(TAKES_NO_NOTICE),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn find_out(&self) -> u8 {
+        match self.0.load(Ordering::Relaxed) {
+            UNKNOWN => self.find_out_by_trying(),
+            known => known,
+        }
+    }
+
+    #[cold]
+    fn find_out_by_trying(&self) -> u8 {
+        let known = decide(ask());
+        self.0.store(known, Ordering::Relaxed);
+        known
+    }
 }
+
+const TAKES_NO_NOTICE: Hint = Hint::needs_linux(
+    5,
+    15,
+    &"IORING_OP_CLOSE takes no notice of the index of a direct descriptor",
+);
 
 /// What follows from what the kernel answers to an entry that names both kinds of descriptors.
 fn decide(answer: Option<i32>) -> u8 {
@@ -110,7 +126,7 @@ mod tests {
     fn the_kernel_says_what_it_does() {
         // Each that this is run on is new enough.
         let known = Known::nothing();
-        assert!(known.check().is_ok());
+        assert!(known.check_closing().is_ok());
         assert_eq!(known.0.into_inner(), CLOSES);
         // Without an index it answers as one does that takes no notice of it.
         assert_eq!(decide(answer_to(0)), CLOSES_ANOTHER);
@@ -176,9 +192,10 @@ mod tests {
     fn what_would_close_another_is_refused() {
         let known = Known(AtomicU8::new(CLOSES_ANOTHER));
         for _ in 0..2 {
-            let error = Error::refused(Call::Push, known.check().unwrap_err());
+            let error = Error::refused(Call::Push, known.check_closing().unwrap_err());
             assert!(error.is_unsupported(), "{error}");
         }
+        assert!(known.check_opening().is_err());
         assert_eq!(known.0.into_inner(), CLOSES_ANOTHER);
     }
 }

@@ -6,7 +6,7 @@ use crate::closes_direct;
 use crate::completion::Completion;
 use crate::entry::Entry;
 use crate::error::Hint;
-use crate::op::{Adopts, Opens, PipeEnds, sealed};
+use crate::op::{Adopts, Opens, PipeEnds, opened_instead, sealed};
 use crate::resource::Untracked;
 
 /// A slot of a ring's file table that is promised to be the caller's, for operations that are pushed [raw](crate::Ring::push_raw).
@@ -105,7 +105,7 @@ impl Opens for RawDirectSlot {
     const CLOSE_ON_EXEC: i32 = 0;
 
     fn admit(&self, _: u64) -> Result<(), Hint> {
-        closes_direct::KNOWN.check()
+        closes_direct::KNOWN.check_opening()
     }
 
     fn prepare(&self, entry: &mut Entry) {
@@ -117,7 +117,12 @@ impl Opens for RawDirectSlot {
     }
 
     unsafe fn opened(self, completion: Completion) -> io::Result<u32> {
-        completion.result().map(|told| self.index(told))
+        let told = completion.result()?;
+        if told == 0 || self.is_any() {
+            return Ok(self.index(told));
+        }
+        // SAFETY: passed on to the caller.
+        Err(unsafe { opened_instead(completion) })
     }
 }
 

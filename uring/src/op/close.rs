@@ -99,7 +99,7 @@ unsafe impl<F: Closes> Operation for Close<F> {
         let name = self.fd.name();
         admit_name(name, ring)?;
         if name.is_direct() {
-            closes_direct::KNOWN.check()?;
+            closes_direct::KNOWN.check_closing()?;
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ unsafe impl Operation for CloseDirect {
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         admit_target(&self.direct, ring)?;
-        closes_direct::KNOWN.check()
+        closes_direct::KNOWN.check_closing()
     }
 
     fn success(&self) -> Option<i32> {

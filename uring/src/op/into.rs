@@ -102,7 +102,7 @@ impl Opens for IntoDirect {
 
     fn admit(&self, ring: u64) -> Result<(), Hint> {
         admit_ring(self.0.ring(), ring)?;
-        closes_direct::KNOWN.check()
+        closes_direct::KNOWN.check_opening()
     }
 
     fn prepare(&self, entry: &mut Entry) {
@@ -114,8 +114,26 @@ impl Opens for IntoDirect {
     }
 
     unsafe fn opened(self, completion: Completion) -> io::Result<Direct> {
-        completion.result().map(|_| self.0.filled())
+        if completion.result()? == 0 {
+            return Ok(self.0.filled());
+        }
+        // SAFETY: as for `IntoDescriptor`.
+        Err(unsafe { opened_instead(completion) })
     }
+}
+
+/// Closes the descriptor that an old kernel has made of what was to be a direct one.
+///
+/// # Safety
+///
+/// As for [`Opens::opened`].
+pub(crate) unsafe fn opened_instead(completion: Completion) -> io::Error {
+    // SAFETY: the kernel has just opened it, and nobody has claimed it.
+    drop(unsafe { OwnedFd::from_raw_fd(completion.raw_result()) });
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "opening into a direct descriptor needs Linux 5.15 (the kernel opened a descriptor instead)",
+    )
 }
 
 impl Opens for IntoAnyDirect {

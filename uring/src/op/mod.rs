@@ -140,6 +140,7 @@ pub use futex::{
     RawFutexWaiters, RawFutexWord,
 };
 pub use install::{Adopted, Adopts, FilesUpdate, InstallFd, Installed};
+pub(crate) use into::opened_instead;
 pub use into::{IntoAnyDirect, IntoDescriptor, IntoDirect, Opens};
 pub use link::{LinkAt, SymlinkAt, Symlinked};
 pub use message::{Messaged, RecvMsg, SendMsg};

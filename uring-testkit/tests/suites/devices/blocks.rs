@@ -13,6 +13,7 @@ use uring_testkit::{
     raw::RawRing,
 };
 
+use crate::devices::node_at;
 use crate::devices::ring::{Page, open_direct, read, write};
 
 pub(crate) fn add_to(suite: &mut Suite) {
@@ -67,8 +68,10 @@ fn null_block_keeps(_: &Context) -> TestResult {
     assert!(page.iter().all(|byte| *byte == 0));
     drop(file);
     let path = device.path().to_owned();
+    let node = node_at(&path);
+    assert!(node.is_some());
     drop(device);
-    assert!(!path.exists());
+    assert_ne!(node_at(&path), node);
     Ok(())
 }
 

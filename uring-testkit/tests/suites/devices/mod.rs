@@ -7,6 +7,8 @@ mod ring;
 mod slow_file;
 mod ublk;
 
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+
 use uring_testkit::Suite;
 
 pub(crate) fn suite() -> Suite {
@@ -18,4 +20,9 @@ pub(crate) fn suite() -> Suite {
     slow_file::add_to(&mut suite);
     ublk::add_to(&mut suite);
     suite
+}
+
+/// Which of all nodes there ever were is at a device's path: another test's device may get a name that was given back.
+fn node_at(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|node| node.ino())
 }

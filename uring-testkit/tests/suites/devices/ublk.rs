@@ -4,6 +4,7 @@ use std::{fs::File, os::unix::fs::FileExt as _};
 
 use uring_testkit::{Context, Suite, TestResult, fixtures::UblkDisk, raw::RawRing};
 
+use crate::devices::node_at;
 use crate::devices::ring::{Page, entry, open_direct, read, write};
 
 pub(crate) fn add_to(suite: &mut Suite) {
@@ -35,8 +36,10 @@ fn keeps(_: &Context) -> TestResult {
     assert_eq!(read(&mut ring, &device, 1 << 20, &mut page)?, 0);
     drop((device, cached));
     let path = one.path().to_owned();
+    let node = node_at(&path);
+    assert!(node.is_some());
     drop(one);
-    assert!(!path.exists());
+    assert_ne!(node_at(&path), node);
     assert!(other.path().exists());
     Ok(())
 }
