@@ -97,6 +97,7 @@ fn an_old_kernel_is_told_of(_: &Context) -> TestResult {
 
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("echo");
+    suite.takes_turns();
     suite
         .test("connections_are_echoed", connections_are_echoed)
         .needs([Feature::opcode(uring_sys::IORING_OP_SEND_ZC)])

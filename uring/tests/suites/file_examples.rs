@@ -131,6 +131,7 @@ fn walk_tells_of_every_file(_: &Context) -> TestResult {
 
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("file_examples");
+    suite.takes_turns();
     suite.completed_by(common::completed);
     suite.test("cat_prints_files", cat_prints_files);
     suite.test("cp_copies_files", cp_copies_files);

@@ -191,6 +191,7 @@ fn tables_say_the_same_as_json(context: &Context) -> TestResult {
 
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("probe");
+    suite.takes_turns();
     suite.completed_by(common::completed);
     suite.test(
         "flags_and_opcodes_are_those_of_the_kernel",

@@ -41,6 +41,7 @@ fn what_is_no_time_is_told(_: &Context) -> TestResult {
 
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::new("timer_example");
+    suite.takes_turns();
     suite.completed_by(common::completed);
     suite.test(
         "timers_are_over_in_their_order",
