@@ -326,7 +326,7 @@ pub(crate) fn events_in_scopes(context: &Context) -> TestResult {
             panic!("on purpose");
         });
     }));
-    assert!(panicked.is_err());
+    common::assert_panicked(panicked, "on purpose");
     assert!(events.next(&mut ring)?.is_none());
     assert_eq!((events.in_flight(), dropped.get()), (0, 11));
     drop(writer);
