@@ -12,7 +12,7 @@ use uring_testkit::{Context, Feature, TestResult};
 
 use crate::common;
 use crate::common::child::Child;
-use crate::operations::files::assert_errno;
+use crate::operations::files::{assert_cancelled, assert_errno};
 
 pub(crate) fn buffer_ring(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
@@ -330,7 +330,7 @@ pub(crate) fn provided_buffers(context: &Context) -> TestResult {
     let _ = ring.call(RemoveBuffers::new(&buffers))?;
     assert_eq!(buffers.at_hand(), 0);
     ring.cancel(&waiting)?;
-    assert!(ring.wait(waiting)?.result.is_err());
+    assert_cancelled(ring.wait(waiting)?.result);
     let _ = ring.call(RemoveBuffers::new(&buffers))?;
     drop((leases, again));
     assert_eq!(buffers.at_hand(), 4);

@@ -24,6 +24,17 @@ pub(crate) fn assert_errno<T>(result: io::Result<T>, errno: i32) {
     assert_eq!(error.raw_os_error(), Some(errno), "{error}");
 }
 
+/// It was cancelled before it began, or interrupted while a worker was at it.
+#[track_caller]
+pub(crate) fn assert_cancelled<T>(result: io::Result<T>) {
+    let error = result.err().expect("it must not come to its end");
+    let errno = error.raw_os_error();
+    assert!(
+        matches!(errno, Some(libc::ECANCELED | libc::EINTR)),
+        "{error}"
+    );
+}
+
 pub(crate) fn open_and_close(context: &Context) -> TestResult {
     let mut ring = common::ring(context, 8)?;
     let token = ring.push(OpenAt::new(c"/proc/self/exe"))?;

@@ -122,7 +122,7 @@ pub(crate) fn restricted_flags(context: &Context) -> TestResult {
     assert_errno(done.result, libc::EACCES);
     // A ring that is restricted so has its files from outside: nothing that opens has this flag.
     ring.register_direct(1)?;
-    assert!(ring.direct_slot().is_ok());
+    assert_eq!(ring.direct_slot()?.index(), 0);
     drop(ring);
 
     // Gaps between mixed entries are filled although no NOP was allowed.
@@ -203,6 +203,7 @@ pub(crate) fn restricted_to_fixed_files(context: &Context) -> TestResult {
 /// Restrictions of the thread bind the rings that it makes from then on.
 pub(crate) fn restricted_thread(context: &Context) -> TestResult {
     let mut before = common::ring(context, 8)?;
+    let unrestricted = uring::Query::get()?;
     let required = Restrictions::new().require_flags(EntryFlags::ASYNC);
     let error = required.restrict_thread().expect_err("no ring would know");
     assert!(error.is_invalid_request(), "{error}");
@@ -218,7 +219,7 @@ pub(crate) fn restricted_thread(context: &Context) -> TestResult {
         Ok(()) => assert!(!again.is_restricted(), "{again}"),
         Err(error) => assert!(error.is_restricted() && again.is_restricted(), "{error}"),
     }
-    assert!(uring::Query::get().is_ok());
+    assert_eq!(uring::Query::get()?, unrestricted);
 
     before.register_direct(1)?;
     drop(before);
